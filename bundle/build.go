@@ -1,0 +1,231 @@
+package bundle
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+)
+
+// magic begins every bundle; its last byte is the format number.
+const magic = "satchel\x01"
+
+const (
+	groupSize = 1 << 20   // small files are grouped to about this many bytes
+	smallSize = 256 << 10 // larger files have a frame of their own
+)
+
+// Spec says what to build. Base is nil for a full bundle; Former is what To
+// adds to the history, or all of it in a full bundle. Contents that Base holds at any path need no
+// frame.
+type Spec struct {
+	Course, Channel string
+	From, To        Version
+	Base, Manifest  *Manifest
+	Former          History
+}
+
+// Built is a finished bundle in a temporary file, which the caller closes and
+// removes (Discard).
+type Built struct {
+	File   *os.File
+	Digest Digest
+	Size   int64
+	Index  *Index
+}
+
+// Discard closes and removes the temporary file.
+func (b *Built) Discard() { b.File.Close(); os.Remove(b.File.Name()) }
+
+// Build makes a bundle in dir, reading contents from fsys by their paths. It
+// reads each content once and checks it against the manifest: a file that
+// changed meanwhile is an error, not a bundle.
+func Build(ctx context.Context, dir string, s Spec, fsys fs.FS) (*Built, error) {
+	if err := s.Manifest.Check(); err != nil {
+		return nil, err
+	}
+	x := &Index{
+		Format: IndexFormat, Course: s.Course, Channel: s.Channel, From: s.From, To: s.To,
+		Manifest: s.Manifest.Digest(), Changes: Diff(s.Base, s.Manifest), Former: s.Former,
+	}
+	if s.Base != nil {
+		x.Base = s.Base.Digest()
+	}
+	frames, err := os.CreateTemp(dir, "frames-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { frames.Close(); os.Remove(frames.Name()) }()
+	w := &frameWriter{w: frames, fsys: fsys, index: x}
+	for _, group := range groups(newContents(s)) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := w.add(group); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := frames.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return assemble(dir, x, frames)
+}
+
+// newContents are the files whose content the base has nowhere, each content
+// once: notebooks first, so that they arrive first, then by path.
+func newContents(s Spec) []File {
+	had := map[Digest]bool{}
+	if s.Base != nil {
+		for _, f := range s.Base.Files {
+			had[f.Digest] = true
+		}
+	}
+	var out []File
+	for _, f := range s.Manifest.Files {
+		if !had[f.Digest] {
+			had[f.Digest] = true
+			out = append(out, f)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b File) int { return cmp.Compare(rank(a), rank(b)) })
+	return out
+}
+
+func rank(f File) int {
+	switch {
+	case f.Size > smallSize:
+		return 2
+	case strings.HasSuffix(f.Path, ".ipynb"):
+		return 0
+	}
+	return 1
+}
+
+// groups splits files into frames.
+func groups(files []File) (out [][]File) {
+	size := int64(0)
+	for i, f := range files {
+		if i == 0 || f.Size > smallSize || size+f.Size > groupSize {
+			out = append(out, nil)
+			size = 0
+		}
+		out[len(out)-1] = append(out[len(out)-1], f)
+		size += f.Size
+	}
+	return out
+}
+
+// frameWriter appends frames to w. Offsets are relative to the first frame
+// until assemble knows the index's length.
+type frameWriter struct {
+	w     io.Writer
+	fsys  fs.FS
+	index *Index
+	at    int64
+}
+
+func (w *frameWriter) add(group []File) error {
+	f := Frame{Kind: Whole, Offset: w.at}
+	var readers []io.Reader
+	for _, file := range group {
+		f.Items = append(f.Items, Item{file.Digest, file.Size})
+		f.Size += file.Size
+		readers = append(readers, &checkedFile{fsys: w.fsys, file: file})
+	}
+	count := &counter{w: w.w}
+	if err := Compress(count, io.MultiReader(readers...)); err != nil {
+		return fmt.Errorf("bundle: %w", err)
+	}
+	f.Length = count.n
+	w.at += count.n
+	w.index.Frames = append(w.index.Frames, f)
+	return nil
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// checkedFile opens its file at the first read and checks it at the last.
+type checkedFile struct {
+	fsys fs.FS
+	file File
+	open fs.File
+	v    *Verifier
+}
+
+func (c *checkedFile) Read(p []byte) (int, error) {
+	if c.open == nil {
+		f, err := c.fsys.Open(c.file.Path)
+		if err != nil {
+			return 0, err
+		}
+		c.open = f
+		c.v = NewVerifier(f, Item{c.file.Digest, c.file.Size})
+	}
+	n, err := c.v.Read(p)
+	if err != nil {
+		c.open.Close()
+	}
+	if err == io.EOF {
+		if bad := c.v.Check(); bad != nil {
+			return n, fmt.Errorf("%s: %w", c.file.Path, bad)
+		}
+	}
+	return n, err
+}
+
+// assemble writes magic, index and frames into a new file in dir. The index
+// holds offsets into the object, and they depend on the index's own length:
+// so they are written relative to the first frame, and Open adds it.
+func assemble(dir string, x *Index, frames io.Reader) (b *Built, err error) {
+	data, err := x.encode()
+	if err != nil {
+		return nil, err
+	}
+	var packed bytes.Buffer
+	if err := Compress(&packed, bytes.NewReader(data)); err != nil {
+		return nil, err
+	}
+	file, err := os.CreateTemp(dir, "bundle-*")
+	if err != nil {
+		return nil, err
+	}
+	b = &Built{File: file, Index: x}
+	defer func() {
+		if err != nil {
+			b.Discard()
+		}
+	}()
+	head := binary.BigEndian.AppendUint32([]byte(magic), uint32(packed.Len()))
+	start := int64(len(head) + packed.Len())
+	for _, r := range []io.Reader{bytes.NewReader(head), &packed, frames} {
+		if _, err = io.Copy(file, r); err != nil {
+			return nil, err
+		}
+	}
+	if _, err = file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	if b.Digest, b.Size, err = SumReader(file); err != nil {
+		return nil, err
+	}
+	if b.Size > MaxBundleSize {
+		return nil, fmt.Errorf("bundle of %d bytes; the limit is %d", b.Size, int64(MaxBundleSize))
+	}
+	x.shift(start)
+	return b, nil
+}

@@ -1,0 +1,136 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// ErrKind means: a kind of frame that this reader does not know. The file is
+// to be had whole elsewhere.
+var ErrKind = errors.New("unknown kind of frame")
+
+// MaxPatchBase is the largest former content that a patch is made on or
+// applied to: above it a raw dictionary gains nothing and costs memory.
+const MaxPatchBase = 8 << 20
+
+// window bounds the decoder's memory: the largest window that the encoder
+// ever chooses at the default level is 8 MiB; patches need their base's size.
+const window = 32 << 20
+
+var encoders = sync.Pool{New: func() any {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		panic(err) // only wrong options
+	}
+	return e
+}}
+
+var decoders = sync.Pool{New: func() any {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		panic(err)
+	}
+	return d
+}}
+
+// Compress writes all of r to w as one zstd frame.
+func Compress(w io.Writer, r io.Reader) error {
+	e := encoders.Get().(*zstd.Encoder)
+	defer encoders.Put(e)
+	e.Reset(w)
+	_, err := io.Copy(e, r)
+	return errors.Join(err, e.Close())
+}
+
+// Decompress gives at most limit bytes of the zstd stream r to use; more is
+// ErrCorrupt when it is read.
+func Decompress(r io.Reader, limit int64, use func(io.Reader) error) error {
+	d := decoders.Get().(*zstd.Decoder)
+	defer decoders.Put(d)
+	defer d.Reset(nil)
+	if err := d.Reset(r); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return use(&limited{r: d, left: limit})
+}
+
+// limited is an io.LimitReader that says so when there is more.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if int64(len(p)) > l.left+1 {
+		p = p[:l.left+1]
+	}
+	n, err := l.r.Read(p)
+	if int64(n) > l.left {
+		return int(l.left), fmt.Errorf("%w: more bytes than were announced", ErrCorrupt)
+	}
+	l.left -= int64(n)
+	return n, err
+}
+
+// MakePatch gives the frame bytes for content as a patch on base.
+func MakePatch(content, base []byte) ([]byte, error) {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderDictRaw(1, base))
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	return e.EncodeAll(content, nil), nil
+}
+
+// ReadFrame decodes one frame's bytes, read from r, and gives each item to
+// place, which must read it to its end. base gives a former content and is
+// asked only for a Patch. Every item's digest is checked when it has been
+// read: on ErrCorrupt what place took of the last item is to be thrown away.
+// ErrKind means that nothing was read.
+func ReadFrame(f Frame, r io.Reader, base func(Digest) ([]byte, error), place func(Item, io.Reader) error) error {
+	if err := f.Check(); err != nil {
+		return err
+	}
+	items := func(r io.Reader) error {
+		for _, it := range f.Items {
+			if err := readItem(it, r, place); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	r = io.LimitReader(r, f.Length)
+	switch f.Kind {
+	case Whole:
+		return Decompress(r, f.Size, items)
+	case Patch:
+		dict, err := base(f.Base)
+		if err != nil {
+			return err
+		}
+		if len(dict) > MaxPatchBase || Sum(dict) != f.Base {
+			return fmt.Errorf("%w: the patch's base is another content", ErrCorrupt)
+		}
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window),
+			zstd.WithDecoderLowmem(true), zstd.WithDecoderDictRaw(1, dict))
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+		defer d.Close()
+		return items(&limited{r: d, left: f.Size})
+	}
+	return fmt.Errorf("%w %q", ErrKind, f.Kind)
+}
+
+// readItem gives one item to place and checks it.
+func readItem(it Item, r io.Reader, place func(Item, io.Reader) error) error {
+	v := NewVerifier(io.LimitReader(r, it.Size), it)
+	if err := place(it, v); err != nil {
+		return err
+	}
+	return v.Check()
+}

@@ -1,0 +1,140 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+	"unicode/utf8"
+)
+
+// HeadFormat is the format number of Head.
+const HeadFormat = 1
+
+// Head is the one thing that is signed: what a course is at one version. It
+// holds no name, no commit and no commit message, only words meant for
+// students.
+type Head struct {
+	Format    int         `json:"format"`
+	Course    string      `json:"course"`
+	Version   Version     `json:"version"`
+	Channels  []ChannelAt `json:"channels"`
+	Settings  Settings    `json:"settings"`
+	Message   string      `json:"message,omitempty"` // the instructor's, one line
+	Published time.Time   `json:"published"`
+	Checked   time.Time   `json:"checked"` // last time the repository was seen unchanged; signed anew each day
+}
+
+// ChannelAt is one channel's manifest in a Head. The ID is random and says
+// nothing about the audience.
+type ChannelAt struct {
+	ID       string `json:"id"`
+	Manifest Digest `json:"manifest"`
+}
+
+// Settings are what the course wants of the student's side.
+type Settings struct {
+	Folder    string `json:"folder"`             // its name in the home, one component
+	Language  string `json:"language,omitempty"` // of the sentences; empty: by LANG
+	WhatIsNew bool   `json:"what_is_new"`        // whether "What is new.md" is kept
+}
+
+// Channel gives the manifest digest of the channel with this id.
+func (h *Head) Channel(id string) (Digest, bool) {
+	for _, c := range h.Channels {
+		if c.ID == id {
+			return c.Manifest, true
+		}
+	}
+	return Digest{}, false
+}
+
+// Fingerprint is the SHA-256 over the manifest digests, cut to 16 bytes, in
+// hexadecimal: with the version it says exactly which head an agent applied.
+func (h *Head) Fingerprint() string {
+	var b bytes.Buffer
+	for _, c := range h.Channels {
+		b.WriteString(c.ID)
+		b.Write(c.Manifest[:])
+	}
+	return Sum(b.Bytes()).String()[:32]
+}
+
+// Check refuses a head that breaks a rule.
+func (h *Head) Check() error {
+	switch {
+	case h.Format > HeadFormat:
+		return ErrFormat
+	case h.Format != HeadFormat:
+		return fmt.Errorf("%w: head: format %d", ErrCorrupt, h.Format)
+	case h.Course == "" || len(h.Course) > MaxName:
+		return fmt.Errorf("%w: head: no course", ErrCorrupt)
+	case h.Version < 1 || h.Version > MaxVersion:
+		return fmt.Errorf("%w: head: version %d", ErrCorrupt, h.Version)
+	case h.Published.IsZero() || h.Checked.IsZero():
+		return fmt.Errorf("%w: head: no time", ErrCorrupt)
+	case utf8.RuneCountInString(h.Message) > MaxMessage:
+		return fmt.Errorf("%w: head: message longer than %d characters", ErrCorrupt, MaxMessage)
+	}
+	if err := CheckFolder(h.Settings.Folder); err != nil {
+		return fmt.Errorf("%w: head: folder: %w", ErrCorrupt, err)
+	}
+	seen := map[string]bool{}
+	for _, c := range h.Channels {
+		if c.ID == "" || len(c.ID) > 64 || seen[c.ID] || c.Manifest.IsZero() {
+			return fmt.Errorf("%w: head: channel %q", ErrCorrupt, c.ID)
+		}
+		seen[c.ID] = true
+	}
+	return nil
+}
+
+// CheckFolder refuses a name that cannot be a course's folder in a home.
+func CheckFolder(name string) error {
+	if err := CheckName(name); err != nil {
+		return err
+	}
+	switch {
+	case name[0] == '.':
+		return errors.New("it begins with a dot")
+	case !utf8.ValidString(name):
+		return errors.New("it is not valid UTF-8")
+	case len(name) > 200:
+		return errors.New("it is longer than 200 bytes")
+	}
+	for _, r := range name {
+		if r < ' ' || r == 0x7f || r == '\\' {
+			return fmt.Errorf("it holds %q", r)
+		}
+	}
+	return nil
+}
+
+// DecodeStrict reads one JSON value of at most limit bytes, without unknown
+// fields and with nothing after it.
+func DecodeStrict(data []byte, limit int, v any) error {
+	if len(data) > limit {
+		return fmt.Errorf("%w: %d bytes; the limit is %d", ErrCorrupt, len(data), limit)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return fmt.Errorf("%w: more after the end", ErrCorrupt)
+	}
+	return nil
+}
+
+// FormatOf reads only the "format" number of a JSON value, so that a newer
+// one can be told from a damaged one before its fields are looked at.
+func FormatOf(data []byte) int {
+	var v struct {
+		Format int `json:"format"`
+	}
+	_ = json.Unmarshal(data, &v)
+	return v.Format
+}

@@ -1,0 +1,95 @@
+// Package config owns the service's one file, satchel.yaml: its struct, its
+// defaults, its checks and its reload. Secrets stand in files that it names,
+// or in environment variables, never in its text.
+package config
+
+import (
+	"time"
+
+	"satchel/course"
+)
+
+// Config is satchel.yaml. Relative paths are relative to the file's folder.
+type Config struct {
+	// Store is where bundles rest; the default is the folder "store".
+	Store Store `yaml:"store"`
+	// StateDir is the syncer's and hookserver's own: repository mirrors, the
+	// digest memo, the cache of bundles. It can be deleted. Default "state".
+	StateDir string `yaml:"state_dir"`
+	// URL is where students' servers reach the service, for example
+	// http://satchel:8484 or https://hub.school.org/services/satchel.
+	URL string `yaml:"url"`
+	// ID is the audience of tickets: which service they are for. Default
+	// "satchel".
+	ID string `yaml:"id"`
+	// Listen says where the service answers.
+	Listen Listen `yaml:"listen"`
+	// Secrets names the files with secrets.
+	Secrets Secrets `yaml:"secrets"`
+	Hub     Hub     `yaml:"hub"`
+	Privacy Privacy `yaml:"privacy"`
+	Cache   Cache   `yaml:"cache"`
+	Limits  Limits  `yaml:"limits"`
+
+	Courses []course.Course `yaml:"courses"`
+
+	// File is where it was read from; Dir its folder.
+	File string `yaml:"-"`
+	Dir  string `yaml:"-"`
+}
+
+// Store is a folder or a bucket; exactly one is set.
+type Store struct {
+	Dir string `yaml:"dir"`
+	S3  *S3    `yaml:"s3"`
+}
+
+// S3 is any S3-compatible endpoint. Credentials come by the SDK's chain.
+type S3 struct {
+	Bucket    string `yaml:"bucket"`
+	Prefix    string `yaml:"prefix"`
+	Endpoint  string `yaml:"endpoint"` // "" is AWS
+	Region    string `yaml:"region"`
+	PathStyle *bool  `yaml:"path_style"` // default: true with an endpoint
+	Checksums *bool  `yaml:"checksums"`  // default: true without an endpoint
+}
+
+// Listen gives the addresses. Students' servers must reach the first one only.
+type Listen struct {
+	Students string `yaml:"students"` // default :8484
+	Hub      string `yaml:"hub"`      // logins, health, metrics; default 127.0.0.1:8485
+	Control  string `yaml:"control"`  // unix socket of the syncer; default state/control.sock
+}
+
+// Secrets names files. Where several are listed the first is used to make,
+// all to check.
+type Secrets struct {
+	SigningKeys []string `yaml:"signing_keys"` // syncer only; default [secrets/signing.pem]
+	PublicKeys  string   `yaml:"public_keys"`  // hookserver; default secrets/signing.pub
+	HookSecrets []string `yaml:"hook_secrets"` // default [secrets/hook]
+	TicketKeys  []string `yaml:"ticket_keys"`  // default [secrets/ticket]
+	Pseudonyms  string   `yaml:"pseudonyms"`   // default secrets/pseudonyms
+}
+
+// Hub is the JupyterHub's API. Read and checked; used with a later version.
+type Hub struct {
+	APIURL    string `yaml:"api_url"`
+	TokenFile string `yaml:"token_file"`
+}
+
+// Privacy says what is kept about students.
+type Privacy struct {
+	Students string        `yaml:"students"` // names (default), pseudonyms, counts
+	Keep     time.Duration `yaml:"keep"`     // default 180d; d is accepted as a unit
+}
+
+// Cache bounds the hookserver's disk cache in front of S3.
+type Cache struct {
+	Size      int64 `yaml:"size"`       // bytes, written as 10GB; default 10 GB
+	FreeFloor int64 `yaml:"free_floor"` // never less than this free; default 1 GB
+}
+
+// Limits bound what one ticket may do.
+type Limits struct {
+	Streams int `yaml:"streams"` // at once for one ticket; default 4
+}
