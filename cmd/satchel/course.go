@@ -1,0 +1,301 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"satchel/course"
+	"satchel/internal/config"
+	"satchel/internal/durable"
+	"satchel/source"
+)
+
+func (a *app) courseCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use: "course", GroupID: "start", Args: cobra.NoArgs,
+		Short: "Add a course",
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(a.courseAddCommand())
+	return c
+}
+
+// newCourse is what "course add" asks or is told.
+type newCourse struct {
+	url, name, branch, folder string
+	groups, users             []string
+	hostKey                   string // the fingerprint that is already confirmed
+	knownHosts                string // or a file that has the host's keys
+	key                       string // or a deploy key that exists already
+	yes                       bool
+}
+
+func (a *app) courseAddCommand() *cobra.Command {
+	n := newCourse{}
+	c := &cobra.Command{
+		Use: "add URL", Args: exactly("URL"),
+		Short: "Add a course: makes its deploy key and checks the repository",
+		Long: `Adds one course. It makes a deploy key, shows the git host's key for you to
+confirm, prints the public half to paste as a READ-ONLY deploy key, checks that
+the repository can be read, and writes courses.d/NAME.yaml. A running service
+takes the course up by itself. A folder of this machine needs no key.
+
+Without a terminal: give --host-key (the fingerprint the git host documents) or
+--known-hosts; the course is written even while the key is not pasted yet, and
+the service starts publishing as soon as it is.`,
+		Example: `  satchel course add git@github.com:school/scala101.git
+  satchel course add git@github.com:school/scala101.git --folder notebooks --groups scala101
+  satchel course add ssh://git@git.school.org:2222/scala101.git --host-key SHA256:…  --yes
+  satchel course add /srv/git/scala101.git`,
+		RunE: func(c *cobra.Command, args []string) error {
+			n.url = args[0]
+			return a.courseAdd(c.Context(), n)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&n.name, "name", "", "the course's `name` (default: from the URL)")
+	f.StringVar(&n.branch, "branch", "main", "the `branch` that is published")
+	f.StringVar(&n.folder, "folder", "", "the only `folder` that leaves the repository (default: all of it)")
+	f.StringSliceVar(&n.groups, "groups", nil, "JupyterHub groups that may see it (default: everyone)")
+	f.StringSliceVar(&n.users, "users", nil, "users who may see it (default: everyone)")
+	f.StringVar(&n.hostKey, "host-key", "", "the git host's key `fingerprint`, confirmed already (SHA256:…)")
+	f.StringVar(&n.knownHosts, "known-hosts", "", "a known_hosts `file` that has the git host's keys")
+	f.StringVar(&n.key, "deploy-key", "", "a deploy key `file` that exists already")
+	f.BoolVarP(&n.yes, "yes", "y", false, "ask nothing, take the defaults")
+	return c
+}
+
+func (a *app) courseAdd(ctx context.Context, n newCourse) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	q := a.asker(n.yes)
+	if n.name == "" {
+		if n.name, err = q.ask("The course's name?", nameFromURL(n.url)); err != nil {
+			return err
+		}
+	}
+	entry, err := n.entry(cfg)
+	if err != nil {
+		return err
+	}
+	if !source.IsLocal(n.url) {
+		if err := a.keyAndHost(ctx, q, cfg, n, &entry); err != nil {
+			return err
+		}
+	}
+	if err := a.tryRepository(ctx, q, entry, n); err != nil {
+		return err
+	}
+	file, err := writeCourse(cfg, entry)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(map[string]string{"course": n.name, "file": file, "deploy_key": entry.DeployKeyFile})
+	}
+	a.printf("wrote %s\n\nNext: satchel serve   (a running one takes the course up by itself)\n", file)
+	return nil
+}
+
+// nameFromURL is the repository's own name, in a course name's letters.
+func nameFromURL(url string) string {
+	base := strings.TrimSuffix(path.Base(strings.ReplaceAll(strings.TrimRight(url, "/"), ":", "/")), ".git")
+	return strings.Trim(strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
+			return r
+		}
+		return '-'
+	}, strings.ToLower(base)), "-_.")
+}
+
+// entry is the course's configuration so far.
+func (n newCourse) entry(cfg *config.Config) (courseEntry, error) {
+	name, err := course.ParseName(n.name)
+	if err != nil {
+		return courseEntry{}, fmt.Errorf("%w: %w", err, errUsage)
+	}
+	for _, c := range cfg.Courses {
+		if c.Name == name {
+			return courseEntry{}, fmt.Errorf("there is a course %q already (%s); choose another --name", name, cfg.File)
+		}
+	}
+	e := courseEntry{Name: n.name, Repository: n.url, Branch: n.branch, Folder: n.folder, Audience: "everyone"}
+	if len(n.groups)+len(n.users) > 0 {
+		e.Audience = courseAudience{n.groups, n.users}
+	}
+	return e, nil
+}
+
+// courseEntry is the course's file as it is written.
+type courseEntry struct {
+	Name           string `yaml:"name"`
+	Repository     string `yaml:"repository"`
+	Branch         string `yaml:"branch"`
+	Folder         string `yaml:"folder,omitempty"`
+	DeployKeyFile  string `yaml:"deploy_key_file,omitempty"`
+	KnownHostsFile string `yaml:"known_hosts_file,omitempty"`
+	Audience       any    `yaml:"audience"`
+}
+
+type courseAudience struct {
+	Groups []string `yaml:"groups,omitempty"`
+	Users  []string `yaml:"users,omitempty"`
+}
+
+// keyAndHost makes the deploy key and pins the git host's keys.
+func (a *app) keyAndHost(ctx context.Context, q *asker, cfg *config.Config, n newCourse, e *courseEntry) error {
+	e.DeployKeyFile, e.KnownHostsFile = n.key, n.knownHosts
+	if e.KnownHostsFile == "" {
+		e.KnownHostsFile = filepath.Join(cfg.Dir, "secrets", "known_hosts")
+		if err := a.pinHost(ctx, q, n, e.KnownHostsFile); err != nil {
+			return err
+		}
+	}
+	if e.DeployKeyFile != "" {
+		return nil
+	}
+	e.DeployKeyFile = filepath.Join(cfg.Dir, "secrets", n.name+"-key")
+	public, err := deployKey(e.DeployKeyFile, "satchel "+n.name)
+	if err != nil {
+		return err
+	}
+	a.printf("\nPaste this line as a deploy key of %s, WITHOUT write access\n(GitHub, Gitea: Settings, Deploy keys; GitLab: Settings, Repository, Deploy keys):\n\n%s\n\n", n.url, public)
+	_, err = q.ask("Press Enter when it is there.", "")
+	return err
+}
+
+// pinHost shows the git host's keys and keeps them once they are confirmed.
+func (a *app) pinHost(ctx context.Context, q *asker, n newCourse, file string) error {
+	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
+	defer stop()
+	host, keys, err := source.ScanHostKeys(ctx, n.url)
+	if err != nil {
+		return err
+	}
+	have, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	known, sure := true, false
+	a.printf("%s shows these host keys:\n", host)
+	for _, k := range keys {
+		a.printf("  %-20s %s\n", k.Type, k.Fingerprint)
+		known = known && strings.Contains(string(have), k.Line)
+		sure = sure || k.Fingerprint == n.hostKey
+	}
+	if known {
+		return nil
+	}
+	if !sure && n.hostKey != "" {
+		return fmt.Errorf("none of them has the fingerprint %s that you gave: somebody may be in between, or the host changed its keys; nothing was written", n.hostKey)
+	}
+	if !sure {
+		sure, err = q.confirm("Compare them with what the host documents. Are they right?")
+		if err != nil {
+			return err
+		}
+	}
+	if !sure {
+		return fmt.Errorf("the host's keys were not confirmed: give --host-key FINGERPRINT or --known-hosts FILE; nothing was written")
+	}
+	var text strings.Builder
+	text.Write(have)
+	for _, k := range keys {
+		if !strings.Contains(string(have), k.Line) {
+			text.WriteString(k.Line + "\n")
+		}
+	}
+	return durable.WriteFile(file, []byte(text.String()), 0o644)
+}
+
+// deployKey gives the public half of the key in file, which is made if there
+// is none.
+func deployKey(file, comment string) (public string, err error) {
+	if data, err := os.ReadFile(file + ".pub"); err == nil {
+		return strings.TrimSpace(string(data)), nil
+	}
+	private, public, err := source.NewDeployKey(comment)
+	if err != nil {
+		return "", err
+	}
+	if err := durable.WriteFile(file, private, 0o600); err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(public), durable.WriteFile(file+".pub", []byte(strings.TrimSpace(public)+"\n"), 0o644)
+}
+
+// tryRepository asks the repository for its branch until it answers, the
+// person gives up, or nobody is there to paste the key.
+func (a *app) tryRepository(ctx context.Context, q *asker, e courseEntry, n newCourse) error {
+	r := source.Remote{URL: e.Repository, Branch: e.Branch, Folder: e.Folder, KnownHostsFile: e.KnownHostsFile}
+	if e.DeployKeyFile != "" {
+		r.KeyFiles = []string{e.DeployKeyFile}
+	}
+	for {
+		err := tip(ctx, a, r)
+		if err == nil {
+			a.printf("The repository can be read.\n")
+			return nil
+		}
+		var se *source.Error
+		if q.quiet && errors.As(err, &se) && se.Kind == source.DeployKey && n.key == "" {
+			fmt.Fprintf(a.err, "satchel: %v\nThe course is written all the same; it is published once the key is there.\n", err)
+			return nil
+		}
+		if q.quiet {
+			return fmt.Errorf("%w; the course was not written", err)
+		}
+		a.printf("%v\n", err)
+		again, err := q.confirm("Try again?")
+		if err != nil || !again {
+			return errors.Join(err, errors.New("the course was not written; run the same command again, the key stays"))
+		}
+	}
+}
+
+func tip(ctx context.Context, a *app, r source.Remote) error {
+	dir, err := os.MkdirTemp("", "satchel-add-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	m, err := source.NewMirror(a.logger(), dir, r, source.Options{})
+	if err != nil {
+		return err
+	}
+	_, err = m.Tip(ctx)
+	return err
+}
+
+// writeCourse writes courses.d/NAME.yaml and checks the configuration that
+// comes of it; a configuration that is refused takes the file away again.
+func writeCourse(cfg *config.Config, e courseEntry) (string, error) {
+	data, err := yaml.Marshal(e)
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(cfg.Dir, "courses.d", e.Name+".yaml")
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return "", err
+	}
+	if err := durable.WriteFile(file, data, 0o644); err != nil {
+		return "", err
+	}
+	if _, err := config.Load(cfg.File); err != nil {
+		return "", errors.Join(err, os.Remove(file))
+	}
+	return file, nil
+}
