@@ -1,0 +1,59 @@
+# What can be done here: make help
+
+GO      ?= go
+GOTEST  ?= $(GO) test
+CACHE   := $(CURDIR)/.cache
+TOOLS   := $(CACHE)/bin
+LDFLAGS := -s -w
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+VERSITYGW   := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+FUZZTIME ?= 30s
+
+.DEFAULT_GOAL := help
+.PHONY: help build try test check fmt vet race e2e bench fuzz install clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/satchel and bin/satchel-agent (static)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/satchel ./cmd/satchel
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/satchel-agent ./cmd/satchel-agent
+
+try: build ## the whole way on this machine: course, service, student
+	bin/satchel try
+
+test: ## the fast tests: needs only Go and git
+	$(GOTEST) ./...
+
+check: fmt vet race ## formatting, vet, staticcheck, the fast tests with the race detector
+
+fmt:
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$bad" || { echo "run gofmt -w on:"; echo "$$bad"; exit 1; }
+
+vet: $(TOOLS)/staticcheck
+	$(GO) vet ./... && $(GO) vet -tags e2e ./...
+	$(TOOLS)/staticcheck ./... && $(TOOLS)/staticcheck -tags e2e ./...
+
+race:
+	.ci/need gcc
+	CGO_ENABLED=1 $(GOTEST) -race ./...
+
+e2e: build $(TOOLS)/versitygw ## the whole way with the real servers: OpenSSH, S3, strace
+	.ci/need sshd strace python3
+	VERSITYGW=$(TOOLS)/versitygw SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 40m -run 'E2E' ./...
+
+bench: build ## speed, as ratios to peers or limits in one run
+	$(GO) test -tags e2e -timeout 40m -run 'Bench' -v ./e2e | grep -v -E '^(===|---|PASS|ok)'
+
+fuzz: ## every fuzz test for FUZZTIME each
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	  echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+$(TOOLS)/staticcheck:
+	GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
+
+$(TOOLS)/versitygw:
+	GOBIN=$(TOOLS) $(GO) install $(VERSITYGW)
+
+clean: ## remove what was built
+	rm -rf bin dist $(CACHE)
