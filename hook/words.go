@@ -109,7 +109,7 @@ type Offer struct {
 // "paused") nothing new is given out now.
 type CourseOffer struct {
 	Course   string           `json:"course"`
-	State    string           `json:"state,omitempty"` // StatePaused, StateEmpty
+	State    string           `json:"state,omitempty"` // StatePaused, StateEmpty, StateAway
 	Head     *bundle.Envelope `json:"head,omitempty"`
 	Channels []ChannelOffer   `json:"channels,omitempty"`
 	Left     []string         `json:"left,omitempty"` // channel ids that are no longer this student's
@@ -121,8 +121,9 @@ type CourseOffer struct {
 
 // States of a CourseOffer.
 const (
-	StatePaused = "paused" // the course is paused and this student has nothing yet
+	StatePaused = "paused" // the course is paused: who has something keeps it, who has nothing waits
 	StateEmpty  = "empty"  // nothing has been released yet
+	StateAway   = "away"   // the service cannot read this course now: what is there stays, ask again
 )
 
 // ChannelOffer leads to the newest manifest of one channel: from the manifest
@@ -143,6 +144,13 @@ type Offered struct {
 // Ask is the body of POST /v1/courses/{course}/files.
 type Ask struct {
 	Digests []bundle.Digest `json:"digests"`
+}
+
+// Proof is the body of POST /v1/heads: the head that an agent holds.
+type Proof struct {
+	Format int              `json:"format"`
+	Course string           `json:"course"`
+	Head   *bundle.Envelope `json:"head"`
 }
 
 // Receipt says what a sync did to one course's folder. It never holds the

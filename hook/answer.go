@@ -1,0 +1,155 @@
+package hook
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"satchel/bundle"
+)
+
+// EncodeOffer gives what stands before the frames of an answer: length and
+// packed offer.
+func EncodeOffer(o *Offer) ([]byte, error) {
+	data, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > MaxOffer {
+		return nil, fmt.Errorf("offer of %d bytes; the limit is %d", len(data), MaxOffer)
+	}
+	var packed bytes.Buffer
+	if err := bundle.Compress(&packed, bytes.NewReader(data)); err != nil {
+		return nil, err
+	}
+	head := binary.BigEndian.AppendUint32(nil, uint32(packed.Len()))
+	return append(head, packed.Bytes()...), nil
+}
+
+// ReadOffer reads and checks what stands before the frames. Unknown fields
+// are passed over: a change that old agents must not miss has a new format
+// number, which is bundle.ErrFormat.
+func ReadOffer(r io.Reader) (*Offer, error) {
+	head := make([]byte, 4)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, fmt.Errorf("offer: %w", cutOff(err))
+	}
+	size := int64(binary.BigEndian.Uint32(head))
+	if size > MaxPackedOffer {
+		return nil, fmt.Errorf("%w: offer of %d bytes", bundle.ErrCorrupt, size)
+	}
+	var data []byte
+	err := bundle.Decompress(io.LimitReader(r, size), MaxOffer, func(r io.Reader) (err error) {
+		data, err = io.ReadAll(r)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("offer: %w", cutOff(err))
+	}
+	if bundle.FormatOf(data) > Format {
+		return nil, fmt.Errorf("offer: %w", bundle.ErrFormat)
+	}
+	o := &Offer{}
+	if err := json.Unmarshal(data, o); err != nil {
+		return nil, fmt.Errorf("%w: offer: %w", bundle.ErrCorrupt, err)
+	}
+	return o, o.check()
+}
+
+func (o *Offer) check() error {
+	if o.Format != Format {
+		return fmt.Errorf("%w: offer: format %d", bundle.ErrCorrupt, o.Format)
+	}
+	for _, c := range o.Courses {
+		for i := range c.Frames {
+			if err := c.Frames[i].Check(); err != nil {
+				return fmt.Errorf("offer: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Answer is what Sync and Files give: the offer, and its frames by Next.
+// Close it always.
+type Answer struct {
+	NotModified bool   // nothing is new; there is no Offer
+	ETag        string // to be sent next time, once all of the offer is in place
+	Offer       *Offer
+	Date        time.Time // the service's clock
+
+	body   io.ReadCloser
+	course int // of the next frame
+	frame  int
+	now    *io.LimitedReader // what is left of the current frame
+}
+
+// Next gives the next frame and its course; what was not read of the one
+// before is passed over. io.EOF after the last. Any other error ends the
+// stream: what is missing can be had by Range and Files.
+func (a *Answer) Next() (course string, f Offered, r io.Reader, err error) {
+	if a.body == nil || a.Offer == nil {
+		return "", Offered{}, nil, io.EOF
+	}
+	if a.now != nil {
+		if err := a.pass(); err != nil {
+			return "", Offered{}, nil, err
+		}
+	}
+	for a.course < len(a.Offer.Courses) {
+		c := &a.Offer.Courses[a.course]
+		if a.frame == len(c.Frames) {
+			a.course, a.frame = a.course+1, 0
+			continue
+		}
+		f = c.Frames[a.frame]
+		a.frame++
+		a.now = &io.LimitedReader{R: a.body, N: f.Length}
+		return c.Course, f, frameReader{a.now}, nil
+	}
+	if n, _ := io.CopyN(io.Discard, a.body, 1); n > 0 {
+		return "", Offered{}, nil, fmt.Errorf("%w: the answer goes on after its last frame", bundle.ErrCorrupt)
+	}
+	return "", Offered{}, nil, io.EOF
+}
+
+// pass reads the rest of the current frame.
+func (a *Answer) pass() error {
+	_, err := io.Copy(io.Discard, a.now)
+	if err == nil && a.now.N > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	a.now = nil
+	return err
+}
+
+// Close ends the answer; unread frames are lost.
+func (a *Answer) Close() error {
+	if a.body == nil {
+		return nil
+	}
+	return a.body.Close()
+}
+
+// frameReader says io.ErrUnexpectedEOF where a frame is cut off.
+type frameReader struct{ l *io.LimitedReader }
+
+func (f frameReader) Read(p []byte) (int, error) {
+	n, err := f.l.Read(p)
+	if err == io.EOF && f.l.N > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// cutOff makes of an early end an error that is not mistaken for an end.
+func cutOff(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: cut off", io.ErrUnexpectedEOF)
+	}
+	return err
+}

@@ -1,0 +1,377 @@
+package hook
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"satchel/bundle"
+)
+
+// Limits of what the client reads.
+const (
+	maxReply   = 1 << 20  // bytes of a JSON answer
+	maxProblem = 64 << 10 // bytes of an error answer
+	maxHistory = 64 << 20 // bytes of a packed history
+)
+
+// ClientOptions say where the service is and how to speak to it.
+type ClientOptions struct {
+	URL    string        // SATCHEL_URL; may hold a path prefix
+	Ticket func() string // asked for each request: it is renewed meanwhile
+	Agent  string        // User-Agent, such as "satchel-agent/1.0"
+	Proxy  string        // SATCHEL_PROXY; "" means no proxy, whatever the environment says
+	CAFile string        // SATCHEL_CA_FILE, PEM; "" means the system's roots
+	Idle   time.Duration // longest silence of the service; 0 is 30s
+	HTTP   *http.Client  // replaces the transport; Proxy and CAFile then say nothing
+}
+
+// Client asks the service. It never follows a redirect, uses no proxy that it
+// was not given, and reads no more than the written limits. Every error is an
+// *Error where the service answered, else what the network said.
+type Client struct {
+	o    ClientOptions
+	base *url.URL
+	http *http.Client
+	bad  error // of the options; each request gives it
+}
+
+// Error is an answer that is neither success nor 304.
+type Error struct {
+	Status     int
+	Problem    Problem
+	RetryAfter time.Duration // 0 when the service named none
+}
+
+func (e *Error) Error() string {
+	if e.Problem.Sentence == "" {
+		return fmt.Sprintf("the service answered %d %s", e.Status, http.StatusText(e.Status))
+	}
+	return e.Problem.Sentence
+}
+
+// NewClient makes a client. A fault in the options shows at the first request.
+func NewClient(o ClientOptions) *Client {
+	if o.Idle == 0 {
+		o.Idle = 30 * time.Second
+	}
+	c := &Client{o: o}
+	c.base, c.bad = parseBase(o.URL)
+	if c.bad != nil {
+		return c
+	}
+	client := o.HTTP
+	if client == nil {
+		client, c.bad = newHTTP(o)
+	}
+	if c.bad == nil {
+		plain := *client
+		plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		plain.Jar = nil
+		c.http = &plain
+	}
+	return c
+}
+
+func parseBase(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("%s=%.200q is no http or https address", EnvURL, text)
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%s must hold only scheme, host, port and path", EnvURL)
+	}
+	u.Path = strings.TrimRight(u.Path, "/")
+	return u, nil
+}
+
+func newHTTP(o ClientOptions) (*http.Client, error) {
+	t := &http.Transport{
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxConnsPerHost:        8,
+		MaxIdleConnsPerHost:    2,
+		IdleConnTimeout:        50 * time.Second, // below the service's own
+		TLSHandshakeTimeout:    10 * time.Second,
+		ForceAttemptHTTP2:      false,
+	}
+	if o.Proxy != "" {
+		u, err := url.Parse(o.Proxy)
+		if err != nil || u.Host == "" {
+			return nil, errors.New("SATCHEL_PROXY is no address of a proxy, such as http://proxy:3128")
+		}
+		t.Proxy = http.ProxyURL(u)
+	}
+	if o.CAFile != "" {
+		pool, err := readRoots(o.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		t.TLSClientConfig = tlsConfig(pool)
+	}
+	return &http.Client{Transport: t}, nil
+}
+
+func readRoots(file string) (*x509.CertPool, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("SATCHEL_CA_FILE: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, 4<<20))
+	if err != nil {
+		return nil, fmt.Errorf("SATCHEL_CA_FILE: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("SATCHEL_CA_FILE: %s holds no certificate", file)
+	}
+	return pool, nil
+}
+
+// Sync asks what is new. etag is sent only when not empty.
+func (c *Client) Sync(ctx context.Context, have []Have, keys []string, etag string) (*Answer, error) {
+	q := url.Values{}
+	for _, h := range have {
+		q.Add("have", h.String())
+	}
+	for _, k := range keys {
+		q.Add("keys", k)
+	}
+	header := http.Header{"Accept": {OfferType}}
+	if etag != "" {
+		header.Set("If-None-Match", etag)
+	}
+	query := q.Encode()
+	if len(query) <= MaxHave {
+		return c.answer(c.do(ctx, call{method: http.MethodGet, path: "/v1/sync", query: query, header: header}))
+	}
+	header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return c.answer(c.do(ctx, call{method: http.MethodPost, path: "/v1/sync", body: []byte(query), header: header}))
+}
+
+// Files asks for contents by digest: at most MaxAsked. What the newest
+// manifests of this student do not name does not come.
+func (c *Client) Files(ctx context.Context, course string, digests []bundle.Digest) (*Answer, error) {
+	if len(digests) > MaxAsked {
+		return nil, fmt.Errorf("ask for %d contents; the limit is %d", len(digests), MaxAsked)
+	}
+	body, err := json.Marshal(Ask{Digests: digests})
+	if err != nil {
+		return nil, err
+	}
+	return c.answer(c.do(ctx, call{method: http.MethodPost, path: coursePath(course, "files"), body: body,
+		header: http.Header{"Accept": {OfferType}, "Content-Type": {"application/json"}}}))
+}
+
+// answer reads the offer of a response.
+func (c *Client) answer(resp *http.Response, err error) (*Answer, error) {
+	if err != nil {
+		return nil, err
+	}
+	a := &Answer{ETag: resp.Header.Get("ETag"), body: resp.Body}
+	a.Date, _ = http.ParseTime(resp.Header.Get("Date"))
+	if resp.StatusCode == http.StatusNotModified {
+		a.NotModified = true
+		return a, nil
+	}
+	if err = wantType(resp, OfferType); err == nil {
+		a.Offer, err = ReadOffer(resp.Body)
+	}
+	if err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// Range opens n bytes of a bundle, from offset off. The reader gives
+// io.ErrUnexpectedEOF when fewer come.
+func (c *Client) Range(ctx context.Context, course string, d bundle.Digest, off, n int64) (io.ReadCloser, error) {
+	if off < 0 || n <= 0 {
+		return nil, fmt.Errorf("range of %d bytes at %d", n, off)
+	}
+	want := fmt.Sprintf("bytes %d-%d/", off, off+n-1)
+	resp, err := c.do(ctx, call{method: http.MethodGet, path: coursePath(course, "bundles", d.String()),
+		header: http.Header{"Range": {fmt.Sprintf("bytes=%d-%d", off, off+n-1)}}})
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusPartialContent || !strings.HasPrefix(resp.Header.Get("Content-Range"), want) {
+		resp.Body.Close()
+		return nil, fmt.Errorf("%w: the service answered %d with another range", bundle.ErrCorrupt, resp.StatusCode)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{frameReader{&io.LimitedReader{R: resp.Body, N: n}}, resp.Body}, nil
+}
+
+// History gives one channel's history. It is not checked here: its digest
+// stands in the channel's manifest.
+func (c *Client) History(ctx context.Context, course, channel string) (bundle.History, error) {
+	resp, err := c.do(ctx, call{method: http.MethodGet, path: coursePath(course, "history"),
+		query: url.Values{"channel": {channel}}.Encode()})
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	var text []byte
+	err = bundle.Decompress(io.LimitReader(resp.Body, maxHistory), bundle.MaxHistorySize, func(r io.Reader) (err error) {
+		text, err = io.ReadAll(r)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("history of %s: %w", course, err)
+	}
+	return bundle.DecodeHistory(text)
+}
+
+// Receipt tells what a sync did.
+func (c *Client) Receipt(ctx context.Context, r Receipt) error {
+	r.Format = Format
+	return c.post(ctx, "/v1/receipts", r, nil)
+}
+
+// Renew asks for a fresh ticket with the present one.
+func (c *Client) Renew(ctx context.Context) (Admission, error) {
+	var a Admission
+	err := c.post(ctx, "/v1/renew", struct{}{}, &a)
+	return a, err
+}
+
+// Prove shows the signed head that this agent holds: the service knows only
+// an older one.
+func (c *Client) Prove(ctx context.Context, course string, head bundle.Envelope) error {
+	return c.post(ctx, "/v1/heads", Proof{Format: Format, Course: course, Head: &head}, nil)
+}
+
+// post sends JSON and reads JSON.
+func (c *Client) post(ctx context.Context, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	resp, err := c.do(ctx, call{method: http.MethodPost, path: path, body: body,
+		header: http.Header{"Content-Type": {"application/json"}}})
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if out == nil {
+		return nil
+	}
+	if err := wantType(resp, "application/json"); err != nil {
+		return err
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("%w: answer to %s: %w", bundle.ErrCorrupt, path, err)
+	}
+	return nil
+}
+
+// call is one request.
+type call struct {
+	method, path, query string
+	body                []byte
+	header              http.Header
+}
+
+// do sends one request and gives a response of status 200, 204, 206 or 304,
+// whose body is cut off after a silence; else an error.
+func (c *Client) do(ctx context.Context, r call) (*http.Response, error) {
+	return c.doIdle(ctx, r, c.o.Idle)
+}
+
+func (c *Client) doIdle(ctx context.Context, r call, idle time.Duration) (*http.Response, error) {
+	if c.bad != nil {
+		return nil, c.bad
+	}
+	ctx, w := watchIdle(ctx, idle)
+	req, err := http.NewRequestWithContext(ctx, r.method, "", bytes.NewReader(r.body))
+	if err != nil {
+		w.stop()
+		return nil, err
+	}
+	u := *c.base
+	u.Path, u.RawPath, u.RawQuery = c.base.Path+r.path, "", r.query
+	req.URL, req.Host = &u, u.Host
+	if r.header != nil {
+		req.Header = r.header
+	}
+	if c.o.Agent != "" {
+		req.Header.Set("User-Agent", c.o.Agent)
+	}
+	if c.o.Ticket != nil {
+		req.Header.Set("Authorization", "Bearer "+c.o.Ticket())
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		w.stop()
+		return nil, w.explain(withoutURL(err))
+	}
+	w.heard()
+	resp.Body = &idleBody{ReadCloser: resp.Body, watch: w}
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusNoContent, http.StatusPartialContent, http.StatusNotModified:
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	return nil, readError(resp)
+}
+
+// withoutURL drops the address from a client error: it names the request, of
+// which nothing belongs in a sentence.
+func withoutURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}
+
+func readError(resp *http.Response) error {
+	e := &Error{Status: resp.StatusCode}
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 && s < 86400 {
+		e.RetryAfter = time.Duration(s) * time.Second
+	}
+	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
+		e.Problem = Problem{Code: CodeBadRequest, Sentence: fmt.Sprintf("the service's address leads elsewhere (%d): set %s to the final one", resp.StatusCode, EnvURL)}
+		return e
+	}
+	if wantType(resp, "application/json") == nil {
+		data, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+		if json.Unmarshal(data, &e.Problem) != nil {
+			e.Problem = Problem{}
+		}
+	}
+	return e
+}
+
+// wantType refuses what a captive portal or a proxy's error page answers.
+func wantType(resp *http.Response, want string) error {
+	got, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if got != want {
+		return fmt.Errorf("%w: the service answered %d with %.80q instead of %s", bundle.ErrCorrupt, resp.StatusCode, got, want)
+	}
+	return nil
+}
+
+func coursePath(course string, more ...string) string {
+	return "/v1/courses/" + course + "/" + strings.Join(more, "/")
+}
