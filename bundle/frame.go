@@ -47,20 +47,64 @@ func Compress(w io.Writer, r io.Reader) error {
 }
 
 // Decompress gives at most limit bytes of the zstd stream r to use; more is
-// ErrCorrupt when it is read.
+// ErrCorrupt when it is read, as is anything that is no zstd. Errors of r
+// itself stay what they are.
 func Decompress(r io.Reader, limit int64, use func(io.Reader) error) error {
+	return decompress(&wire{r: r, left: -1}, limit, use)
+}
+
+func decompress(w *wire, limit int64, use func(io.Reader) error) error {
 	d := decoders.Get().(*zstd.Decoder)
 	defer decoders.Put(d)
 	defer d.Reset(nil)
-	if err := d.Reset(r); err != nil {
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	if err := d.Reset(w); err != nil {
+		return w.cause(err)
 	}
-	return use(&limited{r: d, left: limit})
+	return use(&limited{r: d, wire: w, left: limit})
+}
+
+// wire is the compressed side of a decoder. It tells bytes that did not come
+// (go on where it stopped) from bytes that are wrong (ErrCorrupt), and it
+// hides what r is: the decoder would take a bytes.Buffer in one go, without
+// any limit.
+type wire struct {
+	r    io.Reader
+	left int64 // bytes that must still come; negative: unknown
+	err  error // of r
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	if w.left == 0 {
+		return 0, io.EOF
+	}
+	if w.left > 0 && int64(len(p)) > w.left {
+		p = p[:w.left]
+	}
+	n, err := w.r.Read(p)
+	if w.left > 0 {
+		w.left -= int64(n)
+	}
+	if err == io.EOF && w.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil && err != io.EOF && w.left != 0 {
+		w.err = err
+	}
+	return n, err
+}
+
+// cause makes an error of the decoder one of the wire, or ErrCorrupt.
+func (w *wire) cause(err error) error {
+	if w.err != nil {
+		return w.err
+	}
+	return fmt.Errorf("%w: %w", ErrCorrupt, err)
 }
 
 // limited is an io.LimitReader that says so when there is more.
 type limited struct {
 	r    io.Reader
+	wire *wire
 	left int64
 }
 
@@ -73,6 +117,9 @@ func (l *limited) Read(p []byte) (int, error) {
 		return int(l.left), fmt.Errorf("%w: more bytes than were announced", ErrCorrupt)
 	}
 	l.left -= int64(n)
+	if err != nil && (err != io.EOF || l.wire.err != nil) {
+		err = l.wire.cause(err)
+	}
 	return n, err
 }
 
@@ -90,7 +137,8 @@ func MakePatch(content, base []byte) ([]byte, error) {
 // place, which must read it to its end. base gives a former content and is
 // asked only for a Patch. Every item's digest is checked when it has been
 // read: on ErrCorrupt what place took of the last item is to be thrown away.
-// ErrKind means that nothing was read.
+// Where r ends too early the error is io.ErrUnexpectedEOF, or r's own: the
+// items that were placed are good. ErrKind means that nothing was read.
 func ReadFrame(f Frame, r io.Reader, base func(Digest) ([]byte, error), place func(Item, io.Reader) error) error {
 	if err := f.Check(); err != nil {
 		return err
@@ -103,10 +151,10 @@ func ReadFrame(f Frame, r io.Reader, base func(Digest) ([]byte, error), place fu
 		}
 		return nil
 	}
-	r = io.LimitReader(r, f.Length)
+	w := &wire{r: r, left: f.Length}
 	switch f.Kind {
 	case Whole:
-		return Decompress(r, f.Size, items)
+		return decompress(w, f.Size, items)
 	case Patch:
 		dict, err := base(f.Base)
 		if err != nil {
@@ -115,13 +163,13 @@ func ReadFrame(f Frame, r io.Reader, base func(Digest) ([]byte, error), place fu
 		if len(dict) > MaxPatchBase || Sum(dict) != f.Base {
 			return fmt.Errorf("%w: the patch's base is another content", ErrCorrupt)
 		}
-		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window),
+		d, err := zstd.NewReader(w, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window),
 			zstd.WithDecoderLowmem(true), zstd.WithDecoderDictRaw(1, dict))
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrCorrupt, err)
+			return w.cause(err)
 		}
 		defer d.Close()
-		return items(&limited{r: d, left: f.Size})
+		return items(&limited{r: d, wire: w, left: f.Size})
 	}
 	return fmt.Errorf("%w %q", ErrKind, f.Kind)
 }

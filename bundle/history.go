@@ -94,7 +94,9 @@ func DecodeHistory(data []byte) (History, error) {
 	for s.more("was ") {
 		f := Former{Digest: s.digest(' ')}
 		if !s.more("- ") {
-			f.Form = s.digest(' ')
+			if f.Form = s.digest(' '); f.Form.IsZero() {
+				s.fail("a form, or -")
+			}
 		}
 		f.Path = s.path()
 		h = append(h, f)
@@ -105,6 +107,9 @@ func DecodeHistory(data []byte) (History, error) {
 	for i, f := range h {
 		if err := CheckPath(f.Path); err != nil {
 			return nil, fmt.Errorf("%w: history: %w", ErrCorrupt, err)
+		}
+		if f.Digest.IsZero() {
+			return nil, fmt.Errorf("%w: history: %q without a digest", ErrCorrupt, f.Path)
 		}
 		if i > 0 && compareFormers(h[i-1], f) >= 0 {
 			return nil, fmt.Errorf("%w: history: %q out of order or doubled", ErrCorrupt, f.Path)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // Manifest is all that one channel delivers at one version. Files are sorted
@@ -158,8 +157,11 @@ func (s *scanner) fail(what string) {
 func (s *scanner) magic(m string) error {
 	s.literal(m)
 	n := s.number(10, '\n')
-	if s.bad == nil && n != textFormat {
+	switch {
+	case s.bad == nil && n > textFormat:
 		return ErrFormat
+	case s.bad == nil && n != textFormat:
+		s.fail("a format number")
 	}
 	return s.bad
 }
@@ -196,7 +198,7 @@ func (s *scanner) word(end byte) string {
 func (s *scanner) number(base int, end byte) int64 {
 	w := s.word(end)
 	n, err := strconv.ParseInt(w, base, 64)
-	if err != nil || n < 0 || strings.HasPrefix(w, "+") || (len(w) > 1 && w[0] == '0') {
+	if err != nil || w != strconv.FormatInt(n, base) || n < 0 {
 		s.fail("a number")
 		return 0
 	}

@@ -22,6 +22,8 @@ func ReadIndex(r io.Reader) (*Index, error) {
 		return nil, fmt.Errorf("%w: not a bundle", ErrCorrupt)
 	case format > magic[len(magic)-1]:
 		return nil, fmt.Errorf("bundle: %w", ErrFormat)
+	case format != magic[len(magic)-1]:
+		return nil, fmt.Errorf("%w: bundle of format %d", ErrCorrupt, format)
 	}
 	size := int64(binary.BigEndian.Uint32(head[len(magic):]))
 	if size > MaxIndexSize {

@@ -122,6 +122,9 @@ func Sign(h *Head, keys ...SigningKey) (*Envelope, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(payload) > MaxHeadSize {
+		return nil, fmt.Errorf("sign head: %d bytes; the limit is %d", len(payload), MaxHeadSize)
+	}
 	if len(keys) == 0 {
 		return nil, errors.New("sign head: no signing key")
 	}
