@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,7 +72,7 @@ type Confirmation struct {
 	Commit string `json:"commit"`
 }
 
-// Entry is one object of the log.
+// Entry is one object of the log. See WriteEntry.
 type Entry struct {
 	Format  int             `json:"format"`
 	Time    time.Time       `json:"time"`
@@ -126,49 +125,85 @@ func DecodeRecord(data []byte) (*Record, error) {
 	if err := bundle.DecodeStrict(data, MaxRecord, r); err != nil {
 		return nil, err
 	}
-	if r.Format != RecordFormat || r.Course == "" || r.Version < 0 || r.Version > bundle.MaxVersion {
-		return nil, fmt.Errorf("%w: format %d, version %d", bundle.ErrCorrupt, r.Format, r.Version)
+	if err := r.check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", bundle.ErrCorrupt, err)
 	}
 	return r, nil
 }
 
-// SwapRecord writes r over the record that had etag. ErrChanged when another
-// syncer was first. A swap whose answer was lost is settled by reading the
-// publish id.
-func SwapRecord(ctx context.Context, s Store, r *Record, etag string) (string, error) {
-	data, err := json.Marshal(r)
-	if err != nil {
-		return "", err
+func (r *Record) check() error {
+	if r.Format != RecordFormat || r.Course == "" || r.Version < 0 || r.Version > bundle.MaxVersion {
+		return fmt.Errorf("format %d, version %d", r.Format, r.Version)
 	}
-	if len(data) > MaxRecord {
-		return "", fmt.Errorf("record of %s: %d bytes; the limit is %d", r.Course, len(data), MaxRecord)
+	seen := map[string]bool{}
+	for _, c := range r.Channels {
+		if c.ID == "" || seen[c.ID] {
+			return fmt.Errorf("channel %.80q is doubled or has no name", c.ID)
+		}
+		seen[c.ID] = true
+		for _, b := range c.Bundles {
+			if b.From < 0 || b.To <= b.From || b.To > bundle.MaxVersion || b.Size < 0 || b.Size > bundle.MaxBundleSize || b.Digest.IsZero() {
+				return fmt.Errorf("channel %.80q: bundle %s from %d to %d of %d bytes", c.ID, b.Digest, b.From, b.To, b.Size)
+			}
+		}
+	}
+	return nil
+}
+
+// Named gives the digests of all bundles that the record names.
+func (r *Record) Named() []bundle.Digest {
+	var out []bundle.Digest
+	for _, c := range r.Channels {
+		for _, b := range c.Bundles {
+			out = append(out, b.Digest)
+		}
+	}
+	return out
+}
+
+// settleTime bounds the look at a record whose swap was not answered.
+const settleTime = 30 * time.Second
+
+// SwapRecord writes r over the record that had etag. ErrChanged when another
+// syncer was first: its caller begins again at the read. A swap whose answer
+// was lost is settled by reading the publish id; where that shows the record
+// as it was, or cannot be read either, the error is the swap's, and the write
+// may still arrive (a later swap with the same etag loses then, harmlessly).
+func SwapRecord(ctx context.Context, s Store, r *Record, etag string) (string, error) {
+	out := *r
+	out.Format = RecordFormat
+	data, err := json.Marshal(out)
+	if err == nil {
+		err = out.check()
+	}
+	if err == nil && len(data) > MaxRecord {
+		err = fmt.Errorf("%d bytes; the limit is %d", len(data), MaxRecord)
+	}
+	if err == nil && r.Publish == "" {
+		err = errors.New("no publish id")
+	}
+	if err != nil {
+		return "", fmt.Errorf("record of %s: %w", r.Course, err)
 	}
 	tag, err := s.CompareAndSwap(ctx, RecordKey(r.Course), etag, data)
 	if err == nil {
 		return tag, nil
 	}
-	// Also after ErrChanged: the SDK may have tried again after a lost answer
-	// and met our own write.
-	now, tag, rerr := ReadRecord(context.WithoutCancel(ctx), s, r.Course)
+	return settle(ctx, s, r, etag, err)
+}
+
+// settle finds out what became of a swap that gave an error. Also after
+// ErrChanged: something between may have sent it twice, and the second met
+// the first.
+func settle(ctx context.Context, s Store, r *Record, etag string, err error) (string, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	defer cancel()
+	now, tag, rerr := ReadRecord(ctx, s, r.Course)
 	switch {
 	case rerr == nil && now.Publish == r.Publish:
 		return tag, nil
-	case errors.Is(err, ErrChanged), rerr == nil:
+	case rerr == nil && tag != etag:
 		return "", fmt.Errorf("record of %s: %w", r.Course, ErrChanged)
 	}
 	return "", fmt.Errorf("record of %s: %w", r.Course, err)
-}
-
-// WriteEntry appends to a course's log.
-func WriteEntry(ctx context.Context, s Store, course, id string, e Entry) error {
-	e.Format = RecordFormat
-	data, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	key := LogPrefix(course) + e.Time.UTC().Format("20060102T150405.000Z") + "-" + id
-	if err := s.Put(ctx, key, bytes.NewReader(data)); err != nil {
-		return fmt.Errorf("log of %s: %w", course, err)
-	}
-	return nil
 }

@@ -7,6 +7,7 @@
 //	courses/<course>/log/<time>-<id>   one for each publish, refusal and command (Entry)
 //	receipts/<day>/<id>                batches of lines by a hookserver (package students reads them)
 //	students/<shard>                   what the syncer made of the receipts
+//	checks/<id>                        scratch of CheckConditions
 //
 // Promises: an object is visible whole or not at all; a compare-and-swap has
 // one winner; what was written is on disk (folder) or acknowledged (S3) when
@@ -31,8 +32,11 @@ var (
 	ErrUnavailable = errors.New("the store does not answer")
 )
 
-// Object describes what lies under a key. Now is the store's own clock at the
-// answer, zero where it tells none.
+// Object describes what lies under a key. ETag changes whenever the content
+// does, and comes back with a former content (so what is swapped carries
+// something random); it is good for CompareAndSwap only; List leaves it empty.
+// Now is the
+// store's own clock at the answer, zero where it has none but this machine's.
 type Object struct {
 	Key      string
 	Size     int64 // bytes
@@ -41,8 +45,9 @@ type Object struct {
 	Now      time.Time
 }
 
-// Store is a flat set of objects. Keys are slash-separated plain names. Both
-// implementations pass the contract in storetest.
+// Store is a flat set of objects. Keys are slash-separated plain names
+// (CheckKey). A body is read from its beginning and stays the caller's to
+// close. Both implementations pass the contract in storetest.
 type Store interface {
 	// Get opens an object. ErrNotFound.
 	Get(ctx context.Context, key string) (io.ReadCloser, Object, error)
@@ -54,11 +59,12 @@ type Store interface {
 	// Put writes an object, over what is there. Only for objects that are
 	// named by their content or written by nobody else.
 	Put(ctx context.Context, key string, body io.ReadSeeker) error
-	// PutIfAbsent writes an object unless there is one: ErrExists. Of several
-	// at once one wins.
+	// PutIfAbsent writes an object unless there is one: ErrExists, which says
+	// that this call wrote nothing. Of several at once one wins.
 	PutIfAbsent(ctx context.Context, key string, body io.ReadSeeker) error
 	// CompareAndSwap replaces the object that still has etag ("" means: that
-	// is absent) and gives the new etag. ErrChanged when it has not.
+	// is absent) and gives the new etag. ErrChanged when it has not, which
+	// says that this call wrote nothing.
 	CompareAndSwap(ctx context.Context, key, etag string, data []byte) (string, error)
 	// List gives the objects below prefix, in the order of their keys, that
 	// come after the key after ("" for all).
