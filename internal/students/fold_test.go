@@ -150,10 +150,14 @@ func TestLedgerHoldsRanges(t *testing.T) {
 	}
 }
 
-func TestLateBatchIsFoldedByTheSweep(t *testing.T) {
+func TestLateBatches(t *testing.T) {
 	st := newMemory()
 	write(t, st, names, noon, login("ana", "", noon))
 	fold(t, st, names, noon.Add(time.Minute))
+	write(t, st, names, noon.Add(-9*time.Minute), login("slow", "", noon))
+	if r := fold(t, st, names, noon.Add(90*time.Second)); r.Batches != 1 {
+		t.Fatalf("nine minutes late: %+v", r)
+	}
 	write(t, st, names, noon.Add(-5*time.Hour), login("late", "", noon.Add(-5*time.Hour)))
 	if r := fold(t, st, names, noon.Add(2*time.Minute)); r.Batches != 0 {
 		t.Fatalf("%+v", r)

@@ -187,7 +187,7 @@ func updateShard(ctx context.Context, st store.Store, key string, change func(*s
 		}
 		change(sh)
 		after, err := json.Marshal(sh)
-		if err != nil || bytes.Equal(before, after) && sh.damaged == nil {
+		if err != nil || bytes.Equal(before, after) {
 			return false, err
 		}
 		if len(after) > MaxShard {

@@ -278,6 +278,13 @@ func (p Privacy) nameOf(user string) string {
 	return name
 }
 
+func TestPartsAreLengthPrefixed(t *testing.T) {
+	a, b := pseud.serverPseudonym("ab", "c"), pseud.serverPseudonym("a", "bc")
+	if a == b || pseud.mac("t", 32, "a", "") == pseud.mac("t", 32, "", "a") || pseud.mac("t", 32, "a") == pseud.mac("ta", 32) {
+		t.Error("joined strings")
+	}
+}
+
 func countOf(at map[[2]string]time.Time, user string) (n int) {
 	for k := range at {
 		if k[0] == user {

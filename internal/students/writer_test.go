@@ -95,6 +95,34 @@ func TestWriterOutlivesTheStore(t *testing.T) {
 	})
 }
 
+// The answer to a write was lost; before the Writer tries again the student is
+// forgotten.
+func TestRetryDoesNotBringBackWhatWasForgotten(t *testing.T) {
+	st := newMemory()
+	w := NewWriter(logger(t), st, names, "hook1")
+	w.Add(login("ana-maria", "", noon))
+	st.fail = func(op, key string, done bool) error {
+		if done {
+			return errFault
+		}
+		return nil
+	}
+	s := w.flush(t.Context(), nil)
+	st.fail = nil
+	if s == nil || len(st.contains("ana-maria")) != 1 {
+		t.Fatal("the write was to happen, and its answer to be lost")
+	}
+	if err := Forget(t.Context(), st, names, "ana-maria", noon.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if s = w.flush(t.Context(), s); s != nil {
+		t.Error("still waiting")
+	}
+	if keys := st.contains("ana-maria"); len(keys) > 0 {
+		t.Errorf("the name is back in %v", keys)
+	}
+}
+
 func TestLinesWaitAtMostADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := newMemory()
