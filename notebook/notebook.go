@@ -30,11 +30,13 @@ func Check(data []byte) error {
 	return err
 }
 
-// cell is what a person wrote in one cell.
+// cell is what a person wrote in one cell; tags and outputs only for Look.
 type cell struct {
 	kind        string
 	source      string
 	attachments []attachment
+	tags        []string
+	outputs     int
 }
 
 // attachment is one value of a cell's attachments: file name, media type, and
@@ -45,14 +47,17 @@ type attachment struct {
 }
 
 // read gives the cells of a notebook; its errors are Check's.
-func read(data []byte) ([]cell, error) {
+func read(data []byte) ([]cell, error) { return readWith(data, nil) }
+
+// readWith also gives each text of an output to output, if that is not nil.
+func readWith(data []byte, output func(cell int, text string)) ([]cell, error) {
 	if len(data) > MaxSize {
 		return nil, ErrTooLarge
 	}
 	if err := checkText(data); err != nil {
 		return nil, err
 	}
-	r := &reader{scanner: scanner{data: data}}
+	r := &reader{scanner: scanner{data: data}, output: output}
 	r.document()
 	if r.bad == nil && r.next() != 0 {
 		r.fail("not valid JSON: something follows after the end")
@@ -87,6 +92,7 @@ type reader struct {
 	worksheets  bool
 	cells       []cell
 	lacking     error // the first cell that lacks a field
+	output      func(cell int, text string)
 }
 
 func (r *reader) document() {
@@ -176,10 +182,12 @@ func (r *reader) cell() {
 		case "metadata":
 			r.want('{', of("the metadata"))
 			hasMetadata = true
-			r.skip()
+			c.tags = r.tags()
 		case "outputs":
 			r.want('[', of("the list of outputs"))
-			r.array(func() { r.want('{', of("an output")); r.skip() })
+			from := r.at
+			r.array(func() { r.want('{', of("an output")); r.texts(n) })
+			c.outputs = r.at - from
 		case "attachments":
 			r.want('{', of("the attachments"))
 			c.attachments = r.attachments(of("an attachment"))
