@@ -1,0 +1,250 @@
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/pktline"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
+	"golang.org/x/crypto/ssh"
+)
+
+// Bounds on what a server may send.
+const (
+	maxRefs = 64 << 20 // bytes of its list of branches and tags
+	maxPack = 32 << 30 // bytes of one pack
+	maxAcks = 10_000   // lines before a pack
+)
+
+// talk is one conversation with git-upload-pack (gitprotocol-pack(5), version
+// 0, which every host speaks): it lists its branches first (refs), then sends
+// one pack when asked (pack).
+type talk struct {
+	link    *link
+	session *ssh.Session
+	in      io.WriteCloser
+	raw     *replies
+	out     *bufio.Reader
+	words   *firstWords
+	refs    *refs
+}
+
+// refs are the branches of a repository, by their short names.
+type refs struct {
+	heads map[string]plumbing.Hash
+	can   *capability.List
+}
+
+// uploadPack starts the conversation and reads the branches. Whoever gets an
+// error has nothing to close but the link.
+func (l *link) uploadPack(ctx context.Context, at address) (*talk, error) {
+	t := &talk{link: l, words: &firstWords{}}
+	err := l.wait(func() (err error) {
+		if t.session, err = l.client.NewSession(); err != nil {
+			return err
+		}
+		t.session.Stderr = t.words
+		if t.in, err = t.session.StdinPipe(); err != nil {
+			return err
+		}
+		out, err := t.session.StdoutPipe()
+		if err != nil {
+			return err
+		}
+		t.raw = &replies{link: l, r: out}
+		t.out = bufio.NewReaderSize(t.raw, 64<<10)
+		return t.session.Start("git-upload-pack " + quote(at.path))
+	})
+	if err != nil {
+		return nil, l.explain(ctx, "the repository was being asked for", err)
+	}
+	if t.refs, err = readRefs(t.out); err != nil {
+		return nil, t.noRefs(ctx, at, err)
+	}
+	return t, nil
+}
+
+// noRefs says why there was no list of branches.
+func (t *talk) noRefs(ctx context.Context, at address, err error) error {
+	if t.raw.err != nil && !errors.Is(t.raw.err, io.EOF) {
+		return t.link.explain(ctx, "the branches were being listed", t.raw.err)
+	}
+	t.link.wait(t.session.Wait) // for its last words
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	words := t.words.String()
+	var line *pktline.ErrorLine
+	if errors.As(err, &line) {
+		words = line.Text
+	}
+	if words == "" {
+		return fault(Repository, err, "%s does not show the repository %s, and does not say why; see whether `repository` is right, and whether git is installed there", t.link.host, at)
+	}
+	return fault(Repository, err, "%s does not show the repository %s (it says: %s); see whether `repository` is right", t.link.host, at, said(words))
+}
+
+// pack asks for a commit and all that it needs beyond what we have, and gives
+// the pack's bytes.
+func (t *talk) pack(want plumbing.Hash, haves []plumbing.Hash) (io.Reader, error) {
+	if !t.refs.can.Supports(capability.Sideband64k) {
+		return nil, errors.New("the server is too old: it offers no side-band-64k")
+	}
+	err := t.link.wait(func() error {
+		_, err := t.in.Write(packRequest(want, haves, t.refs.can))
+		return err
+	})
+	if err != nil {
+		t.raw.err = err
+		return nil, err
+	}
+	if err := readAcks(t.out); err != nil {
+		return nil, err
+	}
+	return &capped{r: sideband.NewDemuxer(sideband.Sideband64k, t.out), left: maxPack}, nil
+}
+
+// Close ends the conversation and hangs up.
+func (t *talk) Close() error {
+	t.session.Close()
+	return t.link.Close()
+}
+
+// readRefs reads the list with which the server begins.
+func readRefs(r io.Reader) (_ *refs, err error) {
+	defer recovered(&err)
+	list := packp.NewAdvRefs()
+	err = list.Decode(&capped{r: r, left: maxRefs})
+	if err != nil && !errors.Is(err, packp.ErrEmptyAdvRefs) {
+		return nil, err
+	}
+	if format := list.Capabilities.Get("object-format"); len(format) > 0 && format[0] != "sha1" {
+		return nil, fmt.Errorf("its objects are named by %s, which is not supported yet", said(format[0]))
+	}
+	out := &refs{heads: map[string]plumbing.Hash{}, can: list.Capabilities}
+	for name, hash := range list.References {
+		if short, is := strings.CutPrefix(name, "refs/heads/"); is {
+			out.heads[short] = hash
+		}
+	}
+	return out, nil
+}
+
+// packRequest is want, haves, done. No depth, ever.
+func packRequest(want plumbing.Hash, haves []plumbing.Hash, can *capability.List) []byte {
+	var out bytes.Buffer
+	e := pktline.NewEncoder(&out)
+	asked := []string{"ofs-delta", "side-band-64k", "no-progress"}
+	if can.Supports(capability.MultiACKDetailed) { // some hosts insist on it
+		asked = append(asked, "multi_ack_detailed")
+	}
+	if can.Supports(capability.Agent) {
+		asked = append(asked, "agent=satchel")
+	}
+	// Writing into a buffer does not go wrong.
+	_ = e.Encodef("want %s %s\n", want, strings.Join(asked, " "))
+	_ = e.Flush()
+	for _, have := range haves {
+		_ = e.Encodef("have %s\n", have)
+	}
+	_ = e.EncodeString("done\n")
+	return out.Bytes()
+}
+
+// readAcks reads what stands before the pack: any number of "ACK hash common",
+// then "ACK hash" or "NAK".
+func readAcks(r io.Reader) error {
+	s := pktline.NewScanner(r)
+	for range maxAcks {
+		if !s.Scan() {
+			if err := s.Err(); err != nil {
+				return err
+			}
+			return io.ErrUnexpectedEOF
+		}
+		words := strings.Fields(string(s.Bytes()))
+		switch {
+		case len(words) == 1 && words[0] == "NAK", len(words) == 2 && words[0] == "ACK":
+			return nil
+		case len(words) != 3 || words[0] != "ACK":
+			return fmt.Errorf("the server says %q where it should name common commits", said(string(s.Bytes())))
+		}
+	}
+	return errors.New("the server never comes to the pack")
+}
+
+// quote writes a path as one word of a shell, as git does.
+func quote(path string) string {
+	return "'" + strings.NewReplacer("'", `'\''`, "!", `'\!'`).Replace(path) + "'"
+}
+
+// replies reads what the server says, waiting for it no longer than the link
+// allows, and remembers how that ended.
+type replies struct {
+	link *link
+	r    io.Reader
+	n    int64
+	err  error
+}
+
+func (r *replies) Read(p []byte) (n int, err error) {
+	err = r.link.wait(func() error {
+		n, err = r.r.Read(p)
+		return err
+	})
+	r.n += int64(n)
+	if err != nil {
+		r.err = err
+	}
+	return n, err
+}
+
+// capped is a reader that refuses more than left bytes.
+type capped struct {
+	r    io.Reader
+	left int64
+}
+
+func (c *capped) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	if c.left -= int64(n); c.left < 0 {
+		return 0, errors.New("the server sends more than the limit")
+	}
+	return n, err
+}
+
+// firstWords keeps the first bytes of what is written to it.
+type firstWords struct {
+	mu   sync.Mutex
+	data []byte
+}
+
+func (t *firstWords) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.data = append(t.data, p[:min(len(p), 2048-len(t.data))]...)
+	return len(p), nil
+}
+
+func (t *firstWords) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.data)
+}
+
+// recovered turns a panic of a parser into an error: go-git had such on
+// hostile input.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("malformed: %v", r)
+	}
+}
