@@ -1,38 +1,122 @@
 package main
 
 import (
+	"fmt"
+	"log/slog"
+	"os"
 	"sync"
 
+	"satchel/bundle"
 	"satchel/course"
+	"satchel/hook"
 	"satchel/internal/config"
 )
 
-// live is the configuration as it is now. Readers take what they need each
-// time; changed wakes the syncer's loop.
+// live is the configuration and the keys as they are now. Readers take what
+// they need each time; changed wakes the syncer's loop.
 type live struct {
-	mu      sync.RWMutex
-	cfg     *config.Config
+	halves  halves
 	changed chan struct{}
+
+	mu   sync.RWMutex
+	cfg  *config.Config
+	keys keys
 }
 
-func newLive(cfg *config.Config) *live {
-	return &live{cfg: cfg, changed: make(chan struct{}, 1)}
+// keys are what the halves hold; each half reads only its own files.
+type keys struct {
+	signing []bundle.SigningKey // syncer
+	public  []bundle.PublicKey  // hookserver
+	hook    [][]byte
+	ticket  hook.TicketKeys
 }
 
-func (l *live) get() *config.Config {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return l.cfg
+func newLive(cfg *config.Config, h halves) (*live, error) {
+	l := &live{halves: h, changed: make(chan struct{}, 1), cfg: cfg}
+	var err error
+	l.keys, err = readKeys(cfg, h)
+	return l, err
 }
 
-func (l *live) set(cfg *config.Config) {
+// take makes next the configuration; with a key that cannot be read the
+// former stays, as a whole.
+func (l *live) take(lg *slog.Logger, next *config.Config) {
+	k, err := readKeys(next, l.halves)
+	if err != nil {
+		lg.Error("configuration not taken up, the former one stays", "error", err)
+		return
+	}
 	l.mu.Lock()
-	l.cfg = cfg
+	l.cfg, l.keys = next, k
 	l.mu.Unlock()
+	lg.Info("configuration taken up", "courses", len(next.Courses))
 	select {
 	case l.changed <- struct{}{}:
 	default:
 	}
 }
 
-func (l *live) courses() []course.Course { return l.get().Courses }
+func (l *live) courses() []course.Course {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.cfg.Courses
+}
+
+func (l *live) held() keys {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.keys
+}
+
+// readKeys reads the files that these halves need, and no other.
+func readKeys(cfg *config.Config, h halves) (k keys, err error) {
+	if h.syncer {
+		if k.signing, err = signingKeys(cfg.Secrets.SigningKeys); err != nil {
+			return k, err
+		}
+	}
+	if !h.hookserver {
+		return k, nil
+	}
+	text, err := os.ReadFile(cfg.Secrets.PublicKeys)
+	if err != nil {
+		return k, fmt.Errorf("public half of the signing key: %w (\"satchel init\" makes it)", err)
+	}
+	if k.public, err = bundle.ParsePublicKeys(string(text)); err != nil {
+		return k, fmt.Errorf("%s: %w", cfg.Secrets.PublicKeys, err)
+	}
+	for _, file := range cfg.Secrets.HookSecrets {
+		s, err := config.ReadSecret(file)
+		if err != nil {
+			return k, err
+		}
+		k.hook = append(k.hook, []byte(s.Reveal()))
+	}
+	for _, file := range cfg.Secrets.TicketKeys {
+		s, err := config.ReadSecret(file)
+		if err != nil {
+			return k, err
+		}
+		key, err := hook.ParseTicketKey([]byte(s.Reveal()))
+		if err != nil {
+			return k, fmt.Errorf("%s: %w", file, err)
+		}
+		k.ticket = append(k.ticket, key)
+	}
+	return k, nil
+}
+
+func signingKeys(files []string) (keys []bundle.SigningKey, err error) {
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("signing key: %w (\"satchel init\" makes it)", err)
+		}
+		k, err := bundle.ParseSigningKey(data)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}

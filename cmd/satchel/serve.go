@@ -29,7 +29,9 @@ are taken up without a restart.
 Larger sites run the two apart ("satchel syncer", "satchel hookserver"), so that
 the process that students reach holds neither deploy key nor signing key.`,
 		Example: "  satchel serve\n  satchel serve --config /etc/satchel/satchel.yaml",
-		RunE:    func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), halves{syncer: true, hookserver: true}) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.serve(c.Context(), halves{syncer: true, hookserver: true})
+		},
 	}
 }
 
@@ -50,7 +52,10 @@ func (a *app) hookserverCommand() *cobra.Command {
 }
 
 // halves says which parts of the service this process is.
-type halves struct{ syncer, hookserver bool }
+type halves struct {
+	syncer, hookserver bool
+	students, hubside  net.Listener // already open; nil: the configuration's addresses
+}
 
 func (a *app) serve(ctx context.Context, h halves) error {
 	file, err := a.configPath()
@@ -66,11 +71,14 @@ func (a *app) serve(ctx context.Context, h halves) error {
 
 // serve runs the halves until ctx ends or one of them fails.
 func serve(ctx context.Context, lg *slog.Logger, cfg *config.Config, h halves) error {
+	live, err := newLive(cfg, h)
+	if err != nil {
+		return err
+	}
 	st, err := openStore(ctx, lg, cfg)
 	if err != nil {
 		return err
 	}
-	live := newLive(cfg)
 	g, ctx := errgroup.WithContext(ctx)
 	if h.syncer {
 		if err := startSyncer(ctx, g, lg.With("part", "syncer"), live, st); err != nil {
@@ -88,8 +96,7 @@ func serve(ctx context.Context, lg *slog.Logger, cfg *config.Config, h halves) e
 				lg.Error("configuration not taken up, the former one stays", "error", err)
 				return
 			}
-			lg.Info("configuration taken up", "courses", len(next.Courses))
-			live.set(next)
+			live.take(lg, next)
 		})
 	})
 	lg.Info("satchel is running", "version", release.Version, "students", cfg.Listen.Students, "hub", cfg.Listen.Hub, "courses", len(cfg.Courses))

@@ -91,7 +91,9 @@ func (a *app) try(ctx context.Context, o tryOptions) error {
 
 func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
 
-func (t *trial) path(elem ...string) string { return filepath.Join(append([]string{t.dir}, elem...)...) }
+func (t *trial) path(elem ...string) string {
+	return filepath.Join(append([]string{t.dir}, elem...)...)
+}
 
 // home is the student's ~/work.
 func (t *trial) home() string { return t.path("students", "ana", "work") }

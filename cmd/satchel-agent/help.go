@@ -1,0 +1,114 @@
+package main
+
+const helpText = `satchel-agent brings the newest course material into your work folder.
+Your own work is never overwritten.
+
+Usage: satchel-agent COMMAND [FLAGS]
+
+  sync            get what is new now, and bring back what was deleted once
+  status          what you have, since when, and what waits (needs no network)
+  restore FILE    put the newest course version of a file in its place again
+  doctor          look for what could be in the way, and say what to do
+  watch           stay and keep the folder fresh
+  run -- CMD      what a server's start does, then become CMD
+  version, help   help COMMAND says more
+
+Examples:
+  satchel-agent sync
+  satchel-agent restore ~/work/scala101/hw1/lab.ipynb
+  satchel-agent status --json
+
+Exit codes: 0 done, or nothing to do; 1 not done (the sentence says why);
+  2 not understood; 3 done in part; 4 the material could not be verified.
+  At a server's start (sync --hook, or called 50-satchel) always 0.
+
+Environment: SATCHEL_URL, SATCHEL_TICKET, SATCHEL_KEYS (the hub sets them; a
+  file /etc/satchel/keys wins over the last), SATCHEL_ROOT (default ~/work,
+  else ~), SATCHEL_LANG, SATCHEL_BUDGET (seconds a login waits; default 8),
+  SATCHEL_PROXY, SATCHEL_CA_FILE.
+`
+
+// helps are the texts of help COMMAND.
+var helps = map[string]string{
+	"sync": `Usage: satchel-agent sync [--all] [--json] [--quiet] [--hook]
+
+Gets what is new and puts it in place. A file that you changed is never
+replaced by one without your work.
+
+  --all    ask for everything anew, whatever was held back before
+  --json   one JSON object a line: progress, sentences, the end
+  --quiet  say nothing
+  --hook   as at a server's start: at most SATCHEL_BUDGET in the foreground,
+           the rest in the background; the exit code is always 0
+
+Examples:
+  satchel-agent sync
+  satchel-agent sync --json | jq -r 'select(.event=="sentence").text'
+
+Exit codes: 0 done, or nothing to do; 1 not done; 3 done in part (no space, no
+  permission, still arriving); 4 the material could not be verified.
+`,
+	"watch": `Usage: satchel-agent watch [--json]
+
+Stays, and brings what is new while you work: it only adds files, and replaces
+those that you neither changed nor have open. One for each folder; a second
+one asks the first to look, and ends.
+
+Example:
+  satchel-agent watch
+
+Exit codes: 0 ended as asked, or another one runs; 1 it could not begin.
+`,
+	"run": `Usage: satchel-agent run -- COMMAND [ARGUMENTS]
+
+Does what a server's start does (at most SATCHEL_BUDGET), leaves a watch
+behind, and becomes COMMAND, whatever happened. For servers that have no hook
+folder.
+
+Example:
+  satchel-agent run -- jupyterhub-singleuser --ip=0.0.0.0
+
+Exit codes: COMMAND's; 126 it cannot be run; 127 there is no such command.
+`,
+	"status": `Usage: satchel-agent status [--json] [--sent]
+
+Says for each course which version you have, in which folder, since when, and
+what waits; how much Satchel itself keeps; the last trouble; where the log is.
+It needs no network.
+
+  --sent   the last report that was sent to the course server, as it was sent
+  --json   the same as JSON
+
+Example:
+  satchel-agent status
+
+Exit codes: 0; 1 the folder could not be read.
+`,
+	"restore": `Usage: satchel-agent restore FILE
+
+Puts the newest course version of FILE in its place. What was there is kept
+beside it as "FILE (my copy)", and named.
+
+Examples:
+  satchel-agent restore hw1/lab.ipynb
+  satchel-agent restore ~/work/scala101/hw1/lab.ipynb
+
+Exit codes: 0 done; 1 not done (no such course file, or the server is needed
+  and cannot be reached).
+`,
+	"doctor": `Usage: satchel-agent doctor [--json]
+
+Tries each thing that a sync needs: the course server, the ticket, the keys,
+the clock, the folder, its filesystem, another agent. Each line says "ok" or
+what to do.
+
+Example:
+  satchel-agent doctor
+
+Exit codes: 0 all is well; 3 there are warnings; 1 something is in the way.
+`,
+	"version": "Usage: satchel-agent version\n",
+	"help":    "Usage: satchel-agent help [COMMAND]\n",
+}
+
+func helpOf(command string) string { return helps[command] }

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"satchel/agent"
+	"satchel/hook"
+)
+
+// atLogin is the start hook: it leaves a watch behind, which begins with the
+// pass of a start, and shows what that does for as long as a login may wait.
+// All that can go wrong goes wrong in the other process.
+func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent.Event)) {
+	r, err := p.leave(nil, serverPID(), false)
+	if err != nil {
+		fmt.Fprintf(p.errOut, "satchel-agent: no process can be left behind (%v); going on without\n", err)
+		p.inForeground(ctx, s, show)
+		return
+	}
+	agent.Attend(ctx, r, s.Budget, p.words, show)
+}
+
+// inForeground is for where no process can be started.
+func (p *program) inForeground(ctx context.Context, s agent.Settings, show func(agent.Event)) {
+	ctx, cancel := context.WithTimeout(ctx, s.Budget)
+	defer cancel()
+	s.Patience = s.Budget / 2
+	a, err := agent.New(slog.New(slog.DiscardHandler), s, agent.Options{Show: show})
+	if err != nil {
+		fmt.Fprintln(p.out, p.sentence(err))
+		return
+	}
+	a.Sync(ctx, agent.SyncOptions{Mode: agent.AtStart})
+}
+
+// serverPID is the process whose end is the server's: the leader of this
+// session, which a hub or a container made for it; a hook's parent may be a
+// passing shell. 0 where the container's own end is enough.
+func serverPID() int {
+	sid, err := unix.Getsid(0)
+	if err != nil || sid <= 1 || sid == os.Getpid() {
+		return 0
+	}
+	return sid
+}
+
+// leave starts `watch --continue` as a session of its own and gives what it
+// reports. With orphan it is nobody's child, so that a program that this one
+// becomes has no child it does not know of.
+func (p *program) leave(become *identity, server int, orphan bool) (io.ReadCloser, error) {
+	self, err := p.self()
+	if err != nil {
+		return nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	c := exec.Command(self, "watch", "--continue", "--report", "3", "--server-pid", strconv.Itoa(server))
+	if orphan {
+		c.Args = append(c.Args, "--orphan")
+	}
+	c.Args[0] = "satchel-agent"
+	c.Dir = "/"
+	c.Env = p.list
+	c.ExtraFiles = []*os.File{w}
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if become != nil {
+		c.Env = lower(p.env)
+		c.SysProcAttr.Credential = &syscall.Credential{
+			Uid: uint32(become.uid), Gid: uint32(become.gid), Groups: []uint32{uint32(become.gid)},
+		}
+	}
+	if err := c.Start(); err != nil {
+		r.Close()
+		return nil, err
+	}
+	if orphan {
+		err = c.Wait()
+	} else {
+		err = c.Process.Release()
+	}
+	return r, err
+}
+
+// again starts this very watch once more and lets it go.
+func (p *program) again(args []string) error {
+	self, err := p.self()
+	if err != nil {
+		return err
+	}
+	c := exec.Command(self, append([]string{"watch"}, args...)...)
+	c.Args[0] = "satchel-agent"
+	c.Env = p.list
+	c.ExtraFiles = []*os.File{os.NewFile(3, "report")}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	return c.Process.Release()
+}
+
+// runCommand does the start hook's work and becomes the command.
+func (p *program) runCommand(ctx context.Context, args []string) int {
+	f := p.flags("run")
+	if code, done := p.parse(f, args, -1); done {
+		return code
+	}
+	if f.NArg() == 0 {
+		fmt.Fprintln(p.errOut, "satchel-agent run: no command. See: satchel-agent help run")
+		return exitUsage
+	}
+	kept := p.beforeCommand(ctx)
+	path, err := exec.LookPath(f.Arg(0))
+	if err == nil {
+		err = syscall.Exec(path, f.Args(), kept)
+	}
+	fmt.Fprintf(p.errOut, "satchel-agent run: %s: %v\n", f.Arg(0), err)
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
+		return 127
+	}
+	return 126
+}
+
+// beforeCommand leaves a watch behind and waits for it within the budget. It
+// gives the environment for the command: without the ticket where a watch has
+// it, so that it is in no notebook that prints its environment.
+func (p *program) beforeCommand(ctx context.Context) (env []string) {
+	env = p.list
+	defer func() {
+		if r := recover(); r != nil {
+			fmt.Fprintf(p.errOut, "satchel-agent: a fault of this program: %s\n", agent.Plain(fmt.Sprint(r)))
+		}
+	}()
+	if p.env[hook.EnvURL] == "" {
+		fmt.Fprintln(p.out, p.words.NoService())
+		return env
+	}
+	become, ok := whom(p.uid, p.env)
+	if !ok {
+		fmt.Fprintln(p.out, p.words.AsRoot())
+		return env
+	}
+	r, err := p.leave(become, os.Getpid(), true)
+	if err != nil {
+		fmt.Fprintf(p.errOut, "satchel-agent: no process can be left behind: %v\n", err)
+		return env
+	}
+	agent.Attend(ctx, r, p.env.budget(), p.words, agent.Printer(p.out, agent.Lines, p.words))
+	return without(p.list, hook.EnvTicket)
+}
+
+func without(list []string, name string) (out []string) {
+	for _, kv := range list {
+		if len(kv) <= len(name) || kv[:len(name)+1] != name+"=" {
+			out = append(out, kv)
+		}
+	}
+	return out
+}

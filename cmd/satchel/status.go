@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"satchel/internal/config"
+	"satchel/internal/students"
+	"satchel/store"
+	"satchel/syncer"
+)
+
+// courseStatus is one course of "satchel status --json".
+type courseStatus struct {
+	syncer.CourseStatus
+	Students *students.Summary `json:"students,omitempty"`
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var user string
+	c := &cobra.Command{
+		Use: "status", GroupID: "course", Args: cobra.NoArgs,
+		Short: "How the courses stand: versions, errors, and who has what",
+		Long: `Shows each course: the version, the last look at the repository, what is wrong,
+and how many students' servers have which version. With --user: that student's
+logins, first request and receipts.`,
+		Example: "  satchel status\n  satchel status --user ana\n  satchel status --json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			st, err := openStore(c.Context(), a.logger(), cfg)
+			if err != nil {
+				return err
+			}
+			if user != "" {
+				p, err := privacy(cfg)
+				if err != nil {
+					return err
+				}
+				return a.studentShow(c.Context(), st, p, user)
+			}
+			return a.status(c.Context(), cfg, st)
+		},
+	}
+	c.Flags().StringVar(&user, "user", "", "show one student")
+	return c
+}
+
+func (a *app) status(ctx context.Context, cfg *config.Config, st store.Store) error {
+	now := time.Now()
+	courses, running, err := standing(ctx, cfg, st)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(map[string]any{"syncer_running": running, "courses": courses})
+	}
+	if !running {
+		a.printf("The syncer does not run here (nobody answers on %s): nothing new is published.\n", cfg.Listen.Control)
+	}
+	if len(courses) == 0 {
+		a.printf("No course yet: satchel course add URL\n")
+	}
+	for _, c := range courses {
+		a.printCourse(c, now)
+	}
+	return nil
+}
+
+// standing asks the syncer, or where none runs reads the records.
+func standing(ctx context.Context, cfg *config.Config, st store.Store) (out []courseStatus, running bool, err error) {
+	answer, err := syncer.NewClient(cfg.Listen.Control).Status(ctx)
+	running = err == nil
+	if !running {
+		for _, c := range cfg.Courses {
+			s := syncer.CourseStatus{Course: string(c.Name)}
+			r, _, err := store.ReadRecord(ctx, st, string(c.Name))
+			switch {
+			case err == nil:
+				s.Version, s.Commit = r.Version, r.Commit
+			case !errors.Is(err, store.ErrNotFound):
+				s.Error = err.Error()
+			}
+			answer.Courses = append(answer.Courses, s)
+		}
+	}
+	for _, c := range answer.Courses {
+		sum, err := students.Summarize(ctx, st, c.Course, time.Now())
+		if err != nil {
+			return nil, running, err
+		}
+		out = append(out, courseStatus{c, sum})
+	}
+	return out, running, nil
+}
+
+func (a *app) printCourse(c courseStatus, now time.Time) {
+	if c.Version == 0 {
+		a.printf("%s: nothing published yet\n", c.Course)
+	} else {
+		a.printf("%s: version %d of commit %.10s\n", c.Course, c.Version, c.Commit)
+	}
+	if !c.Checked.IsZero() {
+		a.printf("  checked:  %s; next %s\n", ago(now, c.Checked), ago(now, c.Next))
+	}
+	if c.Error != "" {
+		a.printf("  error:    %s\n", c.Error)
+	}
+	for _, n := range c.Notes {
+		a.printf("  note:     %s\n", n)
+	}
+	if c.Students != nil && c.Students.Servers > 0 {
+		a.printf("  students: %s", plural(c.Students.Servers, "server"))
+		for _, v := range c.Students.Versions {
+			a.printf("; version %d: %d", v.Version, v.N)
+		}
+		a.printf("\n")
+	}
+	if c.Students != nil && c.Students.DidNotRun > 0 {
+		a.printf("  THE AGENT DID NOT RUN after %s", plural(c.Students.DidNotRun, "login"))
+		for _, i := range c.Students.Images {
+			a.printf("; image %q: %d", i.Image, i.N)
+		}
+		a.printf("\n")
+	}
+}
+
+func (a *app) logCommand() *cobra.Command {
+	n := 20
+	c := &cobra.Command{
+		Use: "log COURSE", GroupID: "course", Args: exactly("COURSE"),
+		Short:   "What happened to a course: publishes, refusals, commands",
+		Example: "  satchel log scala101\n  satchel log scala101 -n 100 --json",
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			st, err := openStore(c.Context(), a.logger(), cfg)
+			if err != nil {
+				return err
+			}
+			entries, err := store.Entries(c.Context(), st, args[0], n)
+			if a.json && entries != nil {
+				return errors.Join(a.printJSON(entries), err)
+			}
+			for _, e := range entries {
+				a.printEntry(e)
+			}
+			if len(entries) == 0 && err == nil {
+				a.printf("Nothing happened to %q yet. Courses: satchel status\n", args[0])
+			}
+			return err
+		},
+	}
+	c.Flags().IntVarP(&n, "number", "n", n, "how many, newest first")
+	return c
+}
+
+func (a *app) printEntry(e store.Entry) {
+	a.printf("%s  %-8s", e.Time.Local().Format("2006-01-02 15:04:05"), e.Action)
+	if e.Version > 0 {
+		a.printf("  version %d", e.Version)
+	}
+	if e.Commit != "" {
+		a.printf("  commit %.10s", e.Commit)
+	}
+	if e.Size > 0 {
+		a.printf("  %.1f kB", float64(e.Size)/1e3)
+	}
+	a.printf("  by %s\n", e.Who)
+	if e.Why != "" {
+		a.printf("    %s\n", e.Why)
+	}
+	for _, n := range e.Notes {
+		a.printf("    note: %s\n", n)
+	}
+}
+
+// reachable is an address of this machine for a listener's address.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, fmt.Sprint(port))
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"satchel/bundle"
+	"satchel/hook"
+	"satchel/hookserver"
+	"satchel/internal/config"
+	"satchel/internal/students"
+	"satchel/store"
+	"satchel/syncer"
+)
+
+// openStore opens the store that the configuration names.
+func openStore(ctx context.Context, lg *slog.Logger, cfg *config.Config) (store.Store, error) {
+	c := store.Config{Dir: cfg.Store.Dir}
+	if s3 := cfg.Store.S3; s3 != nil {
+		c.S3 = &store.S3Config{
+			Bucket: s3.Bucket, Prefix: s3.Prefix, Endpoint: s3.Endpoint, Region: s3.Region,
+			PathStyle: s3.PathStyle, Checksums: s3.Checksums,
+		}
+	}
+	return store.Open(ctx, lg, c)
+}
+
+// privacy is what is kept about students. The key is needed for pseudonyms
+// alone, but tombstones of forgotten students are keyed too.
+func privacy(cfg *config.Config) (students.Privacy, error) {
+	key, err := config.ReadSecret(cfg.Secrets.Pseudonyms)
+	if err != nil {
+		return students.Privacy{}, err
+	}
+	p := students.Privacy{Mode: students.Mode(cfg.Privacy.Students), Keep: cfg.Privacy.Keep, Key: []byte(key.Reveal())}
+	return p, p.Check()
+}
+
+// startSyncer runs the half that publishes, and its control socket.
+func startSyncer(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l *live, st store.Store) error {
+	// Without conditional writes two syncers would overwrite each other. A
+	// store that does not answer now is no reason to stay down.
+	if err := store.CheckConditions(ctx, st); err != nil && !errors.Is(err, store.ErrUnavailable) {
+		return err
+	}
+	cfg := l.cfg
+	priv, err := privacy(cfg)
+	if err != nil {
+		return err
+	}
+	s := syncer.New(lg, st, syncer.Options{
+		StateDir: cfg.StateDir,
+		Keys:     func() []bundle.SigningKey { return l.held().signing },
+		Fold: func(ctx context.Context) error {
+			_, err := students.Fold(ctx, lg, st, priv, time.Now())
+			return err
+		},
+	})
+	sock, err := listenUnix(cfg.Listen.Control)
+	if err != nil {
+		return err
+	}
+	g.Go(func() error { return s.Run(ctx, l.courses, l.changed) })
+	g.Go(func() error { return serveControl(ctx, sock, s.Control()) })
+	return nil
+}
+
+// serveControl answers commands until ctx ends.
+func serveControl(ctx context.Context, sock net.Listener, h http.Handler) error {
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	stop := context.AfterFunc(ctx, func() {
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if srv.Shutdown(late) != nil {
+			_ = srv.Close()
+		}
+	})
+	defer stop()
+	if err := srv.Serve(sock); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// startHookserver runs the half that students reach.
+func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l *live, st store.Store) error {
+	cfg := l.cfg
+	priv, err := privacy(cfg)
+	if err != nil {
+		return err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "hookserver"
+	}
+	writer := students.NewWriter(lg, st, priv, fmt.Sprintf("%s-%d", host, os.Getpid()))
+	s, err := hookserver.New(lg, hookserver.Options{
+		Store: st, Courses: l.courses,
+		TicketKeys:  func() hook.TicketKeys { return l.held().ticket },
+		HookSecrets: func() [][]byte { return l.held().hook },
+		PublicKeys:  func() []bundle.PublicKey { return l.held().public },
+		Audience:    cfg.ID, URL: cfg.URL,
+		CacheDir: filepath.Join(cfg.StateDir, "cache"),
+		Cache:    hookserver.CacheLimits{Size: cfg.Cache.Size, FreeFloor: cfg.Cache.FreeFloor},
+		Limits:   hookserver.Limits{Streams: cfg.Limits.Streams},
+		Students: writer,
+	})
+	if err != nil {
+		return err
+	}
+	front, err := listen(l.halves.students, cfg.Listen.Students, "listen.students")
+	if err != nil {
+		return err
+	}
+	back, err := listen(l.halves.hubside, cfg.Listen.Hub, "listen.hub")
+	if err != nil {
+		return errors.Join(err, front.Close())
+	}
+	g.Go(func() error { return s.Run(ctx) })
+	g.Go(func() error { return s.Serve(ctx, front, back) })
+	g.Go(func() error { return writer.Run(ctx) })
+	return nil
+}
+
+// listen opens an address, unless a listener was given.
+func listen(given net.Listener, addr, key string) (net.Listener, error) {
+	if given != nil {
+		return given, nil
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w (is another satchel running? choose another address in satchel.yaml)", key, err)
+	}
+	return l, nil
+}
