@@ -1,0 +1,350 @@
+package hookserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"satchel/bundle"
+	"satchel/course"
+	"satchel/store"
+)
+
+// library keeps the newest edition of each course that could be read and
+// checked. A failed look changes nothing but what is said about it.
+type library struct {
+	lg      *slog.Logger
+	store   store.Store
+	courses func() []course.Course
+	keys    func() []bundle.PublicKey
+	blobs   *blobs
+	now     func() time.Time
+	changed func() // told after an edition was replaced
+
+	past   *lru[bundle.Digest, *bundle.Manifest] // former manifests
+	flight singleflight.Group
+	fetch  chan *edition // for prefetch
+
+	mu      sync.Mutex
+	shelves map[string]*shelf
+}
+
+// shelf is what is known of one course.
+type shelf struct {
+	edition *edition // nil before the first good one
+	known   bool     // the store was asked, and answered, at least once
+	err     error    // of the last look; nil when it was good
+	since   time.Time
+	looked  time.Time
+	proven  bundle.Version            // a version that an agent proved and the record lacks
+	seen    map[string]bundle.Version // fingerprints of the heads that were served here
+}
+
+// CourseStatus is what is served of one course. Sentence says what is wrong
+// with it, "" when nothing is.
+type CourseStatus struct {
+	Course    string         `json:"course"`
+	Version   bundle.Version `json:"version"`
+	Published time.Time      `json:"published,omitzero"`
+	Checked   time.Time      `json:"checked,omitzero"`
+	Paused    bool           `json:"paused,omitempty"`
+	Sentence  string         `json:"sentence,omitempty"`
+	Since     time.Time      `json:"since,omitzero"`
+	// Proven is a version above Version that a student's server proved to have
+	// had: the store went backwards.
+	Proven bundle.Version `json:"proven,omitempty"`
+}
+
+// errBackwards means: the record is older than what it was.
+var errBackwards = errors.New("the store went backwards: run satchel check --repair; until then the newer version stays")
+
+const maxSeen = 512
+
+func newLibrary(lg *slog.Logger, o Options, b *blobs, changed func()) *library {
+	return &library{
+		lg: lg, store: o.Store, courses: o.Courses, keys: o.PublicKeys, blobs: b, now: o.Now, changed: changed,
+		past: newLRU[bundle.Digest, *bundle.Manifest](o.Limits.Memory), shelves: map[string]*shelf{},
+		fetch: make(chan *edition, 64),
+	}
+}
+
+// look gives a copy of what is known of a course, asking the store when it
+// was never asked.
+func (l *library) look(ctx context.Context, name string) shelf {
+	s := l.peek(name)
+	if s.known || s.edition != nil {
+		return s
+	}
+	if s.err != nil && l.now().Sub(s.looked) < time.Second {
+		return s
+	}
+	l.refresh(ctx, name)
+	return l.peek(name)
+}
+
+func (l *library) peek(name string) shelf {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.shelves[name]; s != nil {
+		return *s
+	}
+	return shelf{}
+}
+
+// refreshAll looks at all configured courses, a few at once, and forgets
+// those that are no longer configured.
+func (l *library) refreshAll(ctx context.Context) {
+	names := map[string]bool{}
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 8)
+	for _, c := range l.courses() {
+		names[string(c.Name)] = true
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			l.refresh(ctx, string(c.Name))
+		})
+	}
+	wg.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name := range l.shelves {
+		if !names[name] {
+			delete(l.shelves, name)
+		}
+	}
+}
+
+// refresh looks once at a course's record. Several at once are one; it goes
+// on when the request that began it is gone.
+func (l *library) refresh(ctx context.Context, name string) {
+	done := l.flight.DoChan(name, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		l.step(ctx, name)
+		return nil, nil
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// refreshSoon is refresh, at most once a second: for claims of students.
+func (l *library) refreshSoon(ctx context.Context, name string) {
+	if l.now().Sub(l.peek(name).looked) >= time.Second {
+		l.refresh(ctx, name)
+	}
+}
+
+func (l *library) step(ctx context.Context, name string) {
+	old := l.peek(name)
+	var ed *edition
+	err := safely(func() (err error) { ed, err = l.newer(ctx, name, old.edition); return err })
+	switch {
+	case err != nil:
+		l.note(name, err)
+	case ed == nil:
+		l.note(name, nil)
+	default:
+		l.install(name, ed)
+	}
+}
+
+// newer gives the edition that takes old's place, nil when nothing does.
+func (l *library) newer(ctx context.Context, name string, old *edition) (*edition, error) {
+	o, err := l.store.Head(ctx, store.RecordKey(name))
+	switch {
+	case errors.Is(err, store.ErrNotFound) && old == nil:
+		return nil, nil
+	case errors.Is(err, store.ErrNotFound):
+		return nil, fmt.Errorf("the record is gone: %w", errBackwards)
+	case err != nil:
+		return nil, err
+	case old != nil && o.ETag == old.etag:
+		return nil, nil
+	}
+	r, etag, err := store.ReadRecord(ctx, l.store, name)
+	if err != nil {
+		return nil, err
+	}
+	if r.Version == 0 && old == nil {
+		return nil, nil // decisions only, nothing published yet
+	}
+	ed, err := l.openEdition(ctx, r, etag, old)
+	if err != nil {
+		return nil, fmt.Errorf("version %d: %w", r.Version, err)
+	}
+	if old != nil && ed.before(old) {
+		return nil, fmt.Errorf("version %d in the record, version %d here: %w", r.Version, old.record.Version, errBackwards)
+	}
+	return ed, nil
+}
+
+// before says whether ed must not take old's place: a lower version, or the
+// same with another content.
+func (ed *edition) before(old *edition) bool {
+	a, b := ed.head, old.head
+	if a.Version != b.Version {
+		return a.Version < b.Version
+	}
+	return a.Fingerprint() != b.Fingerprint() || a.Settings != b.Settings || a.Message != b.Message
+}
+
+// note writes down how a look ended, and says so once when that changes.
+func (l *library) note(name string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.shelf(name)
+	s.looked = l.now()
+	switch {
+	case err == nil:
+		if s.err != nil {
+			l.lg.Info("course is read again", "course", name)
+		}
+		s.err, s.known = nil, true
+	default:
+		if s.err == nil || s.err.Error() != err.Error() {
+			l.lg.Error("course cannot be read; what was served stays", "course", name, "version", s.version(), "err", err)
+		}
+		if s.err == nil {
+			s.since = s.looked
+		}
+		s.err = err
+	}
+}
+
+// shelf gives the course's shelf for writing; l.mu is held.
+func (l *library) shelf(name string) *shelf {
+	s := l.shelves[name]
+	if s == nil {
+		s = &shelf{seen: map[string]bundle.Version{}}
+		l.shelves[name] = s
+	}
+	return s
+}
+
+func (s *shelf) version() bundle.Version {
+	if s.edition == nil {
+		return 0
+	}
+	return s.edition.record.Version
+}
+
+func (l *library) install(name string, ed *edition) {
+	l.note(name, nil)
+	l.mu.Lock()
+	s := l.shelf(name)
+	if s.version() != ed.record.Version {
+		l.lg.Info("course has a new version", "course", name, "version", ed.record.Version)
+	}
+	s.edition = ed
+	if s.proven <= ed.record.Version {
+		s.proven = 0
+	}
+	if len(s.seen) >= maxSeen {
+		clear(s.seen)
+	}
+	s.seen = cloneWith(s.seen, ed.head.Fingerprint(), ed.record.Version)
+	l.mu.Unlock()
+	select {
+	case l.fetch <- ed:
+	default: // prefetch is only a kindness
+	}
+	l.changed()
+}
+
+// cloneWith leaves the map alone that copies of the shelf hold.
+func cloneWith(m map[string]bundle.Version, k string, v bundle.Version) map[string]bundle.Version {
+	out := make(map[string]bundle.Version, len(m)+1)
+	for k, v := range m {
+		out[k] = v
+	}
+	out[k] = v
+	return out
+}
+
+// prove writes down that a version above the record's was signed once.
+func (l *library) prove(name string, v bundle.Version) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.shelf(name)
+	if v > s.proven {
+		s.proven = v
+		l.lg.Error("the store went backwards: a student's server holds a newer signed version; run satchel check --repair",
+			"course", name, "version", s.version(), "proven", v)
+	}
+}
+
+// manifestAt gives the manifest that a channel had at version v.
+func (l *library) manifestAt(ch *channel, v bundle.Version) (*bundle.Manifest, error) {
+	want, ok := ch.digestAt(v)
+	if !ok {
+		return nil, fmt.Errorf("%w: no bundle as old as version %d", store.ErrNotFound, v)
+	}
+	if want == ch.digest {
+		return ch.manifest, nil
+	}
+	if m, ok := l.past.get(want); ok {
+		return m, nil
+	}
+	m, err, _ := l.flight.Do("manifest "+want.String(), func() (any, error) {
+		m, err := ch.compose(ch.at(v))
+		if err != nil {
+			return nil, err
+		}
+		if m.Digest() != want {
+			return nil, fmt.Errorf("%w: bundles to version %d give two manifests", bundle.ErrCorrupt, v)
+		}
+		l.past.put(want, m, int64(len(m.Files))*200+1000)
+		return m, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m.(*bundle.Manifest), nil
+}
+
+// prefetch fills the disk cache with what new editions name, so that logins
+// go on while the store is away.
+func (l *library) prefetch(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case ed := <-l.fetch:
+			for _, ch := range ed.channels {
+				refs := slices.Clone(ch.Bundles)
+				slices.Reverse(refs)
+				for _, ref := range refs {
+					l.blobs.prefetch(ctx, ed.record.Course, ref)
+				}
+			}
+		}
+	}
+}
+
+func (l *library) status() []CourseStatus {
+	var out []CourseStatus
+	for _, c := range l.courses() {
+		s := l.peek(string(c.Name))
+		st := CourseStatus{Course: string(c.Name), Version: s.version(), Proven: s.proven}
+		if ed := s.edition; ed != nil {
+			st.Published, st.Checked, st.Paused = ed.head.Published, ed.head.Checked, ed.record.Paused != nil
+		}
+		switch {
+		case s.err != nil:
+			st.Sentence, st.Since = s.err.Error(), s.since
+		case s.proven > 0:
+			st.Sentence = errBackwards.Error()
+		}
+		out = append(out, st)
+	}
+	return out
+}

@@ -1,0 +1,228 @@
+package hookserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"satchel/bundle"
+	"satchel/hook"
+)
+
+// prepared is the answer for one course, from what an agent has to the
+// newest. It is the same for all students with the same channels who have
+// the same, so it is kept.
+type prepared struct {
+	course string
+	packed []byte // zstd of the CourseOffer's JSON
+	plain  int64  // its length before
+	pieces []piece
+}
+
+// cost is what keeping p costs.
+func (p *prepared) cost() int64 {
+	n := int64(len(p.packed)) + 500
+	for _, f := range p.pieces {
+		n += 200 + 80*int64(len(f.offered.Items))
+	}
+	return n
+}
+
+// holding is what an agent has of a course: known only where its version and
+// fingerprint are a head that the course had.
+type holding struct {
+	claim   hook.Have
+	version bundle.Version // 0: nothing that is known here
+}
+
+// holds judges an agent's claim.
+func (v *view) holds(claim hook.Have) holding {
+	h := holding{claim: claim}
+	ed := v.shelf.edition
+	if ed == nil || claim.Version == 0 || claim.Version > ed.record.Version {
+		return h
+	}
+	seen, ok := v.shelf.seen[claim.Fingerprint]
+	if ok && seen == claim.Version || claim.Fingerprint == ed.fingerprintAt(claim.Version) {
+		h.version = claim.Version
+	}
+	return h
+}
+
+// ahead says that the agent claims a newer version than this service has.
+func (v *view) ahead(claim hook.Have) bool { return claim.Version > v.shelf.version() }
+
+// other says that the agent claims another head of this very version.
+func (v *view) other(claim hook.Have) bool {
+	ed := v.shelf.edition
+	return ed != nil && claim.Version == ed.head.Version && claim.Fingerprint != ed.head.Fingerprint()
+}
+
+// left are the channels that the agent has and the student may not see.
+func (v *view) left(claim hook.Have) (out []string) {
+	for _, id := range claim.Channels {
+		if v.channel(id) == nil {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// prepare gives the answer for one course.
+func (s *Server) prepare(ctx context.Context, v view, claim hook.Have) (*prepared, error) {
+	h := v.holds(claim)
+	if v.ahead(claim) {
+		return s.pack(&hook.CourseOffer{Course: v.course, State: v.stale(), Prove: v.shelf.err == nil}, nil)
+	}
+	if state := v.state(); state != "" && !s.passes(v, h) {
+		return s.pack(&hook.CourseOffer{Course: v.course, State: state, Left: v.left(claim)}, nil)
+	}
+	key := fmt.Sprintf("%d %s %d %t %q", v.shelf.edition.id, v.ids(), h.version, v.other(claim), claim.Channels)
+	if p, ok := s.prepared.get(key); ok {
+		return p, nil
+	}
+	c := &hook.CourseOffer{Course: v.course, Head: v.shelf.edition.record.Head, Left: v.left(claim), Prove: v.other(claim)}
+	held := s.heldManifests(v, h)
+	for _, ch := range v.channels {
+		c.Channels = append(c.Channels, s.channelOffer(ch, held[ch.ID], h.version))
+	}
+	pieces, err := s.choose(ctx, v, wanted(v, held), held)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.pack(c, pieces)
+	if err == nil {
+		s.prepared.put(key, p, p.cost())
+	}
+	return p, err
+}
+
+// stale is StateAway while the store does not answer: then an agent that has
+// more than this service is no wonder.
+func (v *view) stale() string {
+	if v.shelf.err != nil {
+		return hook.StateAway
+	}
+	return ""
+}
+
+// passes says whether a paused course's newest version goes out to somebody
+// who has something: when it is a rollback, decided after the pause, or takes
+// back a content that they have.
+func (s *Server) passes(v view, h holding) bool {
+	if v.state() != hook.StatePaused || h.version == 0 || len(v.channels) == 0 {
+		return false
+	}
+	r := v.shelf.edition.record
+	if r.Pinned != nil && r.Pinned.Time.After(r.Paused.Time) {
+		return true
+	}
+	held := s.heldManifests(v, h)
+	for _, ch := range v.channels {
+		if m := held[ch.ID]; m != nil {
+			for _, w := range ch.manifest.Withdrawn {
+				if f, ok := m.Find(w.Path); ok && f.Digest == w.Digest {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// heldManifests are those of the channels in view that the agent has.
+func (s *Server) heldManifests(v view, h holding) map[string]*bundle.Manifest {
+	out := map[string]*bundle.Manifest{}
+	if h.version == 0 {
+		return out
+	}
+	for _, id := range h.claim.Channels {
+		if ch := v.channel(id); ch != nil {
+			if m, err := s.lib.manifestAt(ch, h.version); err == nil {
+				out[id] = m
+			}
+		}
+	}
+	return out
+}
+
+// channelOffer leads from base (nil: nothing) to the channel's newest.
+func (s *Server) channelOffer(ch *channel, base *bundle.Manifest, at bundle.Version) hook.ChannelOffer {
+	o := hook.ChannelOffer{ID: ch.ID, Changes: bundle.Diff(base, ch.manifest)}
+	if base == nil {
+		return o
+	}
+	o.Base = base.Digest()
+	steps, _ := ch.path(ch.at(at), ch.newest())
+	carryRenames(&o.Changes, steps)
+	return o
+}
+
+// carryRenames adds the renames that the steps know and equal content does
+// not show: half of the lines are the same.
+func carryRenames(c *bundle.Changes, steps []*bundle.Index) {
+	from := map[string]string{}
+	for _, x := range steps {
+		for _, ch := range x.Changes.Set {
+			if ch.RenamedFrom == "" {
+				continue
+			}
+			if first, ok := from[ch.RenamedFrom]; ok {
+				from[ch.Path] = first
+			} else {
+				from[ch.Path] = ch.RenamedFrom
+			}
+		}
+	}
+	for i := range c.Set {
+		was := from[c.Set[i].Path]
+		if _, gone := slices.BinarySearch(c.Removed, was); gone && c.Set[i].RenamedFrom == "" {
+			c.Set[i].RenamedFrom = was
+		}
+	}
+}
+
+// wanted are the contents in view that no held manifest names.
+func wanted(v view, held map[string]*bundle.Manifest) map[bundle.Digest]content {
+	has := heldContents(held)
+	out := map[bundle.Digest]content{}
+	for _, ch := range v.channels {
+		for d, c := range ch.named {
+			if old, ok := out[d]; ok {
+				c.rank = min(c.rank, old.rank)
+			}
+			if !has[d] {
+				out[d] = c
+			}
+		}
+	}
+	return out
+}
+
+func heldContents(held map[string]*bundle.Manifest) map[bundle.Digest]bool {
+	has := map[bundle.Digest]bool{}
+	for _, m := range held {
+		for _, f := range m.Files {
+			has[f.Digest] = true
+		}
+	}
+	return has
+}
+
+// pack finishes an answer.
+func (s *Server) pack(c *hook.CourseOffer, pieces []piece) (*prepared, error) {
+	for i := range pieces {
+		c.Frames = append(c.Frames, pieces[i].offered)
+	}
+	data, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	var packed bytes.Buffer
+	if err := bundle.Compress(&packed, bytes.NewReader(data)); err != nil {
+		return nil, err
+	}
+	return &prepared{course: c.Course, packed: packed.Bytes(), plain: int64(len(data)), pieces: pieces}, nil
+}

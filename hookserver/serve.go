@@ -1,0 +1,72 @@
+package hookserver
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/errgroup"
+)
+
+var errDraining = errors.New("this replica is shutting down")
+
+// Serve answers on both listeners until ctx is done; then it becomes unready,
+// ends event streams, and gives running answers Limits.Drain. The hub's
+// listener stays open until students' answers are done.
+func (s *Server) Serve(ctx context.Context, student, hub net.Listener) error {
+	front := s.httpServer(s.student)
+	back := s.httpServer(s.hub)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return serve(front, netutil.LimitListener(student, s.o.Limits.Connections)) })
+	g.Go(func() error { return serve(back, netutil.LimitListener(hub, 1000)) })
+	g.Go(func() error {
+		<-ctx.Done()
+		s.Drain()
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Limits.Drain)
+		defer cancel()
+		stop(limit, front)
+		stop(limit, back)
+		return nil
+	})
+	return g.Wait()
+}
+
+func serve(h *http.Server, l net.Listener) error {
+	if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// stop waits for running answers, then cuts them off.
+func stop(ctx context.Context, h *http.Server) {
+	if h.Shutdown(ctx) != nil {
+		_ = h.Close() // nothing is left that could be done about it
+	}
+}
+
+func (s *Server) httpServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    maxHeader - 4<<10, // net/http adds 4 KiB to it
+		// Its lines name addresses and quote garbage of strangers.
+		ErrorLog: log.New(debugWriter{s.lg}, "", 0),
+	}
+}
+
+type debugWriter struct{ lg *slog.Logger }
+
+func (d debugWriter) Write(p []byte) (int, error) {
+	d.lg.Debug("http", "err", string(p))
+	return len(p), nil
+}
+
+var _ io.Writer = debugWriter{}

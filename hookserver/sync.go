@@ -1,0 +1,256 @@
+package hookserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"satchel/bundle"
+	"satchel/hook"
+)
+
+// Limits of what an agent says it has.
+const (
+	maxHaves    = 200 // courses
+	maxChannels = 200 // of one course
+	maxKeys     = 16
+)
+
+// asked is what a sync request says.
+type asked struct {
+	have map[string]hook.Have
+	keys []string
+}
+
+// getSync answers GET and POST /v1/sync, the request of every login.
+func (s *Server) getSync(c *gin.Context, t hook.Ticket) error {
+	ask, err := readAsked(c)
+	if err != nil {
+		return err
+	}
+	views := s.current(c.Request.Context(), t, ask)
+	if err := allCold(views); err != nil {
+		return err
+	}
+	s.countKeys(views, ask.keys)
+	tag := etag(views)
+	c.Header("ETag", tag)
+	if c.GetHeader("If-None-Match") == tag && !anyAhead(views, ask) {
+		c.Status(http.StatusNotModified)
+		c.Writer.WriteHeaderNow()
+		return nil
+	}
+	back, err := s.guests.stream(t, false)
+	if err != nil {
+		return err
+	}
+	defer back()
+	var list []*prepared
+	for _, v := range views {
+		list = append(list, s.prepareOrAway(c.Request.Context(), v, ask.have[v.course]))
+	}
+	return s.sendOffer(c, t, list)
+}
+
+// current are the student's courses; where the agent claims more than is
+// known here the store is looked at again first.
+func (s *Server) current(ctx context.Context, t hook.Ticket, ask asked) []view {
+	views := s.views(ctx, t)
+	if !anyAhead(views, ask) {
+		return views
+	}
+	for i := range views {
+		if views[i].ahead(ask.have[views[i].course]) {
+			s.lib.refreshSoon(ctx, views[i].course)
+		}
+	}
+	return s.views(ctx, t)
+}
+
+func anyAhead(views []view, ask asked) bool {
+	for i := range views {
+		claim := ask.have[views[i].course]
+		if views[i].ahead(claim) || views[i].other(claim) {
+			return true
+		}
+	}
+	return false
+}
+
+// allCold is an error when nothing at all can be told.
+func allCold(views []view) error {
+	for i := range views {
+		if !views[i].cold() {
+			return nil
+		}
+	}
+	if len(views) == 0 {
+		return nil
+	}
+	return views[0].shelf.err
+}
+
+// prepareOrAway keeps the fault of one course from the others.
+func (s *Server) prepareOrAway(ctx context.Context, v view, claim hook.Have) *prepared {
+	p, err := s.prepare(ctx, v, claim)
+	if err == nil {
+		return p
+	}
+	if ctx.Err() == nil {
+		s.lg.Error("a course cannot be given out now", "course", v.course, "version", v.shelf.version(), "err", err)
+	}
+	p, _ = s.pack(&hook.CourseOffer{Course: v.course, State: hook.StateAway}, nil)
+	return p
+}
+
+// countKeys counts agents that trust none of the keys of a course's head.
+func (s *Server) countKeys(views []view, keys []string) {
+	if len(keys) == 0 {
+		return
+	}
+	for _, v := range views {
+		if ed := v.shelf.edition; ed != nil && !signedByAny(ed.record.Head, keys) {
+			s.metrics.strange.Inc()
+			return
+		}
+	}
+}
+
+func signedByAny(e *bundle.Envelope, keys []string) bool {
+	for _, sig := range e.Signatures {
+		for _, k := range keys {
+			if sig.KeyID == k {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// readAsked reads the query, or the body of a POST with the same form.
+func readAsked(c *gin.Context) (asked, error) {
+	query := c.Request.URL.RawQuery
+	if len(query) > maxQuery {
+		return asked{}, tooLarge{maxQuery}
+	}
+	if c.Request.Method == http.MethodPost {
+		body, err := readBody(c, maxSyncBody)
+		if err != nil {
+			return asked{}, err
+		}
+		query = string(body)
+	}
+	return parseAsked(query)
+}
+
+func parseAsked(query string) (asked, error) {
+	q, err := url.ParseQuery(query)
+	if err != nil || len(q["have"]) > maxHaves || len(q["keys"]) > maxKeys {
+		return asked{}, bad("have and keys are not understood")
+	}
+	out := asked{have: map[string]hook.Have{}, keys: q["keys"]}
+	for _, text := range q["have"] {
+		h, err := hook.ParseHave(text)
+		if err != nil || len(h.Channels) > maxChannels || len(h.Fingerprint) > 64 {
+			return asked{}, bad("have is not COURSE:VERSION:FINGERPRINT:CHANNELS")
+		}
+		for _, id := range h.Channels {
+			if id == "" || len(id) > 64 {
+				return asked{}, bad("have names a channel that cannot be")
+			}
+		}
+		if _, twice := out.have[h.Course]; twice {
+			return asked{}, bad("have names a course twice")
+		}
+		out.have[h.Course] = h
+	}
+	return out, nil
+}
+
+// sendOffer writes an answer of type hook.OfferType: the offer, then the
+// bytes of all its frames.
+func (s *Server) sendOffer(c *gin.Context, t hook.Ticket, list []*prepared) error {
+	head, err := s.packOffer(t, list)
+	if err != nil {
+		return err
+	}
+	total := int64(len(head))
+	for _, p := range list {
+		for _, f := range p.pieces {
+			total += f.offered.Length
+		}
+	}
+	c.Header("Content-Type", hook.OfferType)
+	c.Header("Content-Length", strconv.FormatInt(total, 10))
+	c.Status(http.StatusOK)
+	w := s.newBody(c, t)
+	defer w.close()
+	if err := w.bytes("offer", head); err != nil {
+		return err
+	}
+	for _, p := range list {
+		for _, f := range p.pieces {
+			if err := s.sendPiece(c.Request.Context(), w, p.course, f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sendPiece writes one frame.
+func (s *Server) sendPiece(ctx context.Context, w *body, course string, f piece) error {
+	if f.made != nil {
+		return w.fill("made", f.offered.Length, func(w *body) error { return s.mix.send(ctx, f.made, w) })
+	}
+	r, err := s.lib.blobs.section(ctx, course, f.stored, f.offered.Offset, f.offered.Length)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return w.copy("stored", r, f.offered.Length)
+}
+
+// packOffer gives what stands before the frames. The courses' parts are
+// packed already; several zstd frames one after the other are one stream.
+func (s *Server) packOffer(t hook.Ticket, list []*prepared) ([]byte, error) {
+	o := hook.Offer{Format: hook.Format, Now: s.o.Now().UTC(), Courses: []hook.CourseOffer{}, Groups: t.Groups}
+	data, err := json.Marshal(o)
+	if err != nil {
+		return nil, err
+	}
+	const empty = `"courses":[]`
+	before, after, _ := bytes.Cut(data, []byte(empty))
+	var out bytes.Buffer
+	out.Write(make([]byte, 4))
+	plain := int64(len(data))
+	add := func(text string) {
+		if err == nil {
+			err = bundle.Compress(&out, strings.NewReader(text))
+		}
+	}
+	add(string(before) + strings.TrimSuffix(empty, "]"))
+	for i, p := range list {
+		if i > 0 {
+			add(",")
+		}
+		out.Write(p.packed)
+		plain += p.plain + 1
+	}
+	add("]" + string(after))
+	if err != nil {
+		return nil, err
+	}
+	if plain > hook.MaxOffer || out.Len() > hook.MaxPackedOffer {
+		return nil, tooLargeOffer
+	}
+	binary.BigEndian.PutUint32(out.Bytes(), uint32(out.Len()-4))
+	return out.Bytes(), nil
+}
