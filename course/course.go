@@ -6,7 +6,15 @@
 package course
 
 import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
 	"time"
+
+	"satchel/bundle"
+	"satchel/internal/strict"
 )
 
 // Name identifies a course, in keys, URLs and logs: 1 to 63 lower-case
@@ -33,14 +41,53 @@ type Webhook struct {
 	SecretFile string `yaml:"secret_file"`
 }
 
-// Audience says who is in the course. Everyone means: whom the hub lets in.
-// In YAML it is the word everyone, or a mapping.
-type Audience struct {
-	Everyone  bool     `yaml:"-"`
-	Groups    []string `yaml:"groups"`
-	Users     []string `yaml:"users"`
-	UsersFile string   `yaml:"users_file"` // one name a line
-	Except    []string `yaml:"except"`
+// DefaultPoll is how often a repository is looked at without any hint.
+const DefaultPoll = 60 * time.Second
 
-	listed []string // read from UsersFile
+// MinPoll keeps one course from wearing a git host out.
+const MinPoll = 5 * time.Second
+
+// contentFormat stands in Course.Digest: it grows when a new version of this
+// package selects other files, or other settings, from the same tree.
+const contentFormat = 1
+
+var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+
+// ParseName checks a name.
+func ParseName(s string) (Name, error) {
+	switch {
+	case s == "":
+		return "", errors.New("missing; a short word such as scala101")
+	case !nameForm.MatchString(s):
+		return "", fmt.Errorf("%q: only lower-case letters, digits, '-', '_' and '.', at most 63, beginning with a letter or digit", strict.Cut(s))
+	}
+	return Name(s), nil
 }
+
+// SetDefaults fills what may be left out, and brings Folder into its one
+// form.
+func (c *Course) SetDefaults() {
+	if c.Branch == "" {
+		c.Branch = "main"
+	}
+	if c.Poll == 0 {
+		c.Poll = DefaultPoll
+	}
+	if c.Folder = strings.Trim(c.Folder, "/"); c.Folder != "" && path.Clean(c.Folder) == "." {
+		c.Folder = ""
+	}
+}
+
+// Digest stands for what decides the content: two services that publish the
+// same course with different digests would take turns at undoing each other.
+func (c Course) Digest() bundle.Digest {
+	c.SetDefaults()
+	text := fmt.Sprintf("satchel-course %d\n", contentFormat)
+	for _, s := range []string{c.Repository, c.Branch, c.Folder} {
+		text += fmt.Sprintf("%d:%s\n", len(s), s)
+	}
+	return bundle.Sum([]byte(text))
+}
+
+// Local says whether the repository is a folder of this machine.
+func (c *Course) Local() bool { return strings.HasPrefix(c.Repository, "/") }

@@ -63,7 +63,7 @@ func (s *scanner) expect(c byte, where string) {
 
 func (s *scanner) unexpected(wanted string) {
 	if s.next() == 0 {
-		s.fail("not complete JSON: %s is missing at the end", wanted)
+		s.fail("not complete JSON: it ends too early")
 		return
 	}
 	s.fail("not valid JSON: %s expected", wanted)

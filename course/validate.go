@@ -1,0 +1,137 @@
+package course
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"satchel/bundle"
+	"satchel/internal/strict"
+)
+
+// Validate tells everything that is wrong with c, as strict.Problems with the
+// key at fault; each says what to write instead.
+func (c *Course) Validate() error {
+	var ps strict.Problems
+	check := func(field string, err error) {
+		for _, p := range strict.List(err) {
+			if p.Field == "" {
+				p.Field = field
+			}
+			ps = append(ps, p)
+		}
+	}
+	_, err := ParseName(string(c.Name))
+	check("name", err)
+	check("repository", checkRepository(c.Repository))
+	check("branch", checkBranch(c.Branch))
+	check("folder", checkFolder(c.Folder))
+	if c.Poll != 0 && (c.Poll < MinPoll || c.Poll > 24*time.Hour) {
+		check("poll", fmt.Errorf("%s is not between %s and 24h", c.Poll, MinPoll))
+	}
+	if remote := c.Repository != "" && !c.Local(); remote {
+		if c.DeployKeyFile == "" {
+			check("deploy_key_file", errors.New("missing; the file with the private half of the read-only deploy key (satchel course add makes one)"))
+		}
+		if c.KnownHostsFile == "" {
+			check("known_hosts_file", errors.New("missing; the file with the git host's keys (satchel course add fetches them and shows their fingerprints)"))
+		}
+	}
+	check("webhook", c.Webhook.validate())
+	check("audience", c.Audience.Validate())
+	return ps.Err()
+}
+
+func (w *Webhook) validate() error {
+	if w == nil {
+		return nil
+	}
+	hosts := []string{"github", "gitlab", "gitea", "forgejo", "bitbucket"}
+	if near := strict.Nearest(w.Host, hosts); near != w.Host || w.Host == "" {
+		return fmt.Errorf("host %q is not known; known are %s", strict.Cut(w.Host), strings.Join(hosts, ", "))
+	}
+	if w.SecretFile == "" {
+		return errors.New("secret_file is missing; without a secret anybody could send it")
+	}
+	return nil
+}
+
+// scp is git's short form user@host:path.
+var scp = regexp.MustCompile(`^([A-Za-z0-9][\w.+-]*)@(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9][\w.-]*):([^/:\s-][^\s]*|/[^\s]+|~[^\s]*)$`)
+
+// checkRepository accepts an ssh address or an absolute folder.
+func checkRepository(r string) error {
+	switch {
+	case r == "":
+		return errors.New("missing; an ssh address such as git@github.com:school/scala101.git, or a folder of this machine")
+	case len(r) > 2048 || strings.ContainsFunc(r, func(c rune) bool { return c < ' ' || c == 0x7f }):
+		return errors.New("holds characters that no address has")
+	case strings.HasPrefix(r, "/"):
+		return nil
+	case strings.HasPrefix(r, "ssh://"):
+		return checkSSH(r)
+	case strings.HasPrefix(r, "https://"), strings.HasPrefix(r, "http://"), strings.HasPrefix(r, "git://"):
+		return errors.New("only ssh addresses are supported; take the one that the git host shows under \"SSH\", and a deploy key")
+	case strings.HasPrefix(r, "file://"):
+		return errors.New("write the folder's path without file://")
+	case scp.MatchString(r):
+		return nil
+	}
+	return fmt.Errorf("%q is neither an ssh address (git@host:path or ssh://git@host/path) nor an absolute folder", strict.Cut(r))
+}
+
+func checkSSH(r string) error {
+	u, err := url.Parse(r)
+	switch {
+	case err != nil || u.Hostname() == "" || strings.HasPrefix(u.Hostname(), "-"):
+		return errors.New("not an address; write ssh://git@host/path or git@host:path")
+	case strings.Trim(u.Path, "/") == "":
+		return errors.New("the path of the repository is missing after the host")
+	case u.RawQuery != "" || u.Fragment != "":
+		return errors.New("an ssh address has no ? and no #")
+	case strings.HasPrefix(u.User.Username(), "-"):
+		return errors.New("the user's name begins with a dash")
+	}
+	if _, has := u.User.Password(); has {
+		return errors.New("a password stands in the address; secrets stand only in files. Use a deploy key")
+	}
+	return nil
+}
+
+// checkBranch follows git-check-ref-format(1).
+func checkBranch(b string) error {
+	if short, full := strings.CutPrefix(b, "refs/heads/"); full {
+		return fmt.Errorf("write %q, without refs/heads/", strict.Cut(short))
+	}
+	bad := func(part string) bool {
+		return part == "" || part[0] == '.' || strings.HasSuffix(part, ".lock")
+	}
+	switch {
+	case b == "":
+		return nil
+	case len(b) > 255, strings.ContainsAny(b, " ~^:?*[\\\x7f"), strings.Contains(b, ".."), strings.Contains(b, "@{"),
+		b == "@", b[0] == '-', strings.HasSuffix(b, "."),
+		strings.ContainsFunc(b, func(c rune) bool { return c < ' ' }):
+		return fmt.Errorf("%q is no name that git allows for a branch", strict.Cut(b))
+	}
+	for part := range strings.SplitSeq(b, "/") {
+		if bad(part) {
+			return fmt.Errorf("%q is no name that git allows for a branch", strict.Cut(b))
+		}
+	}
+	return nil
+}
+
+func checkFolder(f string) error {
+	f = strings.Trim(f, "/")
+	if f == "" || f == "." {
+		return nil
+	}
+	if err := bundle.CheckPath(f); err != nil {
+		return fmt.Errorf("%w; write a folder of the repository, such as notebooks", err)
+	}
+	return nil
+}
