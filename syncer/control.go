@@ -1,0 +1,155 @@
+package syncer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"satchel/bundle"
+	"satchel/course"
+	"satchel/store"
+)
+
+const (
+	maxRequest = 16 << 10
+	logDefault = 20
+	logMost    = 100_000
+)
+
+// Log is the answer of GET /log, newest first.
+type Log struct {
+	Entries []store.Entry `json:"entries"`
+	// Error names entries that could not be read.
+	Error string `json:"error,omitempty"`
+}
+
+// Control answers commands. Whoever can reach it may publish: it belongs on a
+// socket of mode 0600, or behind a secret.
+//
+//	POST /publish   Request; answers Outcome, or with 409 a Refusal
+//	GET  /status    answers Status
+//	GET  /log       ?course=NAME&n=20; answers Log
+//
+// Every other error is {"error": sentence, "code": word}.
+func (s *Syncer) Control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /publish", s.publishCommand)
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.board.status()) })
+	mux.HandleFunc("GET /log", s.logCommand)
+	return mux
+}
+
+// problem is the body of an error.
+type problem struct {
+	Sentence string `json:"error"`
+	Code     string `json:"code"`
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		status, data = http.StatusInternalServerError, []byte(`{"error":"the answer cannot be written","code":"internal"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(data)
+}
+
+// publishCommand makes a pass for the person who asks, who waits for it.
+func (s *Syncer) publishCommand(w http.ResponseWriter, r *http.Request) {
+	req, err := readRequest(http.MaxBytesReader(w, r.Body, maxRequest))
+	if err != nil {
+		answer(w, http.StatusBadRequest, problem{err.Error(), "bad_request"})
+		return
+	}
+	c, err := s.find(req.Course)
+	if err != nil {
+		answer(w, http.StatusNotFound, problem{err.Error(), "not_found"})
+		return
+	}
+	var out Outcome
+	err = careful(s.lg, func() (err error) { out, err = s.Sync(r.Context(), c, req); return err })
+	var refused *Refusal
+	switch {
+	case err == nil:
+		answer(w, http.StatusOK, out)
+	case errors.As(err, &refused):
+		answer(w, http.StatusConflict, refused)
+	default:
+		s.lg.Warn("not published", "course", c.Name, "who", req.Who, "error", err)
+		answer(w, http.StatusBadGateway, problem{err.Error(), "unavailable"})
+	}
+}
+
+func readRequest(body io.Reader) (Request, error) {
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return Request{}, fmt.Errorf("the request is larger than %d bytes, or broke off", maxRequest)
+	}
+	var req Request
+	if err := bundle.DecodeStrict(data, maxRequest, &req); err != nil {
+		return Request{}, fmt.Errorf("the request is not understood: %w", err)
+	}
+	if req.Who = strings.ToValidUTF8(strings.TrimSpace(req.Who), "?"); req.Who == "" || len(req.Who) > 200 {
+		return Request{}, errors.New("the request must say who asks, in at most 200 bytes")
+	}
+	return req, nil
+}
+
+// find gives a configured course.
+func (s *Syncer) find(name string) (*course.Course, error) {
+	s.mu.Lock()
+	courses := s.courses
+	s.mu.Unlock()
+	var all []course.Course
+	if courses != nil {
+		all = courses()
+	}
+	i := slices.IndexFunc(all, func(c course.Course) bool { return string(c.Name) == name })
+	if i >= 0 {
+		return &all[i], nil
+	}
+	names := []string{"none"}
+	if len(all) > 0 {
+		names = nil
+	}
+	for _, c := range all {
+		names = append(names, string(c.Name))
+	}
+	return nil, fmt.Errorf("no course %.80q is configured here; there is: %s", name, strings.Join(names, ", "))
+}
+
+func (s *Syncer) logCommand(w http.ResponseWriter, r *http.Request) {
+	n := logDefault
+	if text := r.URL.Query().Get("n"); text != "" {
+		v, err := strconv.Atoi(text)
+		if err != nil || v < 1 {
+			answer(w, http.StatusBadRequest, problem{fmt.Sprintf("n must be a number from 1 to %d", logMost), "bad_request"})
+			return
+		}
+		n = min(v, logMost)
+	}
+	c, err := s.find(r.URL.Query().Get("course"))
+	if err != nil {
+		answer(w, http.StatusNotFound, problem{err.Error(), "not_found"})
+		return
+	}
+	entries, err := store.Entries(r.Context(), s.st, string(c.Name), n)
+	l := Log{Entries: entries}
+	if l.Entries == nil {
+		l.Entries = []store.Entry{}
+	}
+	if err != nil {
+		if len(entries) == 0 {
+			answer(w, http.StatusBadGateway, problem{err.Error(), "unavailable"})
+			return
+		}
+		l.Error = err.Error()
+	}
+	answer(w, http.StatusOK, l)
+}

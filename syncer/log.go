@@ -1,0 +1,156 @@
+package syncer
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"satchel/bundle"
+	"satchel/store"
+)
+
+// pending is the log entry of a version whose swap was tried and may have
+// landed. Nothing but the log depends on it.
+type pending struct {
+	store.Entry
+	publish string
+	steps   []store.BundleRef
+}
+
+const (
+	entryTime = 15 * time.Second // for writing an entry, also while stopping
+	lastFew   = 30               // entries that are looked through
+	settled   = time.Minute      // after it whoever swapped has written its entry, or is dead
+)
+
+func (p *pass) who() string {
+	if p.r.Who == "" {
+		return "syncer"
+	}
+	return p.r.Who
+}
+
+// publishEntry is the log's word on the version that rec is. Its time is the
+// head's, so that the log's order is the versions'.
+func (p *pass) publishEntry(rec *store.Record, h *bundle.Head, size int64) store.Entry {
+	e := store.Entry{
+		Time: h.Published, Action: "publish", Who: p.who(), Commit: rec.Commit, Version: rec.Version, Size: size,
+		Notes: p.out.Notes, Bundles: rec.Named(),
+	}
+	if p.r.ConfirmShrink {
+		e.Why = "shrinking confirmed"
+	}
+	return e
+}
+
+// enter writes an entry. It is done also when the pass is being stopped: the
+// swap has happened.
+func (p *pass) enter(ctx context.Context, id string, e store.Entry) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), entryTime)
+	defer cancel()
+	if err := store.WriteEntry(ctx, p.st, string(p.c.Name), id, e); err != nil {
+		p.lg.Error("not logged", "course", p.c.Name, "action", e.Action, "version", e.Version, "error", err)
+		return false
+	}
+	return true
+}
+
+// settleLog writes entries that are owed: of a swap whose answer was lost, or
+// of a version whose syncer died between swap and entry.
+func (p *pass) settleLog(ctx context.Context) {
+	switch {
+	case p.head == nil:
+		p.k.pending = nil // no swap landed
+	case p.k.pending != nil:
+		p.settlePending(ctx)
+	case !p.k.settled && p.o.Now().Sub(p.head.Published) > settled:
+		p.settleNewest(ctx)
+	}
+}
+
+// settlePending asks whether our swap landed: the record is ours, or it went
+// on from ours and nobody has logged that version.
+func (p *pass) settlePending(ctx context.Context) {
+	e := p.k.pending
+	landed := p.rec.Publish == e.publish ||
+		p.rec.Version >= e.Version && p.leadsOver(e.steps) && !p.logged(ctx, e.Version)
+	if !landed || p.enter(ctx, e.publish, e.Entry) {
+		p.k.pending = nil
+	}
+}
+
+// settleNewest logs the newest version if nobody did. It is asked once for
+// each course in a process.
+func (p *pass) settleNewest(ctx context.Context) {
+	if !p.logged(ctx, p.rec.Version) {
+		e := p.publishEntry(p.rec, p.head, 0)
+		e.Who, e.Why, e.Notes = "syncer", "logged late: whoever published it was stopped", nil
+		if !p.enter(ctx, p.rec.Publish, e) {
+			return
+		}
+	}
+	p.k.settled = true
+}
+
+// logged says whether there is an entry of that version. When that cannot be
+// known there is: an entry too few is better than two.
+func (p *pass) logged(ctx context.Context, v bundle.Version) bool {
+	es, err := store.Entries(ctx, p.st, string(p.c.Name), lastFew)
+	return err != nil || slices.ContainsFunc(es, func(e store.Entry) bool { return e.Action == "publish" && e.Version == v })
+}
+
+func (p *pass) leadsOver(steps []store.BundleRef) bool {
+	named := p.rec.Named()
+	for _, r := range steps {
+		if !slices.Contains(named, r.Digest) {
+			return false
+		}
+	}
+	return true
+}
+
+// audit logs how the pass ended, unless it published (published did then):
+// each refusal once, and each command.
+func (p *pass) audit(ctx context.Context, err error) {
+	r := isRefusal(err)
+	if p.out.Published || ctx.Err() != nil || r == nil && p.r.Who == "" {
+		return
+	}
+	e := store.Entry{Time: p.o.Now().UTC(), Action: "look", Who: p.who(), Commit: p.tip, Why: "nothing new"}
+	if p.rec != nil {
+		e.Bundles = p.rec.Named()
+	}
+	switch {
+	case r != nil:
+		e.Action, e.Why, e.Notes = "refuse", r.Sentence, notes(r)
+		if p.r.Who == "" && p.saidBefore(ctx, r, e) {
+			return
+		}
+	case err != nil:
+		e.Why = err.Error()
+	}
+	p.enter(ctx, newID(), e)
+}
+
+func notes(r *Refusal) []string {
+	var out []string
+	for _, f := range r.Findings {
+		out = append(out, f.String())
+	}
+	return out
+}
+
+// saidBefore says whether the loop has logged this refusal, or another syncer
+// has. Sentences about clocks differ each time and count as one.
+func (p *pass) saidBefore(ctx context.Context, r *Refusal, e store.Entry) bool {
+	key := string(r.Cause) + "\n" + p.tip + "\n" + strings.Join(e.Notes, "\n")
+	if p.k.said == key {
+		return true
+	}
+	p.k.said = key
+	es, err := store.Entries(ctx, p.st, string(p.c.Name), lastFew)
+	return err == nil && slices.ContainsFunc(es, func(o store.Entry) bool {
+		return o.Action == e.Action && o.Commit == e.Commit && o.Why == e.Why && slices.Equal(o.Notes, e.Notes)
+	})
+}

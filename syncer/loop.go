@@ -1,0 +1,228 @@
+package syncer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"satchel/course"
+)
+
+const (
+	defaultPoll = time.Minute
+	firstWait   = time.Minute            // after one error, doubled for each more
+	longestWait = 15 * time.Minute       // after many
+	gather      = 300 * time.Millisecond // hints that come together make one pass
+)
+
+// loop repeats passes: one worker for each course, so that none waits for
+// another's.
+type loop struct {
+	lg      *slog.Logger
+	sync    func(context.Context, *course.Course, Request) (Outcome, error)
+	watch   func(context.Context, *course.Course, func()) // calls back when the repository may have moved
+	planned func(name course.Name, next time.Time)
+
+	mu      sync.Mutex
+	workers map[course.Name]*worker
+}
+
+// worker looks after one course.
+type worker struct {
+	course atomic.Pointer[course.Course]
+	hints  chan struct{} // holds one: more say the same
+	stop   context.CancelFunc
+	done   chan struct{}
+}
+
+// Run keeps all courses up to date until ctx ends: a pass at the start, then
+// one each course.Poll, after an error less and less often, and at once when a
+// local repository moves or somebody calls Hint. courses is asked at the start
+// and whenever changed speaks; then a course that was added, changed or removed
+// is taken up, and all others look at once (a key may have changed). A pass
+// that panics is an error of that course.
+func (s *Syncer) Run(ctx context.Context, courses func() []course.Course, changed <-chan struct{}) error {
+	l := &loop{lg: s.lg, sync: s.Sync, watch: s.watch, planned: s.board.plan, workers: map[course.Name]*worker{}}
+	s.attach(l, courses)
+	var tidy sync.WaitGroup
+	tidy.Go(func() { s.housekeep(ctx, courses) })
+	l.run(ctx, func() []course.Course {
+		cs := courses()
+		s.board.keep(cs)
+		return cs
+	}, changed)
+	tidy.Wait()
+	return nil
+}
+
+// attach makes the loop known to Hint and Control.
+func (s *Syncer) attach(l *loop, courses func() []course.Course) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loop, s.courses = l, courses
+}
+
+// Hint says that there may be something new in a course's repository. It never
+// blocks; hints that come together make one pass.
+func (s *Syncer) Hint(name course.Name) {
+	s.mu.Lock()
+	l := s.loop
+	s.mu.Unlock()
+	if l != nil {
+		l.hint(name)
+	}
+}
+
+func (l *loop) hint(name course.Name) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if w := l.workers[name]; w != nil {
+		w.hint()
+	}
+}
+
+func (w *worker) hint() {
+	select {
+	case w.hints <- struct{}{}:
+	default:
+	}
+}
+
+// run returns when ctx has ended and all workers have.
+func (l *loop) run(ctx context.Context, courses func() []course.Course, changed <-chan struct{}) {
+	l.take(ctx, courses())
+	for {
+		select {
+		case <-changed:
+			l.take(ctx, courses())
+		case <-ctx.Done():
+			l.take(ctx, nil)
+			return
+		}
+	}
+}
+
+// take brings the workers in line with the courses.
+func (l *loop) take(ctx context.Context, courses []course.Course) {
+	want := map[course.Name]*course.Course{}
+	for i := range courses {
+		want[courses[i].Name] = &courses[i]
+	}
+	var ended []*worker
+	l.mu.Lock()
+	for name, w := range l.workers {
+		switch c := want[name]; {
+		case c == nil, !sameRepository(w.course.Load(), c), w.course.Load().Poll != c.Poll:
+			w.stop()
+			ended = append(ended, w)
+			delete(l.workers, name)
+		default:
+			w.course.Store(c)
+			w.hint()
+		}
+	}
+	l.mu.Unlock()
+	for _, w := range ended {
+		<-w.done // its pass is broken off, which harms nothing
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name, c := range want {
+		if l.workers[name] == nil && ctx.Err() == nil {
+			l.workers[name] = l.start(ctx, c)
+		}
+	}
+}
+
+func (l *loop) start(ctx context.Context, c *course.Course) *worker {
+	ctx, stop := context.WithCancel(ctx)
+	w := &worker{hints: make(chan struct{}, 1), stop: stop, done: make(chan struct{})}
+	w.course.Store(c)
+	go func() {
+		defer close(w.done)
+		var watching sync.WaitGroup
+		watching.Go(func() { l.watch(ctx, c, w.hint) })
+		l.work(ctx, w)
+		watching.Wait()
+	}()
+	return w
+}
+
+func (l *loop) work(ctx context.Context, w *worker) {
+	failed := 0
+	for {
+		c := w.course.Load()
+		if err := l.pass(ctx, c); err == nil {
+			failed = 0
+		} else {
+			failed++
+		}
+		wait := delay(c.Poll, failed)
+		l.planned(c.Name, time.Now().Add(wait))
+		if !w.sleep(ctx, wait) {
+			return
+		}
+	}
+}
+
+// pass makes one pass. A refusal is no error here: the repository was reached,
+// and what mends it will be a push.
+func (l *loop) pass(ctx context.Context, c *course.Course) error {
+	err := careful(l.lg, func() error {
+		_, err := l.sync(ctx, c, Request{Course: string(c.Name)})
+		return err
+	})
+	var refused *Refusal
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case errors.As(err, &refused):
+		l.lg.Warn("refused", "course", c.Name, "error", err)
+		return nil
+	case err != nil:
+		l.lg.Warn("not published", "course", c.Name, "error", err)
+	}
+	return err
+}
+
+// delay is when to look next: after the poll interval, and after errors in a
+// row after one minute, two, four, up to fifteen; never all courses and
+// syncers at the same moment.
+func delay(poll time.Duration, failed int) time.Duration {
+	if poll <= 0 {
+		poll = defaultPoll
+	}
+	if failed > 0 {
+		poll = max(poll, min(firstWait<<min(failed-1, 10), longestWait))
+	}
+	return jittered(poll)
+}
+
+// sleep waits for the time, or for a hint; false means that ctx ended. After a
+// hint it waits a moment more, so that a push, which touches many files, is
+// one.
+func (w *worker) sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	case <-w.hints:
+	}
+	t.Reset(gather)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+	}
+	select {
+	case <-w.hints:
+	default:
+	}
+	return true
+}

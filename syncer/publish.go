@@ -1,0 +1,309 @@
+package syncer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"satchel/bundle"
+	"satchel/course"
+	"satchel/store"
+)
+
+// maxSuperseded is how many former configurations a record remembers.
+const maxSuperseded = 256
+
+// publish brings the record to the branch's tip: with a new version where
+// something differs, else by noting the commit.
+func (p *pass) publish(ctx context.Context) error {
+	var t tree
+	err := p.timed("fetch", func() (err error) { t, err = p.repo.At(ctx, p.tip); return err })
+	if err != nil {
+		return gone(err)
+	}
+	defer t.Close()
+	release, err := p.working(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	var sel *course.Selection
+	if err := p.timed("select", func() (err error) { sel, err = p.selectFiles(ctx, t); return err }); err != nil {
+		return err
+	}
+	var before []former
+	if err := p.timed("compose", func() (err error) { before, err = p.compose(ctx); return err }); err != nil {
+		return err
+	}
+	chs := nextChannels(before, channelsOf(sel, p.c), sel.Forms, p.withdrawn(), newID)
+	if err := p.check(chs); err != nil {
+		return err
+	}
+	if p.differs(chs, sel) {
+		err = p.newVersion(ctx, chs, sel)
+	} else {
+		err = p.noteCommit(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return p.timed("full", func() error { return p.addFull(ctx, sel) })
+}
+
+// selectFiles asks package course what is delivered. What stops the publish
+// is the refusal.
+func (p *pass) selectFiles(ctx context.Context, t tree) (*course.Selection, error) {
+	memo, err := p.memory(p.k, p.c.Name)
+	if err != nil {
+		return nil, err
+	}
+	sel, err := course.Select(ctx, counting{t, &p.reads}, memo)
+	if err != nil {
+		return nil, err
+	}
+	if err := memo.Save(); err != nil {
+		p.lg.Warn("all files are read again after a restart", "course", p.c.Name, "error", err)
+	}
+	p.out.Notes = sel.Notes()
+	if len(sel.Stops) > 0 {
+		r := refuse(Content, "nothing was published of commit %.12s; the last good version stays", p.tip)
+		r.Commit, r.Findings = p.tip, sel.Stops
+		return nil, r
+	}
+	if len(sel.Files) == 0 {
+		r := refuse(Empty, "commit %.12s has no file to deliver, so nothing was published; put at least one file into the course's folder", p.tip)
+		r.Commit = p.tip
+		return nil, r
+	}
+	return sel, nil
+}
+
+func (p *pass) withdrawn() []bundle.Pair {
+	if p.rec == nil {
+		return nil
+	}
+	return p.rec.Withdrawn
+}
+
+// check refuses manifests that no reader would take, and a shrinking that
+// nobody confirmed.
+func (p *pass) check(chs []channel) error {
+	for _, ch := range chs {
+		if err := ch.next.manifest.Check(); err != nil {
+			return &Refusal{Cause: Content, Commit: p.tip, Sentence: "nothing was published: " + err.Error()}
+		}
+		if n := len(ch.next.manifest.Encode()); n > bundle.MaxManifestSize {
+			return &Refusal{Cause: Content, Commit: p.tip, Sentence: fmt.Sprintf("nothing was published: the list of files has %d bytes, the limit is %d; use fewer files or shorter paths", n, bundle.MaxManifestSize)}
+		}
+	}
+	if r := shrinks(chs, p.tip); r != nil && !p.confirmed() {
+		return r
+	}
+	return nil
+}
+
+func (p *pass) confirmed() bool {
+	if p.r.ConfirmShrink {
+		return true
+	}
+	return p.rec != nil && p.rec.Confirmed != nil && p.rec.Confirmed.Commit == p.tip
+}
+
+// differs says whether there is a new version: a manifest, a setting or the
+// message is another.
+func (p *pass) differs(chs []channel, sel *course.Selection) bool {
+	if p.head == nil || p.head.Settings != settings(p.c, sel) || p.head.Message != sel.Rules.Message {
+		return true
+	}
+	return slices.ContainsFunc(chs, func(c channel) bool { return c.changed })
+}
+
+func settings(c *course.Course, sel *course.Selection) bundle.Settings {
+	folder := sel.Rules.FolderName
+	if folder == "" {
+		folder = string(c.Name)
+	}
+	return bundle.Settings{Folder: folder, Language: sel.Rules.Language, WhatIsNew: true}
+}
+
+// newVersion builds and puts the bundles of the next version and swaps the
+// record.
+func (p *pass) newVersion(ctx context.Context, chs []channel, sel *course.Selection) error {
+	version, before := bundle.Version(1), time.Time{}
+	if p.rec != nil {
+		version = p.rec.Version + 1
+	}
+	if p.head != nil {
+		before = p.head.Published
+	}
+	if _, err := publishTime(p.o.Now(), before); err != nil {
+		return err // before anything is built
+	}
+	on, err := p.newShelf()
+	if err != nil {
+		return err
+	}
+	defer on.discard()
+	steps, err := p.writeSteps(ctx, on, version, chs, sel)
+	if err != nil {
+		return err
+	}
+	published, err := publishTime(p.o.Now(), before)
+	if err != nil {
+		return err
+	}
+	rec, h := p.nextRecord(version, chs), p.nextHead(version, chs, sel, published)
+	p.k.pending = &pending{p.publishEntry(rec, h, sizeOf(steps)), rec.Publish, steps}
+	if err := p.swap(ctx, rec, h); err != nil {
+		return err
+	}
+	p.published(ctx, chs)
+	p.putAgain(ctx, on)
+	return nil
+}
+
+// writeSteps builds and puts one bundle for each changed channel, and looks
+// them all up: after this, only the swap comes.
+func (p *pass) writeSteps(ctx context.Context, on *shelf, version bundle.Version, chs []channel, sel *course.Selection) (refs []store.BundleRef, err error) {
+	for i := range chs {
+		ch := &chs[i]
+		ch.next.version = ch.former.version
+		if !ch.changed {
+			continue
+		}
+		ch.next.version = version
+		ch.step, err = p.writeBundle(ctx, on, sel, bundle.Spec{
+			Course: string(p.c.Name), Channel: ch.id, From: ch.former.version, To: version,
+			Base: ch.former.manifest, Manifest: ch.next.manifest, Former: ch.added,
+		})
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, ch.step)
+	}
+	return refs, p.lookUp(ctx, on)
+}
+
+func sizeOf(refs []store.BundleRef) (n int64) {
+	for _, r := range refs {
+		n += r.Size
+	}
+	return n
+}
+
+func (p *pass) nextHead(version bundle.Version, chs []channel, sel *course.Selection, published time.Time) *bundle.Head {
+	h := &bundle.Head{
+		Format: bundle.HeadFormat, Course: string(p.c.Name), Version: version, Settings: settings(p.c, sel),
+		Message: sel.Rules.Message, Published: published, Checked: published,
+	}
+	for _, ch := range chs {
+		h.Channels = append(h.Channels, bundle.ChannelAt{ID: ch.id, Manifest: ch.next.manifest.Digest()})
+	}
+	return h
+}
+
+// nextRecord is the record of the next version, without its head.
+func (p *pass) nextRecord(version bundle.Version, chs []channel) *store.Record {
+	rec := p.noted()
+	rec.Version = version
+	rec.Channels = nil
+	for _, ch := range chs {
+		c := store.Channel{ID: ch.id, Groups: ch.groups, Users: ch.users, Since: ch.next.version}
+		if was := p.channel(ch.id); was != nil {
+			c.Bundles = slices.Clone(was.Bundles)
+		}
+		if ch.changed {
+			c.Bundles = append(c.Bundles, ch.step)
+			sortRefs(c.Bundles)
+		}
+		rec.Channels = append(rec.Channels, c)
+	}
+	return rec
+}
+
+// noted is the record with what this pass decided, but no new version.
+func (p *pass) noted() *store.Record {
+	rec := &store.Record{Format: store.RecordFormat, Course: string(p.c.Name), Config: p.config}
+	if p.rec != nil {
+		r := *p.rec
+		rec = &r
+		rec.Pinned = nil
+		if p.rec.Config != p.config {
+			old := slices.DeleteFunc(slices.Clone(p.rec.Superseded), func(d bundle.Digest) bool { return d == p.config })
+			old = append(old, p.rec.Config)
+			rec.Superseded = old[max(0, len(old)-maxSuperseded):]
+			rec.Config = p.config
+		}
+	}
+	rec.Commit, rec.Publish = p.tip, newID()
+	if p.r.ConfirmShrink {
+		rec.Confirmed = &store.Confirmation{Decision: store.Decision{Time: p.o.Now().UTC(), Who: p.who()}, Commit: p.tip}
+	}
+	return rec
+}
+
+// noteCommit writes down a commit that changes nothing for students.
+func (p *pass) noteCommit(ctx context.Context) error {
+	if p.rec.Commit == p.tip && p.rec.Config == p.config && p.rec.Pinned == nil {
+		return nil
+	}
+	return p.swap(ctx, p.noted(), p.head)
+}
+
+// channel gives the record's channel with this id.
+func (p *pass) channel(id string) *store.Channel {
+	if p.rec == nil {
+		return nil
+	}
+	for i := range p.rec.Channels {
+		if p.rec.Channels[i].ID == id {
+			return &p.rec.Channels[i]
+		}
+	}
+	return nil
+}
+
+// swap signs h, where it is another than the record's, and moves the record.
+// Afterwards the pass goes on from what it wrote.
+func (p *pass) swap(ctx context.Context, rec *store.Record, h *bundle.Head) error {
+	if age := p.o.Now().Sub(p.began); age > abandonAfter || age < -maxSkew {
+		return errAbandoned
+	}
+	if h != p.head {
+		env, err := bundle.Sign(h, p.o.Keys()...)
+		if err != nil {
+			return fmt.Errorf("sign version %d: %w", rec.Version, err)
+		}
+		rec.Head = env
+	}
+	err := p.timed("swap", func() error {
+		tag, err := store.SwapRecord(ctx, p.st, rec, p.etag)
+		if err == nil {
+			p.etag = tag
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.rec, p.head = rec, h
+	p.out.Version, p.out.Commit = rec.Version, rec.Commit
+	return nil
+}
+
+// published remembers and reports a version that was swapped in.
+func (p *pass) published(ctx context.Context, chs []channel) {
+	p.k.former = make(map[string]composed, len(chs))
+	for _, ch := range chs {
+		p.k.former[ch.id] = ch.next
+	}
+	p.out.Published = true
+	p.out.Added, p.out.Changed, p.out.Removed = counts(chs)
+	p.lg.Info("published", "course", p.c.Name, "version", p.rec.Version, "commit", p.rec.Commit,
+		"added", p.out.Added, "changed", p.out.Changed, "removed", p.out.Removed, "bytes", p.k.pending.Size)
+	if p.enter(ctx, p.k.pending.publish, p.k.pending.Entry) {
+		p.k.pending = nil
+	}
+	p.k.settled = true
+}

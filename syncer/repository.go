@@ -1,0 +1,122 @@
+package syncer
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"satchel/bundle"
+	"satchel/course"
+	"satchel/source"
+)
+
+// repository is what a pass needs of a source.Mirror.
+type repository interface {
+	Tip(ctx context.Context) (commit string, err error)
+	At(ctx context.Context, commit string) (tree, error)
+	Watch() string
+}
+
+// tree is what a pass needs of a source.Tree.
+type tree interface {
+	fs.FS
+	Close() error
+}
+
+// mirror makes a source.Mirror a repository.
+type mirror struct{ *source.Mirror }
+
+func (m mirror) At(ctx context.Context, commit string) (tree, error) {
+	t, err := m.Mirror.At(ctx, commit)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// openMirror opens the course's repository. Its mirror's folder is named after
+// the repository, so that a course that moves to another one begins afresh.
+func (s *Syncer) openMirror(c *course.Course) (repository, error) {
+	parent := filepath.Join(s.o.StateDir, "mirrors", string(c.Name))
+	own := bundle.Sum([]byte(c.Repository)).String()[:16]
+	if old, err := os.ReadDir(parent); err == nil {
+		for _, e := range old {
+			if e.Name() != own {
+				_ = os.RemoveAll(filepath.Join(parent, e.Name()))
+			}
+		}
+	}
+	m, err := source.NewMirror(s.lg.With("course", c.Name), filepath.Join(parent, own), remoteOf(c), source.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return mirror{m}, nil
+}
+
+func remoteOf(c *course.Course) source.Remote {
+	r := source.Remote{URL: c.Repository, Branch: c.Branch, Folder: c.Folder, KnownHostsFile: c.KnownHostsFile}
+	if c.DeployKeyFile != "" {
+		r.KeyFiles = []string{c.DeployKeyFile}
+	}
+	return r
+}
+
+// sameRepository says whether a repository opened for a serves b.
+func sameRepository(a, b *course.Course) bool {
+	return a.Repository == b.Repository && a.Branch == b.Branch && a.Folder == b.Folder &&
+		a.DeployKeyFile == b.DeployKeyFile && a.KnownHostsFile == b.KnownHostsFile
+}
+
+// repository gives the course's repository, opened once for what it is
+// configured to be.
+func (s *Syncer) repository(k *known, c *course.Course) (repository, error) {
+	if k.repo != nil && sameRepository(&k.repoFor, c) {
+		return k.repo, nil
+	}
+	repo, err := s.open(c)
+	if err != nil {
+		return nil, err
+	}
+	k.repo, k.repoFor = repo, *c
+	return repo, nil
+}
+
+// reads is how much was read of a tree.
+type reads struct{ files, bytes atomic.Int64 }
+
+// counting counts what is read of a tree. It keeps the methods by which course
+// looks at entries.
+type counting struct {
+	tree
+	reads *reads
+}
+
+func (c counting) Open(name string) (fs.File, error) {
+	f, err := c.tree.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, dir := f.(fs.ReadDirFile); dir {
+		return f, nil
+	}
+	c.reads.files.Add(1)
+	return &countedFile{f, c.reads}, nil
+}
+
+func (c counting) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(c.tree, name) }
+func (c counting) Stat(name string) (fs.FileInfo, error)      { return fs.Stat(c.tree, name) }
+func (c counting) ReadLink(name string) (string, error)       { return fs.ReadLink(c.tree, name) }
+func (c counting) Lstat(name string) (fs.FileInfo, error)     { return fs.Lstat(c.tree, name) }
+
+type countedFile struct {
+	fs.File
+	reads *reads
+}
+
+func (f *countedFile) Read(p []byte) (int, error) {
+	n, err := f.File.Read(p)
+	f.reads.bytes.Add(int64(n))
+	return n, err
+}

@@ -1,0 +1,117 @@
+package syncer
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"satchel/bundle"
+	"satchel/course"
+)
+
+// Status is how the courses stand.
+type Status struct {
+	Courses []CourseStatus `json:"courses"`
+}
+
+// CourseStatus is how one course stands since this syncer was started.
+type CourseStatus struct {
+	Course    string         `json:"course"`
+	Version   bundle.Version `json:"version"` // 0: nothing was published, or it is not known yet
+	Commit    string         `json:"commit,omitempty"`
+	Published time.Time      `json:"published,omitzero"` // when that version was
+	Tip       string         `json:"tip,omitempty"`      // where the branch was when last seen
+	Checked   time.Time      `json:"checked,omitzero"`   // when a pass last ended well
+	Tried     time.Time      `json:"tried,omitzero"`     // when a pass last ended
+	Next      time.Time      `json:"next,omitzero"`      // when the loop looks again
+	Syncing   bool           `json:"syncing,omitempty"`  // a pass is under way
+	Pinned    bool           `json:"pinned,omitempty"`
+	Error     string         `json:"error,omitempty"` // why the last pass did not end well, one sentence
+	Cause     Cause          `json:"code,omitempty"`  // where it was refused
+	// Findings are what stopped the last publish; Notes what it held back,
+	// withheld or warned of.
+	Findings []course.Finding `json:"findings,omitempty"`
+	Notes    []string         `json:"notes,omitempty"`
+}
+
+// board holds the CourseStatus of each course.
+type board struct {
+	mu sync.Mutex
+	by map[string]*CourseStatus
+}
+
+func (b *board) change(course string, f func(*CourseStatus)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.by == nil {
+		b.by = map[string]*CourseStatus{}
+	}
+	if b.by[course] == nil {
+		b.by[course] = &CourseStatus{Course: course}
+	}
+	f(b.by[course])
+}
+
+func (b *board) begin(course string) {
+	b.change(course, func(s *CourseStatus) { s.Syncing = true })
+}
+
+// record takes over what a pass found.
+func (b *board) record(p *pass, err error) {
+	now := p.o.Now()
+	b.change(p.out.Course, func(s *CourseStatus) {
+		s.Syncing, s.Tried = false, now
+		s.Pinned = p.out.Pinned
+		if p.rec != nil {
+			s.Version, s.Commit = p.rec.Version, p.rec.Commit
+		}
+		if p.head != nil {
+			s.Published = p.head.Published
+		}
+		s.Tip = cmp.Or(p.tip, s.Tip)
+		s.Error, s.Cause, s.Findings = "", "", nil
+		if len(p.out.Notes) > 0 || p.out.Published {
+			s.Notes = p.out.Notes
+		}
+		var r *Refusal
+		switch {
+		case err == nil:
+			s.Checked = now
+		case errors.As(err, &r):
+			s.Error, s.Cause, s.Findings = r.Sentence, r.Cause, r.Findings
+		default:
+			s.Error = err.Error()
+		}
+	})
+}
+
+// plan notes when the loop looks again.
+func (b *board) plan(name course.Name, next time.Time) {
+	b.change(string(name), func(s *CourseStatus) { s.Next = next })
+}
+
+// keep forgets courses that are not configured any more, and shows those that
+// are new.
+func (b *board) keep(courses []course.Course) {
+	names := map[string]bool{}
+	for _, c := range courses {
+		names[string(c.Name)] = true
+		b.change(string(c.Name), func(*CourseStatus) {})
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	maps.DeleteFunc(b.by, func(name string, _ *CourseStatus) bool { return !names[name] })
+}
+
+func (b *board) status() Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := Status{Courses: []CourseStatus{}}
+	for _, name := range slices.Sorted(maps.Keys(b.by)) {
+		s.Courses = append(s.Courses, *b.by[name])
+	}
+	return s
+}
