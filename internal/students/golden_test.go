@@ -39,6 +39,7 @@ func goldenLines(p Privacy) (out []Line) {
 	r := receipt("ana", "lab", "scala101", noon.Add(9*time.Second))
 	r.Code, r.Changed, r.Removed, r.Waiting, r.Cut = "disk_full", 2, 1, 4, 7
 	r.Merged, r.Failed = []string{"hw1/lab 1.ipynb"}, []string{"data/ä.csv"}
+	r.Keys = []string{"5d41402abc4b2a76"}
 	for _, l := range []Line{login("ana", "lab", noon), request("ana", "lab", noon.Add(4*time.Second), noon.Unix()), r} {
 		l, _ := l.clean()
 		l, _ = p.convert(l, scheme{Mode: Names})

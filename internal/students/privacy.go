@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -171,7 +172,9 @@ func (l Line) clean() (Line, error) {
 		}
 	}
 	switch l.Kind {
-	case KindLogin, KindRequest:
+	case KindLogin:
+		l.Course, l.Version, l.Keys = "", 0, nil
+	case KindRequest:
 		l.Course, l.Version = "", 0
 	case KindReceipt:
 		if l.Course == "" {
@@ -190,6 +193,7 @@ func (l Line) clean() (Line, error) {
 	for _, s := range []*string{&l.Image, &l.Course, &l.Agent, &l.Code} {
 		*s = cutWord(*s)
 	}
+	l.Keys = cutKeys(l.Keys)
 	for _, n := range []*int{&l.Added, &l.Changed, &l.Removed, &l.Waiting, &l.Cut} {
 		*n = min(max(*n, 0), bundle.MaxFiles)
 	}
@@ -207,6 +211,18 @@ func cutWord(s string) string {
 		return s
 	}
 	return strings.ToValidUTF8(s[:MaxWord], "")
+}
+
+// cutKeys sorts key ids; anything that is none is dropped.
+func cutKeys(list []string) []string {
+	var out []string
+	for _, k := range list {
+		if len(out) < MaxKeys && isHex(k, 16) {
+			out = append(out, k)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // cutPaths keeps the first paths, as many as the limits allow.

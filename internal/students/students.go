@@ -33,6 +33,7 @@ const Format = 1
 const (
 	MaxIdentity = 1 << 10   // bytes of a user's or a server's name
 	MaxWord     = 256       // bytes of an image, agent, course or code
+	MaxKeys     = 8         // keys of an agent
 	MaxPaths    = 20        // paths kept of each list of a receipt
 	MaxPathSum  = 4 << 10   // bytes of them together
 	MaxLine     = 128 << 10 // bytes of one line's JSON
@@ -75,15 +76,18 @@ type Line struct {
 	Course  string         `json:"course,omitempty"`
 	Version bundle.Version `json:"version,omitempty"`
 	Agent   string         `json:"agent,omitempty"`
-	Code    string         `json:"code,omitempty"`
-	Added   int            `json:"added,omitempty"`
-	Changed int            `json:"changed,omitempty"`
-	Removed int            `json:"removed,omitempty"`
-	Waiting int            `json:"waiting,omitempty"`
-	Merged  []string       `json:"merged,omitempty"` // paths of the course
-	Kept    []string       `json:"kept,omitempty"`
-	Failed  []string       `json:"failed,omitempty"`
-	Cut     int            `json:"cut,omitempty"` // paths that were too many to keep
+	// Keys are the ids of the public keys that the agent trusts, in a request
+	// or receipt; none: not told.
+	Keys    []string `json:"keys,omitempty"`
+	Code    string   `json:"code,omitempty"`
+	Added   int      `json:"added,omitempty"`
+	Changed int      `json:"changed,omitempty"`
+	Removed int      `json:"removed,omitempty"`
+	Waiting int      `json:"waiting,omitempty"`
+	Merged  []string `json:"merged,omitempty"` // paths of the course
+	Kept    []string `json:"kept,omitempty"`
+	Failed  []string `json:"failed,omitempty"`
+	Cut     int      `json:"cut,omitempty"` // paths that were too many to keep
 }
 
 // Student is all that is known of one student. User is their name or, in mode
@@ -100,6 +104,7 @@ type Server struct {
 	Login   LoginAt         `json:"login,omitzero"`
 	First   RequestAt       `json:"first,omitzero"`
 	Seen    time.Time       `json:"seen,omitzero"` // the last request or receipt
+	Trust   TrustAt         `json:"trust,omitzero"`
 	Courses []CourseReceipt `json:"courses,omitempty"`
 }
 
@@ -113,6 +118,13 @@ type LoginAt struct {
 type RequestAt struct {
 	Login int64     `json:"login"`
 	Time  time.Time `json:"time"`
+}
+
+// TrustAt is which public keys the agent trusted when it last told. An agent
+// that knows only a key which is to go would be cut off.
+type TrustAt struct {
+	Time time.Time `json:"time"`
+	Keys []string  `json:"keys"` // sorted ids
 }
 
 // CourseReceipt is the last receipt of one course.
@@ -192,6 +204,7 @@ func (s *Student) take(l Line) {
 		s.Servers = slices.Insert(s.Servers, i, Server{Server: l.Server})
 	}
 	v := &s.Servers[i]
+	v.takeTrust(l)
 	switch l.Kind {
 	case KindLogin:
 		if c := l.Time.Compare(v.Login.Time); c > 0 || c == 0 && l.Image > v.Login.Image {
@@ -206,6 +219,13 @@ func (s *Student) take(l Line) {
 	case KindReceipt:
 		v.Seen = later(v.Seen, l.Time)
 		v.takeReceipt(l)
+	}
+}
+
+func (s *Server) takeTrust(l Line) {
+	c := l.Time.Compare(s.Trust.Time)
+	if len(l.Keys) > 0 && (c > 0 || c == 0 && slices.Compare(l.Keys, s.Trust.Keys) > 0) {
+		s.Trust = TrustAt{Time: l.Time, Keys: l.Keys}
 	}
 }
 
@@ -249,6 +269,9 @@ func (s *Student) forgetBefore(cutoff time.Time) {
 		}
 		if v.First.Time.Before(cutoff) {
 			v.First = RequestAt{}
+		}
+		if v.Trust.Time.Before(cutoff) {
+			v.Trust = TrustAt{}
 		}
 	}
 	s.Servers = slices.DeleteFunc(s.Servers, func(v Server) bool { return v.Last().Before(cutoff) })

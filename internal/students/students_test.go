@@ -50,7 +50,7 @@ func receipt(user, server, course string, at time.Time) Line {
 // write puts lines as a batch, as a Writer with p would.
 func write(t *testing.T, st store.Store, p Privacy, at time.Time, lines ...Line) batchID {
 	t.Helper()
-	w := NewWriter(logger(t), st, p, "hook1")
+	w := newWriter(logger(t), st, p, "hook1", len(lines))
 	for _, l := range lines {
 		w.Add(l)
 	}
@@ -185,6 +185,7 @@ func randomLines(r *rand.Rand, n int) (out []Line) {
 		case 2:
 			l := receipt(user, server, fmt.Sprint("c", r.IntN(2)), at)
 			l.Added = r.IntN(3)
+			l.Keys = []string{fmt.Sprintf("%016x", r.IntN(3))}
 			out = append(out, l)
 		}
 	}

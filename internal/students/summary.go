@@ -13,8 +13,8 @@ import (
 )
 
 // Summary says how a course stands. A student with several servers counts
-// once for each. DidNotRun and Images are about all servers of the site: one
-// on which the agent never ran has no receipt that would name a course.
+// once for each. DidNotRun, Images and Keys are about all servers of the site:
+// one on which the agent never ran has no receipt that would name a course.
 type Summary struct {
 	Course    string         `json:"course"`
 	Servers   int            `json:"servers"`     // with a receipt of this course
@@ -24,6 +24,7 @@ type Summary struct {
 	Waiting   int            `json:"waiting"`     // whose last receipt has something waiting
 	DidNotRun int            `json:"did_not_run"` // agent did not run after the last login
 	Images    []ImageCount   `json:"images"`      // of those, most first
+	Keys      []KeysCount    `json:"keys"`        // by the keys that agents trust, most first
 	Counts    []Count        `json:"counts"`      // mode counts: this course's, and the logins and requests
 }
 
@@ -45,10 +46,17 @@ type ImageCount struct {
 	N     int    `json:"n"`
 }
 
+// KeysCount is how many servers trust exactly these keys (their ids, joined by
+// commas).
+type KeysCount struct {
+	Keys string `json:"keys"`
+	N    int    `json:"n"`
+}
+
 // Summarize reads all records (and counts) and sums up one course.
 func Summarize(ctx context.Context, st store.Store, course string, now time.Time) (*Summary, error) {
-	s := &Summary{Course: course, Versions: []VersionCount{}, Agents: []AgentCount{}, Images: []ImageCount{}, Counts: []Count{}}
-	versions, agents, images := map[bundle.Version]int{}, map[string]int{}, map[string]int{}
+	s := &Summary{Course: course, Versions: []VersionCount{}, Agents: []AgentCount{}, Images: []ImageCount{}, Keys: []KeysCount{}, Counts: []Count{}}
+	versions, agents, images, keys := map[bundle.Version]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	for student, err := range All(ctx, st) {
 		if err != nil {
 			return nil, err
@@ -58,6 +66,9 @@ func Summarize(ctx context.Context, st store.Store, course string, now time.Time
 			if v.State(now) == DidNotRun {
 				s.DidNotRun++
 				images[v.Login.Image]++
+			}
+			if len(v.Trust.Keys) > 0 {
+				keys[strings.Join(v.Trust.Keys, ",")]++
 			}
 			for _, c := range v.Courses {
 				if c.Course == course {
@@ -76,6 +87,9 @@ func Summarize(ctx context.Context, st store.Store, course string, now time.Time
 	}
 	for i, n := range images {
 		s.Images = append(s.Images, ImageCount{i, n})
+	}
+	for k, n := range keys {
+		s.Keys = append(s.Keys, KeysCount{k, n})
 	}
 	s.sort()
 	return s, s.addCounts(ctx, st)
@@ -96,6 +110,9 @@ func (s *Summary) sort() {
 	slices.SortFunc(s.Agents, func(a, b AgentCount) int { return compareAgents(a.Agent, b.Agent) })
 	slices.SortFunc(s.Images, func(a, b ImageCount) int {
 		return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Image, b.Image))
+	})
+	slices.SortFunc(s.Keys, func(a, b KeysCount) int {
+		return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Keys, b.Keys))
 	})
 }
 

@@ -23,7 +23,9 @@ func TestSummary(t *testing.T) {
 		r := receipt(user, "", "scala101", noon.Add(time.Second))
 		r.Version = bundle.Version(10 + i%2)
 		r.Agent = []string{"1.10.0", "1.9.0", "v1.10.0-rc1"}[i%3]
+		r.Keys = []string{"00000000000000ff"}
 		if i == 9 {
+			r.Keys = []string{"00000000000000ff", "not a key", "00000000000000aa"}
 			r.Failed, r.Waiting = []string{"a.txt"}, 2
 		}
 		lines = append(lines, r, receipt(user, "", "algebra", noon.Add(time.Second)))
@@ -38,6 +40,7 @@ func TestSummary(t *testing.T) {
 		Course: "scala101", Servers: 7, Versions: []VersionCount{{11, 4}, {10, 3}},
 		Agents:   []AgentCount{{"1.9.0", 2}, {"v1.10.0-rc1", 2}, {"1.10.0", 3}},
 		Troubled: 1, Waiting: 1, DidNotRun: 3, Images: []ImageCount{{"scala:1", 3}}, Counts: []Count{},
+		Keys: []KeysCount{{"00000000000000ff", 6}, {"00000000000000aa,00000000000000ff", 1}},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

@@ -43,6 +43,10 @@ type Writer struct {
 // NewWriter makes a Writer of the hookserver called id. A Privacy that is not
 // in order (Privacy.Check) is taken as counts, and said.
 func NewWriter(lg *slog.Logger, st store.Store, p Privacy, id string) *Writer {
+	return newWriter(lg, st, p, id, queueSize)
+}
+
+func newWriter(lg *slog.Logger, st store.Store, p Privacy, id string, queue int) *Writer {
 	if err := p.Check(); err != nil {
 		lg.Error("nothing but counts is kept of students", "err", err)
 		p = Privacy{Mode: Counts}
@@ -50,7 +54,7 @@ func NewWriter(lg *slog.Logger, st store.Store, p Privacy, id string) *Writer {
 	run := make([]byte, 8)
 	rand.Read(run) // never returns an error
 	return &Writer{
-		lg: lg, st: st, p: p, by: cutWord(id), run: hex.EncodeToString(run), queue: make(chan Line, queueSize),
+		lg: lg, st: st, p: p, by: cutWord(id), run: hex.EncodeToString(run), queue: make(chan Line, queue),
 	}
 }
 
