@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -43,7 +44,7 @@ const (
 	dialTime        = 5 * time.Second
 	silence         = time.Minute
 	attempts        = 3
-	maxBackoff      = 2 * time.Second
+	firstPause      = 100 * time.Millisecond // before the second attempt; thrice that before the third
 )
 
 // NewS3 makes the client. It asks nobody but the chain of credentials; Check
@@ -120,9 +121,7 @@ func (c *S3Config) options(cfg aws.Config, o *s3.Options) {
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 	}
 	o.DisableLogOutputChecksumValidationSkipped = true
-	o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
-		r.MaxAttempts, r.MaxBackoff = attempts, maxBackoff
-	})
+	o.Retryer = retry.NewStandard(bounded)
 	o.HTTPClient = c.httpClient(cfg)
 }
 
@@ -192,11 +191,24 @@ func checkCredentials(ctx context.Context, cfg aws.Config) error {
 	return errors.New("store.s3: no S3 credentials are found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile in AWS_PROFILE, or give this machine a role (environment, profile, web identity, container role and machine role were asked)")
 }
 
+// bounded makes three attempts within half a second or so: who calls has a
+// longer patience of its own, and says so meanwhile.
+func bounded(o *retry.StandardOptions) {
+	o.MaxAttempts = attempts
+	o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
+		pause := firstPause
+		for range attempt {
+			pause *= 3
+		}
+		return pause/2 + rand.N(pause), nil
+	})
+}
+
 // conditionalRetryer tries again only what surely did not happen: refused
 // before it was looked at, or never sent.
 func conditionalRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts, o.MaxBackoff = attempts, maxBackoff
+		bounded(o)
 		o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
 			var dial *net.OpError
 			code, _ := apiError(err)

@@ -18,6 +18,9 @@ func (s *S3) Delete(ctx context.Context, key string) error {
 		return err
 	}
 	out, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &s.bucket, Key: s.name(key)})
+	if code, _ := apiError(err); code == "NoSuchKey" {
+		return nil // AWS says 204, some others this
+	}
 	if err != nil {
 		return s.explain(ctx, "delete", key, err)
 	}

@@ -55,7 +55,7 @@ func (s *S3) explain(ctx context.Context, op, key string, err error) error {
 	}
 	switch ctx.Err() {
 	case nil:
-		err = s.cause(err)
+		err = s.cause(op, err)
 	case context.DeadlineExceeded:
 		err = fmt.Errorf("%w in time: %s: %w", ErrUnavailable, s.where, ctx.Err())
 	default:
@@ -64,12 +64,15 @@ func (s *S3) explain(ctx context.Context, op, key string, err error) error {
 	return fmt.Errorf("%s %s: %w", op, key, err)
 }
 
-func (s *S3) cause(err error) error {
+func (s *S3) cause(op string, err error) error {
 	code, status := apiError(err)
 	switch {
 	case !fromSDK(err) && code == "":
 		return err // our own
-	case code == "NoSuchKey", code == "NotFound":
+	case code == "NoSuchKey", code == "NotFound" && op == "head":
+		// Only an answer to HEAD has no body with a code. Elsewhere the SDK
+		// makes NotFound of any 404, also of a proxy's page, and that is not
+		// a course that was never published.
 		return ErrNotFound
 	case status == 0, errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: %s: %s", ErrUnavailable, s.where, noAnswer(err))
@@ -114,7 +117,7 @@ func (s *S3) refusal(code string, status int, err error) error {
 		return say("the range is beyond the end")
 	}
 	switch {
-	case code == "", code == "UnknownError":
+	case code == "", code == "UnknownError", code == "NotFound":
 		return say("what answers there is no S3 server; correct store.s3.endpoint")
 	case full[code]:
 		return say("the storage (or quota) is full; nothing was stored. Free some space")
