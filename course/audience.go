@@ -26,6 +26,7 @@ type Audience struct {
 	Except    []string `yaml:"except"`
 
 	listed []string // read from UsersFile, sorted
+	broken bool     // not understood, and told already
 }
 
 // Limits of a users_file.
@@ -56,6 +57,7 @@ func (a *Audience) UnmarshalYAML(n *yaml.Node) error {
 		if a.Everyone = n.Value == "everyone"; a.Everyone {
 			return nil
 		}
+		a.broken = true
 		return fmt.Errorf("%q is not known; write everyone, or {groups: […]}, {users: […]}, {users_file: …}", strict.Cut(n.Value))
 	}
 	var m struct {
@@ -66,7 +68,7 @@ func (a *Audience) UnmarshalYAML(n *yaml.Node) error {
 		Except    []string `yaml:"except"`
 	}
 	ps := strict.Decode(n, &m, strict.Other{"group": "groups", "user": "users", "file": "users_file", "not": "except"})
-	*a = Audience{Everyone: m.Everyone, Groups: m.Groups, Users: m.Users, UsersFile: m.UsersFile, Except: m.Except}
+	*a = Audience{Everyone: m.Everyone, Groups: m.Groups, Users: m.Users, UsersFile: m.UsersFile, Except: m.Except, broken: len(ps) > 0}
 	return ps.Err()
 }
 
@@ -78,6 +80,7 @@ func (a *Audience) Validate() error {
 		lists++
 	}
 	switch {
+	case a.broken:
 	case !a.Everyone && lists == 0:
 		ps = append(ps, strict.Problem{Reason: "nobody is in the course; write audience: everyone, or {groups: […]}, {users: […]}, {users_file: …}"})
 	case a.Everyone && lists > 0:

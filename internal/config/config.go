@@ -1,12 +1,17 @@
 // Package config owns the service's one file, satchel.yaml: its struct, its
-// defaults, its checks and its reload. Secrets stand in files that it names,
-// or in environment variables, never in its text.
+// defaults, its checks (Load) and its reload (Watch). Courses stand in it, or
+// in courses.d/*.yaml beside it: one course or a list of them in each file.
+//
+// Secrets stand in files that it names, or in environment variables ("env:"
+// and the variable's name in place of a file), never in its text. No other
+// setting comes from the environment.
 package config
 
 import (
 	"time"
 
 	"satchel/course"
+	"satchel/internal/strict"
 )
 
 // Config is satchel.yaml. Relative paths are relative to the file's folder.
@@ -36,6 +41,9 @@ type Config struct {
 	// File is where it was read from; Dir its folder.
 	File string `yaml:"-"`
 	Dir  string `yaml:"-"`
+	// Warnings is what does not stop the service: a file that is missing, or
+	// that others may read, a users_file that says nothing.
+	Warnings strict.Problems `yaml:"-"`
 }
 
 // Store is a folder or a bucket; exactly one is set.

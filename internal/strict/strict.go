@@ -24,10 +24,10 @@ import (
 // Problem is one mistake. File and Field are empty, and Line is 0, where they
 // say nothing.
 type Problem struct {
-	File   string
-	Line   int
-	Field  string // the key at fault, for example poll
-	Reason string // what is wrong and what to write, without a full stop
+	File   string `json:"file,omitempty"`
+	Line   int    `json:"line,omitempty"`
+	Field  string `json:"field,omitempty"` // the key at fault, for example poll
+	Reason string `json:"reason"`          // what is wrong and what to write, without a full stop
 }
 
 func (p Problem) String() string {
