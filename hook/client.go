@@ -84,6 +84,13 @@ func NewClient(o ClientOptions) *Client {
 	return c
 }
 
+// Close lets idle connections go. The client can be used afterwards.
+func (c *Client) Close() {
+	if c.http != nil {
+		c.http.CloseIdleConnections()
+	}
+}
+
 func parseBase(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
