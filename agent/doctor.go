@@ -1,0 +1,259 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"satchel/hook"
+	"satchel/workdir"
+)
+
+// Check is one thing that doctor tried. Do says what to do where it is not
+// well, in plain English: it is for whoever helps the student.
+type Check struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	Stop bool   `json:"stop,omitempty"` // nothing works before this does
+	Note string `json:"note"`
+	Do   string `json:"do,omitempty"`
+}
+
+// Doctor tries what a sync needs, each for itself. It changes nothing but for
+// two files that it makes in .satchel and removes.
+func (a *Agent) Doctor(ctx context.Context) []Check {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var out []Check
+	out = append(out, a.checkKeys(), a.checkWatch(ctx))
+	out = append(out, a.checkService(ctx)...)
+	return append(out, a.checkRoot(ctx)...)
+}
+
+// WriteChecks shows them, and gives the exit code.
+func WriteChecks(out io.Writer, checks []Check, asJSON bool) int {
+	code := 0
+	for _, c := range checks {
+		switch {
+		case c.Stop:
+			code = 1
+		case !c.OK && code == 0:
+			code = 3
+		}
+		if asJSON {
+			continue
+		}
+		word := "ok  "
+		if !c.OK {
+			word = "NOT "
+		}
+		fmt.Fprintf(out, "%s %-12s %s\n", word, c.Name, Plain(c.Note))
+		if c.Do != "" && !c.OK {
+			fmt.Fprintf(out, "     %-12s %s\n", "", Plain(c.Do))
+		}
+	}
+	if asJSON {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		_ = enc.Encode(checks) // a closed pipe is nobody's loss
+	}
+	return code
+}
+
+func (a *Agent) checkKeys() Check {
+	c := Check{Name: "keys", OK: len(a.s.Keys) > 0, Stop: len(a.s.Keys) == 0}
+	if !c.OK {
+		c.Note, c.Do = "no key is trusted here", "the hub's hook sets "+hook.EnvKeys+": start a new server; if that does not help, tell the administrator"
+		return c
+	}
+	for i, k := range a.s.Keys {
+		if i > 0 {
+			c.Note += ", "
+		}
+		c.Note += k.ID()
+	}
+	return c
+}
+
+func (a *Agent) checkWatch(ctx context.Context) Check {
+	c := Check{Name: "watch", OK: true}
+	r, err := askWatch(ctx, a.s, askHow)
+	switch {
+	case err != nil:
+		c.OK, c.Note = false, "none runs here"
+		c.Do = "new material arrives at the next login, or by: satchel-agent sync"
+	case r.Stream:
+		c.Note = fmt.Sprintf("runs as process %d since %s; the server can reach it at once", r.PID, r.Since.Local().Format("15:04"))
+	default:
+		c.Note = fmt.Sprintf("runs as process %d since %s; asks each minute", r.PID, r.Since.Local().Format("15:04"))
+	}
+	return c
+}
+
+// checkService asks once, and reads of the answer what it says of address,
+// ticket, enrolment and clock.
+func (a *Agent) checkService(ctx context.Context) []Check {
+	c := Check{Name: "service", Note: a.s.URL}
+	if a.client == nil {
+		c.Stop, c.Do = true, hook.EnvURL+" is not set: the hub's hook sets it"
+		return []Check{c}
+	}
+	a.borrow(ctx)
+	began := time.Now()
+	ans, err := a.client.Sync(ctx, nil, a.keyIDs(), "")
+	took := time.Since(began).Round(time.Millisecond)
+	var e *hook.Error
+	switch {
+	case err == nil:
+		defer ans.Close()
+		c.OK, c.Note = true, fmt.Sprintf("%s answered in %s", a.s.URL, took)
+		return append([]Check{c, a.checkTicket(nil, ans.Date), a.checkClock(ans.Date)}, a.checkCourses(ans.Offer)...)
+	case errors.As(err, &e):
+		c.OK, c.Note = e.Status < 500, fmt.Sprintf("%s answered %d in %s: %s", a.s.URL, e.Status, took, err)
+		c.Stop, c.Do = !c.OK, "tell the administrator; the service's own log says more"
+		return []Check{c, a.checkTicket(e, time.Time{})}
+	}
+	c.Stop, c.Note, c.Do = true, fmt.Sprintf("%s: %s (after %s)", a.s.URL, err, took), whatTo(err)
+	return []Check{c}
+}
+
+// whatTo says what to do about an error of the network.
+func whatTo(err error) string {
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns):
+		return "the name is not known here: is the address right, and the server in the same network?"
+	case errors.Is(err, unix.ECONNREFUSED):
+		return "nothing listens there: does the service run, and on this port?"
+	case errors.Is(err, hook.ErrSilent), errors.Is(err, context.DeadlineExceeded):
+		return "it does not answer: a firewall between, or a proxy that is needed (SATCHEL_PROXY)?"
+	}
+	return "look at the address; for a certificate of one's own set SATCHEL_CA_FILE"
+}
+
+func (a *Agent) checkTicket(e *hook.Error, server time.Time) Check {
+	c := Check{Name: "ticket", OK: true, Note: "taken by the service"}
+	switch {
+	case a.ticket.get() == "":
+		c.OK, c.Stop, c.Note = false, true, "there is none"
+		c.Do = "stop this server at the hub and start it again; a terminal may have none when no watch runs"
+	case e != nil && (e.Status == 401 || e.Status == 403):
+		c.OK, c.Stop, c.Note = false, true, e.Problem.Sentence
+		c.Do = "stop this server at the hub and start it again"
+	case e != nil:
+		c.OK, c.Note = false, "cannot tell"
+	default:
+		if _, until, ok := life(a.ticket.get()); ok && !server.IsZero() {
+			c.Note += fmt.Sprintf(", until %s (in %s)", until.Local().Format("2 Jan 15:04"), until.Sub(server).Round(time.Minute))
+		}
+	}
+	return c
+}
+
+// maxSkew is how far this clock may be off before it is said.
+const maxSkew = 2 * time.Minute
+
+func (a *Agent) checkClock(server time.Time) Check {
+	c := Check{Name: "clock", OK: true, Note: "cannot tell: the service sent no time"}
+	if server.IsZero() {
+		return c
+	}
+	skew := a.now().Sub(server).Round(time.Second)
+	c.OK, c.Note = skew.Abs() <= maxSkew, fmt.Sprintf("%s off the service's", skew)
+	if !c.OK {
+		c.Do = "dates in sentences may be wrong; nothing else depends on it. Tell the administrator"
+	}
+	return c
+}
+
+func (a *Agent) checkCourses(o *hook.Offer) []Check {
+	if o == nil {
+		return nil
+	}
+	if len(o.Courses) == 0 {
+		return []Check{{Name: "course", Note: a.words.NoCourse(o.Groups), Do: "the instructor puts you on the course's list or into its group"}}
+	}
+	var out []Check
+	for _, co := range o.Courses {
+		c := Check{Name: "course", Note: co.Course, OK: true}
+		if co.Head != nil {
+			head, err := co.Head.Open(a.s.Keys)
+			if err != nil {
+				c.OK, c.Stop, c.Note = false, true, co.Course+": "+err.Error()
+				c.Do = "start a new server; if that does not help, tell your teacher"
+			} else {
+				c.Note = fmt.Sprintf("%s version %d of %s", co.Course, head.Version, head.Published.Local().Format("2 Jan 15:04"))
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func (a *Agent) checkRoot(ctx context.Context) []Check {
+	c := Check{Name: "folder", Note: a.s.Root}
+	home, err := workdir.Open(ctx, a.lg, a.s.Root, a.now())
+	switch {
+	case errors.Is(err, workdir.ErrLocked):
+		c.OK, c.Note = true, a.s.Root+": another update is running just now; the rest was not tried"
+		return []Check{c}
+	case err != nil:
+		c.Stop, c.Note, c.Do = true, err.Error(), "make it a folder that this user can write, or set SATCHEL_ROOT"
+		return []Check{c}
+	}
+	defer home.Close()
+	c.OK, c.Note = true, a.s.Root+" can be written"
+	return []Check{c, checkSpace(a.s.Root), checkExchange(a.s.Root)}
+}
+
+// reserve is what Satchel never fills.
+const reserve = 50 << 20
+
+func checkSpace(root string) Check {
+	c := Check{Name: "space"}
+	var st unix.Statfs_t
+	if err := unix.Statfs(root, &st); err != nil {
+		c.Note = err.Error()
+		return c
+	}
+	free := int64(st.Bavail) * st.Bsize
+	c.OK, c.Note = free > 2*reserve, Bytes(free)+" free"
+	if !c.OK {
+		c.Do = "remove something: Satchel leaves the last " + Bytes(reserve) + " alone"
+	}
+	return c
+}
+
+// checkExchange tries whether two names can be exchanged in one step.
+func checkExchange(root string) Check {
+	c := Check{Name: "filesystem", OK: true, Note: "names can be exchanged in one step"}
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return Check{Name: c.Name, Note: err.Error()}
+	}
+	defer r.Close()
+	dir, err := r.Open(".satchel")
+	if err != nil {
+		return Check{Name: c.Name, Note: err.Error()}
+	}
+	defer dir.Close()
+	names := [2]string{".probe-a", ".probe-b"}
+	for _, n := range names {
+		if err := r.WriteFile(".satchel/"+n, nil, 0o600); err != nil {
+			return Check{Name: c.Name, Note: err.Error()}
+		}
+		defer r.Remove(".satchel/" + n)
+	}
+	fd := int(dir.Fd())
+	if err := unix.Renameat2(fd, names[0], fd, names[1], unix.RENAME_EXCHANGE); err != nil {
+		c.Note = "names cannot be exchanged in one step (" + err.Error() + "); the slower way is used"
+	}
+	return c
+}

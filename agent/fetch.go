@@ -1,0 +1,289 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"satchel/bundle"
+	"satchel/hook"
+	"satchel/workdir"
+)
+
+// haul is what one course's folder still needs from the network. What has
+// arrived is staged by workdir at once, so that nothing is fetched twice,
+// whatever ends the pass.
+type haul struct {
+	course string
+	dir    *workdir.Course
+	want   map[bundle.Digest]bundle.Item
+	order  []bundle.Digest          // in which to ask
+	where  map[bundle.Digest]string // a path at which each goes
+	here   map[bundle.Digest]error  // arrived and could not be kept
+	files  int                      // all that was wanted
+	bytes  int64
+	got    int64 // bytes that arrived and were kept, or are on their way
+	shown  time.Time
+}
+
+// newHaul makes one of the contents that plan wants.
+func newHaul(name string, dir *workdir.Course, wanted []bundle.Item, manifests map[string]*bundle.Manifest) *haul {
+	h := &haul{
+		course: name, dir: dir, want: map[bundle.Digest]bundle.Item{},
+		where: map[bundle.Digest]string{}, here: map[bundle.Digest]error{},
+	}
+	for _, it := range wanted {
+		if _, twice := h.want[it.Digest]; !twice {
+			h.want[it.Digest] = it
+			h.order = append(h.order, it.Digest)
+			h.bytes += it.Size
+		}
+	}
+	h.files = len(h.want)
+	for _, m := range manifests {
+		for _, f := range m.Files {
+			if _, ok := h.want[f.Digest]; ok && h.where[f.Digest] == "" {
+				h.where[f.Digest] = f.Path
+			}
+		}
+	}
+	slices.SortStableFunc(h.order, func(a, b bundle.Digest) int { return h.rank(a) - h.rank(b) })
+	return h
+}
+
+// rank puts notebooks first.
+func (h *haul) rank(d bundle.Digest) int {
+	if isNotebook(h.where[d]) {
+		return 0
+	}
+	return 1
+}
+
+// bring fetches what the hauls want: what first brings, then the rest by
+// digest, as long as each round brings something. first may be nil. What
+// could not be had stays in want.
+func (a *Agent) bring(ctx context.Context, hauls map[string]*haul, first *hook.Answer, staged func(*haul)) error {
+	var err error
+	if first != nil {
+		err = a.take(ctx, hauls, first, staged)
+		if errors.Is(err, errAnew) || ctx.Err() != nil {
+			return err
+		}
+	}
+	for _, h := range hauls {
+		if rest := a.rest(ctx, h, staged); rest != nil {
+			err = rest
+		} else if len(h.want) == 0 {
+			err = nil
+		}
+	}
+	return err
+}
+
+// rest asks for what is missing by digest.
+func (a *Agent) rest(ctx context.Context, h *haul, staged func(*haul)) error {
+	var last error
+	for idle := 0; len(h.want) > 0; {
+		if idle > maxIdleTries {
+			return last
+		}
+		if idle > 1 {
+			sleep(ctx, a.wait.after(idle-1))
+		}
+		if ctx.Err() != nil {
+			return &broken{ctx.Err()}
+		}
+		before, bytes := len(h.want), h.got
+		last = a.round(ctx, h, staged)
+		var e *hook.Error
+		switch {
+		case errors.Is(last, errAnew), errors.As(last, &e) && e.Status < 500:
+			return last
+		case len(h.want) < before, h.got > bytes:
+			idle = 0
+		default:
+			idle++
+			if last == nil {
+				last = fmt.Errorf("%w: %d contents are not given out", errAnew, len(h.want))
+			}
+		}
+	}
+	return nil
+}
+
+// round is one request by digest.
+func (a *Agent) round(ctx context.Context, h *haul, staged func(*haul)) error {
+	var ask []bundle.Digest
+	for _, d := range h.order {
+		if _, ok := h.want[d]; ok && len(ask) < hook.MaxAsked {
+			ask = append(ask, d)
+		}
+	}
+	ans, err := a.client.Files(ctx, h.course, ask)
+	switch {
+	case gone(err):
+		return fmt.Errorf("%w: %w", errAnew, err)
+	case err != nil:
+		return err
+	}
+	defer ans.Close()
+	return a.take(ctx, map[string]*haul{h.course: h}, ans, staged)
+}
+
+// maxSkip is how many bytes that nobody wants are read past in one answer.
+const maxSkip = 4 << 20
+
+// take reads an answer's frames. An error says why the rest was not read;
+// frames that were bad alone are passed over.
+func (a *Agent) take(ctx context.Context, hauls map[string]*haul, ans *hook.Answer, staged func(*haul)) error {
+	var bad error
+	for skipped := int64(0); skipped <= maxSkip; {
+		name, f, r, err := ans.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return &broken{err}
+		}
+		h := hauls[name]
+		if h == nil || !wantsFrame(f.Frame, h.want) {
+			skipped += f.Length
+			continue
+		}
+		err = a.takeFrame(ctx, h, f, r)
+		var net *broken
+		if errors.As(err, &net) || errors.Is(err, errAnew) {
+			return err
+		}
+		if err != nil {
+			a.lg.Warn("frame not taken; its contents are asked for by digest", "course", name, "kind", f.Kind, "error", err)
+			bad = err
+		}
+		staged(h)
+		if wantNothing(hauls) {
+			break
+		}
+	}
+	return bad
+}
+
+func wantNothing(hauls map[string]*haul) bool {
+	for _, h := range hauls {
+		if len(h.want) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// takeFrame stages what is wanted of one frame.
+func (a *Agent) takeFrame(ctx context.Context, h *haul, f hook.Offered, r io.Reader) error {
+	rest := a.resumable(ctx, h.course, f, r)
+	defer rest.Close()
+	before := h.got
+	err := bundle.ReadFrame(f.Frame, rest, h.dir.Base, func(it bundle.Item, r io.Reader) error {
+		return a.takeItem(h, it, r)
+	})
+	if err != nil && rest.failed != nil {
+		err = rest.failed // the decoder's words hide the network's
+	}
+	if err != nil {
+		h.got = before + h.kept(f.Frame)
+	}
+	return err
+}
+
+// kept is how many bytes of f were staged, those of f that nobody wants too.
+func (h *haul) kept(f bundle.Frame) (n int64) {
+	for _, it := range f.Items {
+		if _, missing := h.want[it.Digest]; !missing && h.where[it.Digest] != "" {
+			n += it.Size
+		}
+	}
+	return n
+}
+
+// takeItem stages one content, or reads past it.
+func (a *Agent) takeItem(h *haul, it bundle.Item, r io.Reader) error {
+	w, ok := h.want[it.Digest]
+	if !ok || w.Size != it.Size {
+		_, err := io.Copy(io.Discard, r)
+		return err
+	}
+	c := &watched{r: r, seen: func(n int) { h.got += int64(n); a.progress(h, it.Digest, false) }}
+	err := h.dir.Stage(it, c)
+	switch {
+	case c.err != nil:
+		return c.err // of the stream, not of the disk
+	case errors.Is(err, bundle.ErrCorrupt):
+		return err
+	case err != nil:
+		h.here[it.Digest] = err
+		delete(h.want, it.Digest)
+		a.lg.Warn("content not kept", "course", h.course, "path", h.where[it.Digest], "error", err)
+		_, err = io.Copy(io.Discard, r)
+		return err
+	}
+	delete(h.want, it.Digest)
+	a.progress(h, it.Digest, len(h.want) == 0)
+	return nil
+}
+
+// watched says how many bytes passed, and how the reader ended.
+type watched struct {
+	r    io.Reader
+	seen func(int)
+	err  error
+}
+
+func (c *watched) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.seen(n)
+	if err != nil && err != io.EOF {
+		c.err = err
+	}
+	return n, err
+}
+
+// between is how often progress is told at most.
+const between = 200 * time.Millisecond
+
+// progress tells how far a haul is.
+func (a *Agent) progress(h *haul, at bundle.Digest, end bool) {
+	if now := time.Now(); end || now.Sub(h.shown) >= between {
+		h.shown = now
+		a.show(h.event(at))
+	}
+}
+
+func (h *haul) event(at bundle.Digest) Event {
+	return Event{
+		Kind: Progress, Course: h.course, Done: h.files - len(h.want), Files: h.files,
+		Bytes: min(h.got, h.bytes), Total: h.bytes, Folder: top(h.where[at]), NB: h.notebooks(),
+	}
+}
+
+// notebooks says whether none is missing.
+func (h *haul) notebooks() bool {
+	for d := range h.want {
+		if isNotebook(h.where[d]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isNotebook(p string) bool { return strings.HasSuffix(p, ".ipynb") }
+
+// top is the first folder of a path, or the path.
+func top(p string) string {
+	if dir, _, ok := strings.Cut(p, "/"); ok {
+		return dir + "/"
+	}
+	return path.Clean(p)
+}

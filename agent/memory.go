@@ -1,0 +1,134 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"satchel/bundle"
+	"satchel/hook"
+)
+
+// memory is what the agent remembers from one pass to the next, in
+// .satchel/.agent.json. Losing it loses an ETag and some words, no more: what
+// was delivered is workdir's own record.
+type memory struct {
+	Format  int               `json:"format"`
+	ETag    string            `json:"etag,omitempty"`
+	Haves   string            `json:"haves,omitempty"` // what was held when the ETag was given
+	Asked   time.Time         `json:"asked,omitzero"`  // last answer of the service, by its clock
+	Offline time.Time         `json:"offline,omitzero"`
+	Code    string            `json:"code,omitempty"` // why the last pass did not do all
+	Error   string            `json:"error,omitempty"`
+	Courses map[string]*known `json:"courses,omitempty"`
+	Sent    *hook.Receipt     `json:"sent,omitempty"`   // the last receipt that arrived
+	Unsent  []hook.Receipt    `json:"unsent,omitempty"` // those that did not
+	News    []newsItem        `json:"news,omitempty"`   // newest first
+}
+
+// known is what is remembered of one course.
+type known struct {
+	Version   bundle.Version `json:"version"`          // the newest that was verified
+	Checked   time.Time      `json:"checked,omitzero"` // its head's
+	Published time.Time      `json:"published,omitzero"`
+	Updated   time.Time      `json:"updated,omitzero"`  // when this version came here
+	Message   string         `json:"message,omitempty"` // the last of the instructor's that was shown
+	Waiting   []string       `json:"waiting,omitempty"` // what waits for an open document
+	Failed    []string       `json:"failed,omitempty"`
+	Language  string         `json:"language,omitempty"`
+}
+
+const (
+	memoryFormat = 1
+	memoryFile   = ".satchel/.agent.json" // no course has a name with a dot first
+	maxMemory    = 1 << 20
+	maxUnsent    = 20
+)
+
+// recall reads the memory below root. What cannot be read is forgotten; a
+// newer one is an error, for it must be left as it is.
+func recall(lg *slog.Logger, root *os.Root) (*memory, error) {
+	m := &memory{Format: memoryFormat, Courses: map[string]*known{}}
+	data, err := readSmall(root, memoryFile, maxMemory)
+	if errors.Is(err, fs.ErrNotExist) {
+		return m, nil
+	}
+	if err == nil && bundle.FormatOf(data) > memoryFormat {
+		return nil, fmt.Errorf("%s: %w", memoryFile, bundle.ErrFormat)
+	}
+	if err == nil {
+		err = json.Unmarshal(data, m)
+	}
+	if err != nil || m.Format != memoryFormat {
+		lg.Warn("memory is not readable; it is begun anew", "error", err)
+		m = &memory{Format: memoryFormat}
+	}
+	if m.Courses == nil {
+		m.Courses = map[string]*known{}
+	}
+	for name, c := range m.Courses {
+		if c == nil {
+			delete(m.Courses, name)
+		}
+	}
+	return m, nil
+}
+
+// keep writes the memory.
+func (m *memory) keep(root *os.Root) error {
+	if len(m.Unsent) > maxUnsent {
+		m.Unsent = m.Unsent[len(m.Unsent)-maxUnsent:]
+	}
+	data, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return writeWhole(root, memoryFile, data, 0o600)
+}
+
+// of gives what is remembered of a course, for changing.
+func (m *memory) of(name string) *known {
+	c := m.Courses[name]
+	if c == nil {
+		c = &known{}
+		m.Courses[name] = c
+	}
+	return c
+}
+
+// readSmall reads a regular file below root, and nothing else.
+func readSmall(root *os.Root, name string, limit int64) ([]byte, error) {
+	info, err := root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > limit {
+		return nil, fmt.Errorf("%s: not a file of at most %d bytes", name, limit)
+	}
+	return root.ReadFile(name)
+}
+
+// writeWhole replaces a file below root by a whole new one.
+func writeWhole(root *os.Root, name string, data []byte, mode fs.FileMode) (err error) {
+	temp := ".satchel/.agent.tmp"
+	if err := root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = root.Rename(temp, name)
+	}
+	if err != nil {
+		_ = root.Remove(temp)
+	}
+	return err
+}

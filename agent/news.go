@@ -1,0 +1,86 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// newsFile is the page in the root that says what changed, newest first.
+const newsFile = "What is new.md"
+
+// maxNews is how many syncs the page tells of, maxNewsLines how many lines of
+// each.
+const (
+	maxNews      = 30
+	maxNewsLines = 100
+)
+
+// newsItem is what one pass said of one course.
+type newsItem struct {
+	Time   time.Time `json:"time"`
+	Course string    `json:"course"`
+	Lines  []string  `json:"lines"`
+	Hidden bool      `json:"hidden,omitempty"` // the course wants no page
+}
+
+// remember puts an item first.
+func (m *memory) remember(item newsItem) {
+	if len(item.Lines) > maxNewsLines {
+		item.Lines = append(item.Lines[:maxNewsLines:maxNewsLines], "…")
+	}
+	m.News = append([]newsItem{item}, m.News...)
+	if len(m.News) > maxNews {
+		m.News = m.News[:maxNews]
+	}
+}
+
+// page gives the page's text; nil when no course wants one.
+func (m *memory) page(w Words) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# %s\n\n%s\n", w.NewsTitle(), w.NewsIntro())
+	any := false
+	for _, item := range m.News {
+		if item.Hidden {
+			continue
+		}
+		any = true
+		fmt.Fprintf(&b, "\n## %s, %s\n\n", markdown(Plain(item.Course)), item.Time.Local().Format("2006-01-02 15:04"))
+		for _, l := range item.Lines {
+			fmt.Fprintf(&b, "- %s\n", markdown(l))
+		}
+	}
+	if !any {
+		return nil
+	}
+	return b.Bytes()
+}
+
+// markdown keeps a line plain where the page is shown as Markdown: a file's
+// name can be no link, no picture and no tag.
+func markdown(s string) string {
+	return markdownEscapes.Replace(s)
+}
+
+var markdownEscapes = strings.NewReplacer(
+	`\`, `\\`, "`", "\\`", "*", `\*`, "[", `\[`, "]", `\]`, "<", `\<`, ">", `\>`, "&", `\&`, "$", `\$`, "~", `\~`, "|", `\|`,
+)
+
+// writeNews places the page. It is a courtesy: no error of it matters but to
+// the log.
+func (p *pass) writeNews(ctx context.Context) {
+	text := p.mem.page(p.newsWords()) // nil takes an old page away
+	if _, err := p.home.PlaceNote(ctx, newsFile, text); err != nil {
+		p.lg.Warn("page not written", "file", newsFile, "error", err)
+	}
+}
+
+// newsWords is the language of the newest item's course.
+func (p *pass) newsWords() Words {
+	if len(p.mem.News) > 0 {
+		return p.words(p.mem.News[0].Course)
+	}
+	return p.a.words
+}

@@ -1,0 +1,133 @@
+package agent
+
+import (
+	"path"
+
+	"satchel/hook"
+	"satchel/workdir"
+)
+
+// say shows one sentence and keeps it for the page "What is new.md". course
+// is "" for what concerns none in particular.
+func (p *pass) say(course, text string) {
+	if course != "" && p.several() {
+		text = Plain(course) + ": " + text
+	}
+	p.a.show(Event{Kind: Sentence, Text: text, Course: course})
+	p.lg.Info("said", "course", course, "text", text)
+}
+
+// several says whether a sentence must name its course.
+func (p *pass) several() bool { return p.mem != nil && len(p.mem.Courses) > 1 }
+
+// sentenceOf makes words of what workdir did at one path. "" where nothing is
+// to be said of it alone.
+func sentenceOf(w Words, e workdir.Event) string {
+	switch e.Kind {
+	case workdir.Kept:
+		return w.BothChanged(e.Path, beside(e))
+	case workdir.InTheWay:
+		return w.InTheWay(e.Path, beside(e))
+	case workdir.Blocked:
+		return w.Blocked(e.Path, beside(e))
+	case workdir.MovedAside:
+		return w.MovedAside(e.Path, beside(e))
+	case workdir.Saved:
+		return w.SavedBeside(e.Path, beside(e))
+	case workdir.Stays:
+		return w.RemovedKept(e.Path)
+	case workdir.Moved:
+		return w.Moved(e.Path, e.Other)
+	case workdir.Returned:
+		if e.Other != "" {
+			return w.BroughtBackMine(e.Path, e.Other)
+		}
+		return w.BroughtBack(e.Path)
+	case workdir.Withdrawn:
+		return w.Withdrawn(e.Path)
+	case workdir.Failed:
+		return w.NotWritten(e.Path, e.Reason, plainError(e.Err))
+	case workdir.NoSpace:
+		return w.NoSpace(e.Path, e.Need, e.Free)
+	case workdir.LeftChannel:
+		return w.Left(e.Count)
+	case workdir.FolderRenamed:
+		return w.FolderRenamed(e.Other, e.Path)
+	case workdir.FolderStays:
+		return w.FolderStays(e.Path, e.Other)
+	case workdir.Recovered:
+		return w.Recovered(e.Path, beside(e))
+	}
+	return ""
+}
+
+// beside names a copy as the student finds it: by its name alone where it
+// lies in the same folder.
+func beside(e workdir.Event) string {
+	if e.Outside || path.Dir(e.Other) != path.Dir(e.Path) {
+		return e.Other
+	}
+	return path.Base(e.Other)
+}
+
+func plainError(err error) string {
+	if err == nil {
+		return "?"
+	}
+	return Plain(err.Error())
+}
+
+// lines are the sentences of one course's result: what it came to, then each
+// thing that the student should know.
+func lines(w Words, r *workdir.Result, changed bool) (out []string) {
+	if changed {
+		out = append(out, w.Updated(r.Version, r.Added, r.Changed, r.Removed))
+	}
+	for _, e := range r.Events {
+		if s := sentenceOf(w, e); s != "" {
+			out = append(out, s)
+		}
+	}
+	if paths := pathsOf(r, workdir.Waiting); len(paths) > 0 {
+		out = append(out, w.Waiting(paths))
+	}
+	return out
+}
+
+// pathsOf are the paths of all events of some kinds.
+func pathsOf(r *workdir.Result, kinds ...workdir.EventKind) (out []string) {
+	for _, e := range r.Events {
+		for _, k := range kinds {
+			if e.Kind == k && e.Path != "" {
+				out = append(out, e.Path)
+			}
+		}
+	}
+	return out
+}
+
+// maxNamed bounds each list of paths in a receipt.
+const maxNamed = 100
+
+// receipt makes what the service is told: counts, and paths of the course.
+func (a *Agent) receipt(course string, r *workdir.Result, code string) hook.Receipt {
+	return hook.Receipt{
+		Format: hook.Format, Course: course, Version: r.Version, Agent: agentVersion, Image: a.s.Image,
+		Added: r.Added, Changed: r.Changed, Removed: r.Removed, Waiting: r.Waiting,
+		Merged: named(pathsOf(r, workdir.Moved)),
+		Kept:   named(pathsOf(r, workdir.Kept, workdir.InTheWay, workdir.Blocked, workdir.Stays, workdir.Saved)),
+		Failed: named(pathsOf(r, workdir.Failed, workdir.NoSpace)),
+		Code:   code,
+	}
+}
+
+// named bounds a list: so many paths, and so many bytes, as a receipt holds.
+func named(paths []string) []string {
+	size := 0
+	for i, p := range paths {
+		if size += len(p); i == maxNamed || size > hook.MaxReceipt/8 {
+			return paths[:i]
+		}
+	}
+	return paths
+}

@@ -1,0 +1,312 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"satchel/bundle"
+	"satchel/hook"
+	"satchel/workdir"
+)
+
+// early is when, in a long download, what has arrived is placed without
+// waiting for the rest: well before a login's budget is over.
+const early = 4 * time.Second
+
+// how is what this pass may do to files.
+func (p *pass) how() workdir.How {
+	return workdir.How{Mode: p.o.Mode, Since: p.o.Since}
+}
+
+// settle brings every considered course to its newest version.
+func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
+	hauls := map[string]*haul{}
+	for name, l := range p.courses {
+		if l.newest == nil {
+			continue
+		}
+		if err := p.planOne(ctx, l); err != nil {
+			p.failed(l, err)
+			continue
+		}
+		if wanted := l.plan.Wanted(); len(wanted) > 0 {
+			l.haul = newHaul(name, l.dir, wanted, l.newest.Manifests)
+			hauls[name] = l.haul
+		}
+	}
+	var err error
+	if len(hauls) > 0 {
+		err = p.a.bring(ctx, hauls, ans, func(h *haul) { p.placeEarly(ctx, h) })
+		if errors.Is(err, errAnew) {
+			return err
+		}
+	}
+	for _, l := range p.courses {
+		if l.plan != nil && l.bad == nil {
+			p.placeOne(ctx, l, err)
+		}
+	}
+	return nil
+}
+
+// planOne decides what is to be done for one course.
+func (p *pass) planOne(ctx context.Context, l *local) (err error) {
+	l.plan, err = l.dir.Plan(ctx, *l.newest, func(channel string) (bundle.History, error) {
+		return p.history(ctx, l, channel)
+	}, p.how())
+	return err
+}
+
+// history fetches a channel's history and checks it against the manifest that
+// names it.
+func (p *pass) history(ctx context.Context, l *local, channel string) (bundle.History, error) {
+	m := l.newest.Manifests[channel]
+	if m == nil || p.a.client == nil || p.a.ticket.get() == "" {
+		return nil, fmt.Errorf("history of channel %.64q: not to be had here", channel)
+	}
+	h, err := p.a.client.History(ctx, l.name, channel)
+	if err != nil {
+		return nil, err
+	}
+	if h.Digest() != m.History {
+		return nil, fmt.Errorf("%w: another history than the manifest names", bundle.ErrCorrupt)
+	}
+	return h, nil
+}
+
+// placeEarly places once what has arrived, when a download takes long.
+func (p *pass) placeEarly(ctx context.Context, h *haul) {
+	l := p.courses[h.course]
+	if l.placed || len(h.want) == 0 || time.Since(p.started) < early || !h.notebooks() {
+		return
+	}
+	l.placed = true
+	r, err := l.dir.Apply(ctx, l.plan)
+	if err != nil {
+		p.lg.Warn("not placed early", "course", l.name, "error", err)
+		return
+	}
+	l.early = r
+	if err := p.planOne(ctx, l); err != nil {
+		p.failed(l, err)
+	}
+}
+
+// placeOne places what one course's plan says, as far as its bytes are here.
+// why is what ended the download, nil when all came.
+func (p *pass) placeOne(ctx context.Context, l *local, why error) {
+	if l.haul != nil && len(l.haul.want) > 0 && errors.Is(why, bundle.ErrCorrupt) {
+		p.refuse(l.name, why)
+		return
+	}
+	// A context that has ended (a budget, a signal) still leaves time to put
+	// in place what is here: that needs no network.
+	place, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWork)
+	defer cancel()
+	if ctx.Err() == nil {
+		place = ctx
+	}
+	was := l.dir.State().Version
+	r, err := l.dir.Apply(place, l.plan)
+	if err != nil {
+		p.failed(l, err)
+		return
+	}
+	if l.early != nil {
+		r = together(l.early, r)
+	}
+	p.result(l, r, was, why)
+}
+
+// lastWork is how long placing may take after the end was asked for.
+const lastWork = 2 * time.Second
+
+// together adds up the two results of one pass.
+func together(a, b *workdir.Result) *workdir.Result {
+	out := *b
+	out.Added, out.Changed, out.Removed = a.Added+b.Added, a.Changed+b.Changed, a.Removed+b.Removed
+	said := map[string]bool{}
+	for _, e := range b.Events {
+		said[string(e.Kind)+"\x00"+e.Path] = true
+	}
+	for _, e := range a.Events {
+		if !said[string(e.Kind)+"\x00"+e.Path] && e.Kind != workdir.Waiting {
+			out.Events = append(out.Events, e)
+		}
+	}
+	return &out
+}
+
+// result says and remembers what a course came to.
+func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error) {
+	w, m := p.words(l.name), p.mem.of(l.name)
+	changed := r.Added+r.Changed+r.Removed > 0 || (r.Complete && r.Version != was)
+	text := lines(w, r, changed)
+	if len(r.Missing) > 0 {
+		text = append(text, p.arriving(w, l, r))
+	}
+	if msg := l.newest.Head.Message; msg != "" && msg != m.Message {
+		text = append(text, w.Teacher(msg))
+		m.Message = msg
+	}
+	if len(text) == 0 {
+		p.say(l.name, w.UpToDate(r.Version))
+	}
+	for _, t := range text {
+		p.say(l.name, t)
+	}
+	if changed {
+		m.Updated = p.began
+	}
+	m.Waiting, m.Failed = named(pathsOf(r, workdir.Waiting)), named(append(pathsOf(r, workdir.Failed, workdir.NoSpace), r.MissingPaths...))
+	code := p.code(r, why)
+	p.worse(code)
+	if len(text) > 0 {
+		p.news = true
+		p.mem.remember(newsItem{Time: p.began, Course: l.name, Lines: text, Hidden: !l.newest.Head.Settings.WhatIsNew})
+		p.receipts = append(p.receipts, p.a.receipt(l.name, r, code))
+	}
+	p.stale(l, w)
+}
+
+// arriving says how far a course is that is not complete.
+func (p *pass) arriving(w Words, l *local, r *workdir.Result) string {
+	first, notebooks := "", true
+	if len(r.MissingPaths) > 0 {
+		first = top(r.MissingPaths[0])
+	}
+	for _, m := range r.MissingPaths {
+		notebooks = notebooks && !isNotebook(m)
+	}
+	return w.Arriving(r.Paths-len(r.MissingPaths), r.Paths, first, notebooks)
+}
+
+// code is one word for what is not as it should be.
+func (p *pass) code(r *workdir.Result, why error) string {
+	switch {
+	case len(r.Missing) > 0 && why != nil:
+		p.out.Offline = true
+		return CodeInPart
+	case len(r.Missing) > 0, len(pathsOf(r, workdir.Failed, workdir.NoSpace)) > 0:
+		return CodeInPart
+	case r.Waiting > 0:
+		return CodeWaiting
+	}
+	return ""
+}
+
+// worse keeps the code that matters most.
+func (p *pass) worse(code string) {
+	rank := map[string]int{"": 0, CodeNothing: 1, CodeWaiting: 2, CodeInPart: 3}
+	was, known := rank[p.out.Code]
+	if known && rank[code] > was {
+		p.out.Code = code
+	}
+}
+
+// failed is a course in which nothing could be done.
+func (p *pass) failed(l *local, err error) {
+	if refusal(err) {
+		p.refuse(l.name, err)
+		return
+	}
+	l.bad = err
+	p.lg.Error("course not updated", "course", l.name, "error", err)
+	p.mem.Error = Plain(err.Error())
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		p.out.Code = CodeStopped
+	default:
+		p.out.Code = CodeInPart
+		p.say(l.name, p.words(l.name).NotWritten(l.name, "", plainError(err)))
+	}
+	p.receipts = append(p.receipts, hook.Receipt{
+		Format: hook.Format, Course: l.name, Version: l.dir.State().Version, Agent: agentVersion, Image: p.a.s.Image, Code: p.out.Code,
+	})
+}
+
+// staleAfter is how old a head's last check may be before it is said.
+const staleAfter = 7 * 24 * time.Hour
+
+// stale says that nobody vouched for a course lately. The service's clock
+// decides, where it tells one.
+func (p *pass) stale(l *local, w Words) {
+	now := p.out.Date
+	if now.IsZero() {
+		now = p.began
+	}
+	if checked := l.newest.Head.Checked; now.Sub(checked) > staleAfter {
+		p.say(l.name, w.Stale(l.name, checked))
+	}
+}
+
+// nothingNew is the usual login: one look whether each folder is there, and,
+// where a pass is to look at every file, that.
+func (p *pass) nothingNew(ctx context.Context) error {
+	for _, l := range p.courses {
+		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || len(st.Waiting) > 0 || !l.dir.Present()) {
+			p.fromState(l)
+		}
+	}
+	if err := p.settle(ctx, nil); err != nil {
+		return err
+	}
+	for _, l := range p.courses {
+		if st := l.dir.State(); st.Version > 0 && l.newest == nil {
+			p.say(l.name, p.words(l.name).UpToDate(st.Version))
+		}
+	}
+	return nil
+}
+
+// withoutService applies what waits, as far as its bytes are here.
+func (p *pass) withoutService(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	for _, l := range p.courses {
+		if st := l.dir.State(); st.Version > 0 && len(st.Waiting) > 0 {
+			p.fromState(l)
+		}
+	}
+	for _, l := range p.courses {
+		if l.newest == nil {
+			continue
+		}
+		if err := p.planOne(ctx, l); err != nil {
+			p.lg.Warn("not placed", "course", l.name, "error", err)
+			continue
+		}
+		r, err := l.dir.Apply(ctx, l.plan)
+		if err != nil {
+			p.lg.Warn("not placed", "course", l.name, "error", err)
+			continue
+		}
+		if r.Added+r.Changed+r.Removed+len(r.Events) > 0 {
+			p.result(l, r, l.dir.State().Version, nil)
+		}
+	}
+	return nil
+}
+
+// fromState takes what this home holds itself for the newest: it was verified
+// when it came, and its head is verified again.
+func (p *pass) fromState(l *local) {
+	st := l.dir.State()
+	if st.Envelope == nil {
+		return
+	}
+	head, err := st.Envelope.Open(p.a.s.Keys)
+	if err != nil || head.Course != l.name || head.Version != st.Version {
+		p.lg.Warn("the head at hand is not usable", "course", l.name, "error", err)
+		return
+	}
+	for id, m := range st.Manifests {
+		if want, ok := head.Channel(id); !ok || m == nil || m.Digest() != want {
+			return
+		}
+	}
+	l.newest = &workdir.Newest{Head: head, Envelope: st.Envelope, Manifests: st.Manifests}
+}

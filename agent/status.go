@@ -1,0 +1,160 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"satchel/bundle"
+	"satchel/hook"
+	"satchel/workdir"
+)
+
+// Status is what `status` shows. It needs no network and takes no lock.
+type Status struct {
+	Root    string         `json:"root"`
+	Courses []CourseStatus `json:"courses"`
+	Kept    int64          `json:"kept"` // bytes in .satchel
+	Asked   time.Time      `json:"asked,omitzero"`
+	Offline time.Time      `json:"offline,omitzero"` // since when the service does not answer
+	Code    string         `json:"code,omitempty"`   // what the last pass came to
+	Error   string         `json:"error,omitempty"`
+	Watch   int            `json:"watch,omitempty"` // process id of the running watch
+	Log     string         `json:"log"`
+	Sent    *hook.Receipt  `json:"sent,omitempty"`
+
+	words Words
+}
+
+// CourseStatus is one course of a Status.
+type CourseStatus struct {
+	Course    string         `json:"course"`
+	Version   bundle.Version `json:"version"` // 0: nothing is complete yet
+	Newest    bundle.Version `json:"newest"`  // that was heard of
+	Folder    string         `json:"folder"`
+	Published time.Time      `json:"published,omitzero"`
+	Since     time.Time      `json:"since,omitzero"` // when something of it last changed here
+	Waiting   []string       `json:"waiting,omitempty"`
+	Failed    []string       `json:"failed,omitempty"`
+}
+
+// Status reads what is known of this home.
+func (a *Agent) Status(ctx context.Context) (*Status, error) {
+	st := &Status{Root: a.s.Root, Log: filepath.Join(a.s.Root, LogFile), Courses: []CourseStatus{}, words: a.words}
+	home, err := workdir.Look(a.lg, a.s.Root, a.now())
+	if err != nil {
+		return nil, err
+	}
+	p := &pass{a: a, lg: a.lg, home: home, courses: map[string]*local{}}
+	defer p.close()
+	if p.root, err = os.OpenRoot(a.s.Root); err != nil {
+		return nil, err
+	}
+	if p.mem, err = recall(a.lg, p.root); err != nil {
+		return nil, err
+	}
+	if _, err := p.root.Lstat(".satchel"); err == nil {
+		if err := p.openCourses(); err != nil {
+			return nil, err
+		}
+	}
+	for name, l := range p.courses {
+		st.Courses = append(st.Courses, p.courseStatus(name, l))
+	}
+	slices.SortFunc(st.Courses, func(a, b CourseStatus) int { return compareText(a.Course, b.Course) })
+	st.Asked, st.Offline, st.Code, st.Error, st.Sent = p.mem.Asked, p.mem.Offline, p.mem.Code, p.mem.Error, p.mem.Sent
+	st.Kept = sizeOf(p.root, ".satchel")
+	if r, err := askWatch(ctx, a.s, askHow); err == nil {
+		st.Watch = r.PID
+	}
+	return st, nil
+}
+
+func compareText(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+func (p *pass) courseStatus(name string, l *local) CourseStatus {
+	s := l.dir.State()
+	c := CourseStatus{Course: name, Version: s.Version, Newest: s.Highest, Folder: s.Folder, Waiting: s.Waiting}
+	if m := p.mem.Courses[name]; m != nil {
+		c.Since, c.Published, c.Failed = m.Updated, m.Published, m.Failed
+	}
+	return c
+}
+
+// maxCounted bounds how many files are looked at for the size.
+const maxCounted = 500_000
+
+// sizeOf adds up what lies below a folder.
+func sizeOf(root *os.Root, dir string) (n int64) {
+	count := 0
+	_ = fs.WalkDir(root.FS(), dir, func(_ string, d fs.DirEntry, err error) error {
+		if count++; count > maxCounted {
+			return fs.SkipAll
+		}
+		if err != nil {
+			return nil // it counts as nothing
+		}
+		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
+			n += info.Size()
+		}
+		return nil
+	})
+	return n
+}
+
+// WriteJSON shows it as JSON.
+func (s *Status) WriteJSON(out io.Writer) {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(s) // a closed pipe is nobody's loss
+}
+
+// WriteSent shows the last receipt as it was sent.
+func (s *Status) WriteSent(out io.Writer) {
+	if s.Sent == nil {
+		fmt.Fprintln(out, s.words.NothingSent())
+		return
+	}
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	_ = enc.Encode(s.Sent)
+}
+
+// WriteText shows it to a student.
+func (s *Status) WriteText(out io.Writer) {
+	w := s.words
+	if len(s.Courses) == 0 {
+		fmt.Fprintln(out, w.NothingHere(s.Root))
+	}
+	for _, c := range s.Courses {
+		fmt.Fprintln(out, w.Have(c.Course, c.Version, filepath.Join(s.Root, c.Folder), c.Since))
+		if len(c.Waiting) > 0 {
+			fmt.Fprintln(out, "  "+w.Waiting(c.Waiting))
+		}
+		for _, f := range c.Failed {
+			fmt.Fprintln(out, "  "+w.NotYet(f))
+		}
+	}
+	fmt.Fprintln(out, w.KeptHere(s.Kept))
+	if !s.Offline.IsZero() {
+		fmt.Fprintln(out, w.OfflineSince(s.Offline.Local()))
+	}
+	if s.Error != "" {
+		fmt.Fprintln(out, w.LastTrouble(s.Error))
+	}
+	fmt.Fprintln(out, w.LogIs(s.Log))
+}

@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+
+	"satchel/bundle"
+	"satchel/hook"
+	"satchel/workdir"
+)
+
+// Errors of what was offered. Each is told to the student as "could not be
+// verified", and to the log by name.
+var (
+	errLower  = errors.New("a lower version than was seen before")
+	errOther  = errors.New("another course's head")
+	errMixed  = errors.New("a channel that the head does not name so")
+	errUnkept = errors.New("changes on a manifest that is not held here") // to be asked anew, not a fault
+)
+
+// verify makes of an offer what workdir may be given: the head is signed by
+// one of the keys, of this course, not below what was seen; each channel's
+// manifest is the one whose digest the head names.
+func verify(o hook.CourseOffer, st workdir.State, keys []bundle.PublicKey) (workdir.Newest, error) {
+	head, err := o.Head.Open(keys)
+	if err != nil {
+		return workdir.Newest{}, err
+	}
+	if head.Course != o.Course {
+		return workdir.Newest{}, fmt.Errorf("%w: %s for %s", errOther, head.Course, o.Course)
+	}
+	if err := notLower(head, st); err != nil {
+		return workdir.Newest{}, err
+	}
+	manifests, err := compose(o, head, st.Manifests)
+	if err != nil {
+		return workdir.Newest{}, err
+	}
+	return workdir.Newest{Head: head, Envelope: o.Head, Manifests: manifests, Left: o.Left, Renamed: renamed(o)}, nil
+}
+
+// renamed collects the publisher's hints. They only ever say where to look
+// first, so they need no check.
+func renamed(o hook.CourseOffer) map[string]string {
+	out := map[string]string{}
+	for _, c := range o.Channels {
+		for _, ch := range c.Changes.Set {
+			if ch.RenamedFrom != "" {
+				out[ch.Path] = ch.RenamedFrom
+			}
+		}
+	}
+	return out
+}
+
+// notLower refuses a head from before what was seen. The same version with
+// another fingerprint counts as lower.
+func notLower(head *bundle.Head, st workdir.State) error {
+	for _, was := range []struct {
+		v     bundle.Version
+		print string
+	}{{st.Highest, st.HighestFingerprint}, {st.Version, st.Fingerprint}} {
+		if head.Version < was.v {
+			return fmt.Errorf("%w: version %d after %d", errLower, head.Version, was.v)
+		}
+		if head.Version == was.v && was.print != "" && head.Fingerprint() != was.print {
+			return fmt.Errorf("%w: another version %d", errLower, head.Version)
+		}
+	}
+	return nil
+}
+
+// compose gives the manifest of each channel that is offered, and of those
+// that are held already and still stand so in the head.
+func compose(o hook.CourseOffer, head *bundle.Head, had map[string]*bundle.Manifest) (map[string]*bundle.Manifest, error) {
+	out := map[string]*bundle.Manifest{}
+	for _, c := range o.Channels {
+		want, ok := head.Channel(c.ID)
+		if _, twice := out[c.ID]; !ok || twice {
+			return nil, fmt.Errorf("%w: %.64q", errMixed, c.ID)
+		}
+		m, err := step(c, want, had[c.ID])
+		if err != nil {
+			return nil, fmt.Errorf("channel %.64q: %w", c.ID, err)
+		}
+		out[c.ID] = m
+	}
+	left := map[string]bool{}
+	for _, id := range o.Left {
+		left[id] = true
+	}
+	for id, m := range had {
+		if want, ok := head.Channel(id); ok && out[id] == nil && !left[id] && m != nil && m.Digest() == want {
+			out[id] = m
+		}
+	}
+	return out, nil
+}
+
+// step applies one channel's changes and checks the result.
+func step(c hook.ChannelOffer, want bundle.Digest, had *bundle.Manifest) (*bundle.Manifest, error) {
+	if c.Base.IsZero() {
+		had = nil
+	} else if had == nil || had.Digest() != c.Base {
+		return nil, errUnkept
+	}
+	m, err := had.Apply(c.Changes)
+	if err == nil && m.Digest() != want {
+		err = fmt.Errorf("%w: the changes give another manifest than the head names", bundle.ErrCorrupt)
+	}
+	if err != nil && had != nil {
+		return nil, fmt.Errorf("%w: %w", errUnkept, err)
+	}
+	return m, err
+}
+
+// refusal says whether err means that what came is not what a trusted key
+// signed for this home (or not what this agent can read).
+func refusal(err error) bool {
+	for _, e := range []error{errLower, errOther, errMixed, bundle.ErrSignature, bundle.ErrCorrupt, bundle.ErrFormat, workdir.ErrOlder, workdir.ErrMismatch} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

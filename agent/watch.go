@@ -1,0 +1,255 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"satchel/hook"
+	"satchel/workdir"
+)
+
+// WatchOptions say how a watch begins and ends.
+type WatchOptions struct {
+	// Start is set where a server has just started: the first pass has the
+	// rights of a start, and a start pass follows once.
+	Start bool
+	// Begun is called when the first pass is over, or another watch was found.
+	Begun func()
+	// ServerPID ends the watch with that process; 0: it ends with its context.
+	ServerPID int
+}
+
+// poll is how often is asked where no event comes; jittered by half.
+const poll = time.Minute
+
+// watcher is one running watch.
+type watcher struct {
+	a      *Agent
+	o      WatchOptions
+	since  time.Time
+	hints  chan time.Duration // how long to wait before looking
+	mu     sync.Mutex         // of what follows
+	stream bool
+	last   Outcome
+	asked  time.Time
+}
+
+// Watch keeps the folder fresh until ctx ends or the server does: one event
+// stream, a question each minute as the net below it, and a ticket that is
+// renewed in time. A second one for the same root gives errRunning's sentence
+// and ends well.
+func (a *Agent) Watch(ctx context.Context, o WatchOptions) error {
+	begun := sync.OnceFunc(func() {
+		if o.Begun != nil {
+			o.Begun()
+		}
+	})
+	defer begun()
+	o.Begun = begun
+	lock, err := only(a.s.runtimeFile(".lock"))
+	if errors.Is(err, errRunning) {
+		_, err := askWatch(ctx, a.s, askNow)
+		a.lg.Info("another watch runs here; it was asked to look", "error", err)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	defer lock.Close()
+	path := a.s.runtimeFile(".sock")
+	l, err := listen(path)
+	if err != nil {
+		return fmt.Errorf("watch: %w", err)
+	}
+	defer os.Remove(path)
+	w := &watcher{a: a, o: o, since: a.now(), hints: make(chan time.Duration, 1)}
+	w.run(ctx, l)
+	return nil
+}
+
+// run starts what a watch does at once, and ends when all of it has ended.
+func (w *watcher) run(ctx context.Context, l net.Listener) {
+	ctx, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	context.AfterFunc(ctx, func() { l.Close() })
+	wg.Go(func() { serve(l, w.answer) })
+	if w.o.ServerPID > 1 {
+		wg.Go(func() {
+			follow(ctx, w.o.ServerPID)
+			if ctx.Err() == nil {
+				w.a.lg.Info("the server has ended; so does watch", "pid", w.o.ServerPID)
+			}
+			stop()
+		})
+	}
+	ready := make(chan struct{})
+	wg.Go(func() { w.renew(ctx, ready) })
+	wg.Go(func() { w.listen(ctx, ready) })
+	w.loop(ctx, ready)
+}
+
+// loop makes one pass after another.
+func (w *watcher) loop(ctx context.Context, ready chan struct{}) {
+	o := SyncOptions{Mode: workdir.Session}
+	if w.o.Start {
+		o.Mode = workdir.Start
+	}
+	out := w.pass(ctx, o)
+	w.o.Begun()
+	close(ready)
+	failures := 0
+	for walk := w.o.Start; ctx.Err() == nil; {
+		if out.Offline || out.Code == CodeInPart {
+			failures++
+		} else {
+			failures = 0
+		}
+		if walk && !out.Offline && w.quiet(ctx, rand.N(2*time.Second)) {
+			walk = false
+			out = w.pass(ctx, SyncOptions{Mode: workdir.Start, Walk: true, Since: w.since})
+			continue
+		}
+		if !w.await(ctx, w.pause(out, failures)) {
+			return
+		}
+		out = w.pass(ctx, SyncOptions{Mode: workdir.Session})
+	}
+}
+
+// pause is how long to wait for a hint before asking unasked.
+func (w *watcher) pause(out Outcome, failures int) time.Duration {
+	d := poll*3/4 + rand.N(poll/2)
+	switch {
+	case out.RetryAfter > 0:
+		d = min(out.RetryAfter, w.a.wait.most) + rand.N(10*time.Second)
+	case failures > 0:
+		d = w.a.wait.after(failures)
+	}
+	return d
+}
+
+// await waits so long, or for a hint and what that asks for. False: it is over.
+func (w *watcher) await(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	case wait := <-w.hints:
+		return w.quiet(ctx, wait)
+	}
+}
+
+// quiet waits; false: it is over.
+func (w *watcher) quiet(ctx context.Context, d time.Duration) bool {
+	sleep(ctx, d)
+	return ctx.Err() == nil
+}
+
+func (w *watcher) pass(ctx context.Context, o SyncOptions) Outcome {
+	out := w.a.Sync(ctx, o)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.last, w.asked = out, w.a.now()
+	return out
+}
+
+// hint asks for a look after a wait. One that waits already is enough.
+func (w *watcher) hint(after time.Duration) {
+	select {
+	case w.hints <- after:
+	default:
+	}
+}
+
+// spread is the longest wait after an event: it grows with the number of those
+// who heard it, from one second to five minutes.
+func spread(listeners int) time.Duration {
+	return min(max(time.Duration(listeners)*20*time.Millisecond, time.Second), 5*time.Minute)
+}
+
+// listen keeps one event stream, from the first pass on.
+func (w *watcher) listen(ctx context.Context, ready <-chan struct{}) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-ready:
+	}
+	for failures := 0; ctx.Err() == nil; {
+		err := w.a.client.Events(ctx, func(e hook.Event) error {
+			failures = 0
+			w.setStream(true)
+			if e.Kind == hook.EventChanged {
+				w.hint(rand.N(spread(e.Listeners)))
+			}
+			return nil
+		})
+		w.setStream(false)
+		failures++
+		w.a.lg.Debug("event stream ended", "error", err)
+		sleep(ctx, w.a.wait.after(failures))
+	}
+}
+
+func (w *watcher) setStream(on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stream = on
+}
+
+// renew keeps a fresh ticket in memory, from the first pass on.
+func (w *watcher) renew(ctx context.Context, ready <-chan struct{}) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-ready:
+	}
+	w.mu.Lock()
+	server := w.last.Date
+	w.mu.Unlock()
+	next := renewIn(w.a.ticket.get(), server)
+	for failures := 0; ; {
+		sleep(ctx, next)
+		if ctx.Err() != nil {
+			return
+		}
+		adm, err := w.a.client.Renew(ctx)
+		if err != nil || adm.Ticket == "" || len(adm.Ticket) > hook.MaxTicket {
+			failures++
+			next = max(w.a.wait.after(failures), w.a.wait.most/5)
+			w.a.lg.Info("ticket not renewed", "error", err)
+			continue
+		}
+		failures = 0
+		w.a.ticket.set(adm.Ticket)
+		issued, _, _ := life(adm.Ticket)
+		next = max(renewIn(adm.Ticket, issued), w.a.wait.first)
+	}
+}
+
+// answer is what the command line gets.
+func (w *watcher) answer(q question) (reply, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := reply{PID: os.Getpid(), Since: w.since, Asked: w.asked, Stream: w.stream, Code: w.last.Code}
+	switch q {
+	case askTicket:
+		r.Ticket = w.a.ticket.get()
+	case askNow:
+		w.hint(0)
+	case askHow:
+	default:
+		return reply{}, false
+	}
+	return r, true
+}
