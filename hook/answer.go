@@ -108,6 +108,9 @@ func (a *Answer) Next() (course string, f Offered, r io.Reader, err error) {
 		}
 		f = c.Frames[a.frame]
 		a.frame++
+		if f.URL != "" {
+			continue
+		}
 		a.now = &io.LimitedReader{R: a.body, N: f.Length}
 		return c.Course, f, frameReader{a.now}, nil
 	}

@@ -53,13 +53,16 @@ const (
 
 // Login is what the hub's hook posts to /v1/logins.
 type Login struct {
+	Format int      `json:"format,omitempty"` // absent is 1
 	User   string   `json:"user"`
 	Server string   `json:"server"` // "" for the default server
 	Groups []string `json:"groups"`
+	Image  string   `json:"image,omitempty"` // of the server, for "the agent did not run"
 }
 
 // Admission answers a Login: what goes into the server's environment.
 type Admission struct {
+	Format  int       `json:"format"`
 	Ticket  string    `json:"ticket"`
 	Expires time.Time `json:"expires"`
 	URL     string    `json:"url"`
@@ -135,14 +138,19 @@ type ChannelOffer struct {
 }
 
 // Offered is one frame of the answer. Bundle is the bundle in which it lies
-// at its Offset; zero for one that was put together for this answer.
+// at its Offset; zero for one that was put together for this answer. Where URL
+// is set the frame's bytes are not in the answer: they are that range of URL,
+// which is asked without any header of ours but Range (delivery: redirect, of
+// a later version; who does not follow it asks for the contents by digest).
 type Offered struct {
 	bundle.Frame
 	Bundle bundle.Digest `json:"bundle,omitzero"`
+	URL    string        `json:"url,omitempty"`
 }
 
 // Ask is the body of POST /v1/courses/{course}/files.
 type Ask struct {
+	Format  int             `json:"format,omitempty"` // absent is 1
 	Digests []bundle.Digest `json:"digests"`
 }
 

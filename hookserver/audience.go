@@ -24,6 +24,8 @@ type view struct {
 // views are the courses of this student by today's configuration, in the
 // order of their names.
 func (s *Server) views(ctx context.Context, t hook.Ticket) []view {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
 	var out []view
 	for _, c := range s.o.Courses() {
 		if c.Audience.Admits(t.User, t.Groups) {
@@ -37,12 +39,14 @@ func (s *Server) views(ctx context.Context, t hook.Ticket) []view {
 // view is one course of this student: errNotFound when it is foreign or
 // absent, or nothing was released in it.
 func (s *Server) view(ctx context.Context, t hook.Ticket, name string) (view, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
 	for _, c := range s.o.Courses() {
 		if string(c.Name) == name && c.Audience.Admits(t.User, t.Groups) {
 			v := s.see(ctx, c, t)
 			switch {
 			case v.cold():
-				return view{}, fmt.Errorf("course %s: %w", name, v.shelf.err)
+				return view{}, fmt.Errorf("course %s: %w", name, v.why())
 			case len(v.channels) == 0:
 				return view{}, errNotFound
 			}
@@ -73,8 +77,16 @@ func admits(c *store.Channel, t hook.Ticket) bool {
 		slices.ContainsFunc(t.Groups, func(g string) bool { return slices.Contains(c.Groups, g) })
 }
 
-// cold says that nothing is known of the course, and why stands in shelf.err.
-func (v *view) cold() bool { return v.shelf.edition == nil && v.shelf.err != nil }
+// cold says that nothing is known of the course.
+func (v *view) cold() bool { return v.shelf.edition == nil && (v.shelf.err != nil || !v.shelf.known) }
+
+// why a course is cold.
+func (v *view) why() error {
+	if v.shelf.err == nil {
+		return store.ErrUnavailable // the first look takes too long
+	}
+	return v.shelf.err
+}
 
 func (v *view) channel(id string) *channel {
 	for _, c := range v.channels {

@@ -50,6 +50,9 @@ type cache struct {
 	store  store.Store
 	dir    string
 	limits CacheLimits
+
+	records string // folder of kept records, see keep
+
 	m      *metrics
 	flight singleflight.Group
 
@@ -73,9 +76,12 @@ type stamp struct {
 }
 
 func newCache(lg *slog.Logger, st store.Store, dir string, limits CacheLimits, m *metrics) (*cache, error) {
-	c := &cache{lg: lg, store: st, dir: filepath.Join(dir, "bundles"), limits: limits, m: m, files: map[bundle.Digest]*cached{}}
-	if err := os.MkdirAll(c.dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cache: %w", err)
+	c := &cache{lg: lg, store: st, dir: filepath.Join(dir, "bundles"), records: filepath.Join(dir, "records"),
+		limits: limits, m: m, files: map[bundle.Digest]*cached{}}
+	for _, d := range []string{c.dir, c.records} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, fmt.Errorf("cache: %w", err)
+		}
 	}
 	list, err := os.ReadDir(c.dir)
 	if err != nil {

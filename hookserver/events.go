@@ -3,6 +3,7 @@ package hookserver
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -52,9 +53,6 @@ func (b *broadcast) wakeAll() {
 		}
 	}
 }
-
-// Wake lets event streams look again: for a changed configuration.
-func (s *Server) Wake() { s.events.wakeAll() }
 
 // getEvents answers GET /v1/events: hello, then changed for each course that
 // changed for this student, with a heartbeat between. It ends with the ticket.
@@ -106,8 +104,8 @@ func (e *eventStream) run(ctx context.Context, wake <-chan struct{}) error {
 			return nil
 		case <-end.C:
 			return nil
-		case <-beat.C:
-			err = e.write(": beat\n\n")
+		case <-beat.C: // the configuration may have changed
+			err = errors.Join(e.changed(ctx), e.write(": beat\n\n"))
 		case <-wake:
 			err = e.changed(ctx)
 		}

@@ -74,14 +74,14 @@ func newLibrary(lg *slog.Logger, o Options, b *blobs, changed func()) *library {
 	}
 }
 
+// lookTime is how long a request waits for the first look at a course.
+const lookTime = 3 * time.Second
+
 // look gives a copy of what is known of a course, asking the store when it
 // was never asked.
 func (l *library) look(ctx context.Context, name string) shelf {
 	s := l.peek(name)
-	if s.known || s.edition != nil {
-		return s
-	}
-	if s.err != nil && l.now().Sub(s.looked) < time.Second {
+	if s.known || s.edition != nil || s.err != nil && l.now().Sub(s.looked) < time.Second {
 		return s
 	}
 	l.refresh(ctx, name)
@@ -150,10 +150,15 @@ func (l *library) step(ctx context.Context, name string) {
 	switch {
 	case err != nil:
 		l.note(name, err)
+		if old.edition == nil && errors.Is(err, store.ErrUnavailable) {
+			l.installKept(ctx, name)
+		}
 	case ed == nil:
 		l.note(name, nil)
 	default:
+		l.note(name, nil)
 		l.install(name, ed)
+		l.keep(ed.record)
 	}
 }
 
@@ -238,7 +243,6 @@ func (s *shelf) version() bundle.Version {
 }
 
 func (l *library) install(name string, ed *edition) {
-	l.note(name, nil)
 	l.mu.Lock()
 	s := l.shelf(name)
 	if s.version() != ed.record.Version {

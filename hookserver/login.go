@@ -161,21 +161,21 @@ func (s *Server) getHealth(c *gin.Context) error {
 }
 
 // getReady says whether logins should be sent here: not while it drains, and
-// not before it can tell something of each course that the store has.
+// not before something is known of some course.
 func (s *Server) getReady(c *gin.Context) error {
-	status := s.Status()
 	if s.draining.Load() {
 		return errDraining
 	}
-	readable := len(status) == 0
-	for _, st := range status {
-		sh := s.lib.look(c.Request.Context(), st.Course)
-		readable = readable || sh.known || sh.edition != nil
+	courses := s.Status()
+	ready := len(courses) == 0
+	for _, st := range courses {
+		v := view{shelf: s.lib.peek(st.Course)}
+		ready = ready || !v.cold()
 	}
 	code := http.StatusOK
-	if !readable {
+	if !ready {
 		code = http.StatusServiceUnavailable
 	}
-	c.JSON(code, gin.H{"courses": s.Status()})
+	c.JSON(code, gin.H{"courses": courses})
 	return nil
 }

@@ -94,7 +94,7 @@ func (s *Server) prepare(ctx context.Context, v view, claim hook.Have) (*prepare
 	}
 	p, err := s.pack(c, pieces)
 	if err == nil {
-		s.prepared.put(key, p, p.cost())
+		s.prepared.put(key, p, p.cost()+int64(len(key)))
 	}
 	return p, err
 }

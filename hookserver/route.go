@@ -87,7 +87,12 @@ func (s *Server) guard(c *gin.Context) {
 	h := c.Writer.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
-	_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Now().Add(answerTime)) // recorders of tests have none
+	control := http.NewResponseController(c.Writer) // recorders of tests have no deadlines
+	_ = control.SetWriteDeadline(time.Now().Add(answerTime))
+	if c.Request.ContentLength != 0 {
+		// Also for a body that no route reads: net/http does, after the answer.
+		_ = control.SetReadDeadline(time.Now().Add(bodyTime))
+	}
 	c.Next()
 }
 
@@ -182,8 +187,6 @@ func readBody(c *gin.Context, limit int64) ([]byte, error) {
 	if c.Request.ContentLength > limit {
 		return nil, tooLarge{limit}
 	}
-	control := http.NewResponseController(c.Writer)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTime))
 	data, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
 	var large *http.MaxBytesError
 	switch {
@@ -192,7 +195,8 @@ func readBody(c *gin.Context, limit int64) ([]byte, error) {
 	case err != nil:
 		return nil, bad("the body was cut off")
 	}
-	_ = control.SetReadDeadline(time.Time{})
+	// A deadline that passes later would end the request's context.
+	_ = http.NewResponseController(c.Writer).SetReadDeadline(time.Time{})
 	return data, nil
 }
 

@@ -42,7 +42,7 @@ func (s *Server) getSync(c *gin.Context, t hook.Ticket) error {
 	s.countKeys(views, ask.keys)
 	tag := etag(views)
 	c.Header("ETag", tag)
-	if c.GetHeader("If-None-Match") == tag && !anyAhead(views, ask) {
+	if strings.TrimPrefix(c.GetHeader("If-None-Match"), "W/") == tag && !anyAhead(views, ask) {
 		c.Status(http.StatusNotModified)
 		c.Writer.WriteHeaderNow()
 		return nil
@@ -94,7 +94,7 @@ func allCold(views []view) error {
 	if len(views) == 0 {
 		return nil
 	}
-	return views[0].shelf.err
+	return views[0].why()
 }
 
 // prepareOrAway keeps the fault of one course from the others.
