@@ -1,0 +1,456 @@
+package workdir
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"satchel/bundle"
+)
+
+// batch is how many paths are done before their folders are brought to disk
+// and they are recorded, all at once.
+const batch = 256
+
+// Apply does what can be done now of a plan. It goes path by path; what fails
+// fails alone, is told as an Event, and is tried again by the next plan. The
+// error is for what keeps everything from going on; what was done is recorded
+// all the same. A plan is applied once.
+func (c *Course) Apply(ctx context.Context, p *Plan) (*Result, error) {
+	a := &applier{
+		c: c, p: p, res: &Result{Version: p.version, Events: p.events}, left: map[bundle.Digest]int{},
+		dirty: map[string]bool{}, empty: map[string]bool{}, undone: map[string]bool{}, ids: map[string]string{},
+		channels: map[string]int{}, stays: p.stays,
+	}
+	if p.applied {
+		return nil, errors.New("apply: this plan was applied before")
+	}
+	p.applied = true
+	for _, m := range p.newest.Manifests {
+		a.res.Paths += len(m.Files)
+	}
+	if p.folder == "" {
+		a.res.Events = p.events
+		return a.res, nil
+	}
+	a.gather(ctx)
+	if err := a.open(); err != nil {
+		return nil, fmt.Errorf("open the course's folder %s: %w", p.folder, writable(err))
+	}
+	defer a.close()
+	if err := a.run(ctx); err != nil {
+		return nil, err
+	}
+	return a.res, a.finish(ctx)
+}
+
+type applier struct {
+	c        *Course
+	p        *Plan
+	res      *Result
+	tree     *dir
+	hold     *dir
+	ids      map[string]string        // path to hold
+	left     map[bundle.Digest]int    // how many paths still need a content
+	lines    []line                   // to be recorded once the folders are on disk
+	dirty    map[string]bool          // folders to be brought to disk
+	empty    map[string]bool          // folders that may have become empty
+	undone   map[string]bool          // paths that are not the newest yet
+	placed   []*Entry                 // freshly delivered, for the base bytes
+	channels map[string]int           // left channels, with their files
+	outside  string                   // the folder for many copies; "" means: beside
+	renamed  map[bundle.Digest]string // where the bytes of deleted files lie under another name
+	stays    bool                     // the folder keeps a name that is not the course's; said once
+}
+
+// gather brings to the stage what is at hand elsewhere, before anything that
+// it may be copied from changes.
+func (a *applier) gather(ctx context.Context) {
+	s := a.c.stage
+	tree, _ := a.c.tree(a.p.folder)
+	if tree != nil {
+		defer tree.close()
+	}
+	for _, item := range s.missing() {
+		path, ok := a.p.now[item.Digest]
+		if !ok || ctx.Err() != nil {
+			continue
+		}
+		if err := a.fetch(tree, path, item); err != nil {
+			a.c.home.lg.Info("not at hand any more", "course", a.c.name, "digest", item.Digest, "error", err)
+		}
+	}
+	s.wait()
+}
+
+func (a *applier) fetch(tree *dir, path string, item bundle.Item) error {
+	if path == "" {
+		data, err := a.c.Base(item.Digest)
+		if err != nil {
+			return err
+		}
+		return a.c.Stage(item, bytes.NewReader(data))
+	}
+	if tree == nil {
+		return fs.ErrNotExist
+	}
+	folder, name := split(path)
+	d, err := tree.descend(folder, nil)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	f, _, err := d.open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return a.c.Stage(item, f)
+}
+
+// open opens the course's folder, making or renaming it, and the hold.
+func (a *applier) open() (err error) {
+	c, p := a.c, a.p
+	top := c.home.top
+	if a.hold, err = c.area.private(holdName); err != nil {
+		return err
+	}
+	if p.aside {
+		to, err := top.setAside(p.folder)
+		if err != nil {
+			return err
+		}
+		a.tell(Event{Kind: MovedAside, Path: p.folder, Other: to, Outside: true})
+	}
+	if p.rename != "" {
+		a.renameFolder(top)
+	}
+	if a.tree, err = c.tree(p.folder); err != nil {
+		return err
+	}
+	if a.tree == nil {
+		if err := top.mkdir(p.folder, 0o755); err != nil {
+			return err
+		}
+		if a.tree, err = top.sub(p.folder); err != nil {
+			return err
+		}
+	}
+	return a.name()
+}
+
+// renameFolder renames the course's folder once; a name that was taken
+// meanwhile stays taken.
+func (a *applier) renameFolder(top *dir) {
+	err := rename(top, a.p.folder, top, a.p.rename)
+	if err == errNoReplace {
+		err = moveFolder(top, a.p.folder, top, a.p.rename)
+	}
+	if err != nil {
+		a.stays = true
+		a.tell(Event{Kind: FolderStays, Path: a.p.folder, Other: a.p.rename, Outside: true})
+		return
+	}
+	a.tell(Event{Kind: FolderRenamed, Path: a.p.rename, Other: a.p.folder, Outside: true})
+	a.p.folder = a.p.rename
+}
+
+// name records the course's folder, after it is on disk.
+func (a *applier) name() error {
+	want := namedLine{Folder: a.p.folder}
+	if a.stays {
+		want.Wanted = a.p.newest.Head.Settings.Folder
+	}
+	if a.c.rec.named == want || a.c.name == notesName {
+		return nil
+	}
+	if err := a.c.home.top.sync(); err != nil {
+		return err
+	}
+	return a.c.save(line{Named: &want})
+}
+
+func (a *applier) close() {
+	for _, d := range []*dir{a.tree, a.hold} {
+		if d != nil {
+			d.close()
+		}
+	}
+}
+
+func (a *applier) tell(e Event) { a.res.Events = append(a.res.Events, e) }
+
+// run does all actions: first what only takes away or makes room, then the
+// rest, which may need that room.
+func (a *applier) run(ctx context.Context) error {
+	copies := 0
+	for i := range a.p.actions {
+		act := &a.p.actions[i]
+		if act.theirs() && !act.Waits {
+			a.left[act.File.Digest]++
+		}
+		if act.Verb == Beside && !act.Waits {
+			copies++
+		}
+	}
+	if copies > manyCopies {
+		a.outside = a.p.folder + " (" + courseSuffix(a.p.version) + ")"
+	}
+	if err := a.announce(); err != nil {
+		return err
+	}
+	a.findRenamed(ctx)
+	for _, room := range []bool{true, false} {
+		if err := a.pass(ctx, room); err != nil {
+			return err
+		}
+		a.tidyFolders()
+	}
+	return a.flush()
+}
+
+func makesRoom(act *Action) bool {
+	switch act.Verb {
+	case Remove, Move, Forget:
+		return true
+	case Aside:
+		return act.File.Path == ""
+	}
+	return false
+}
+
+func (a *applier) pass(ctx context.Context, room bool) error {
+	for i := range a.p.actions {
+		act := &a.p.actions[i]
+		if makesRoom(act) != room {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return errors.Join(err, a.flush())
+		}
+		if err := a.try(ctx, act); err != nil {
+			a.failed(act, err)
+		}
+		if len(a.lines) >= batch {
+			if err := a.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// announce writes down what may come to lie in the hold, before anything
+// does: whoever finds it there later knows whose it is.
+func (a *applier) announce() error {
+	var lines []line
+	for i := range a.p.actions {
+		act := &a.p.actions[i]
+		h := hold{ID: randomName(), Path: act.Path, Time: a.c.home.now, New: act.File.Digest, Was: act.Mine.Digest, Then: thenDrop}
+		switch {
+		case act.Waits:
+			continue
+		case act.Verb == Save:
+			h.Then = thenBeside
+		case act.Verb == Remove:
+			h.New = bundle.Digest{}
+		case act.Verb == Move && a.c.home.do.noReplace:
+			h.Path, h.New, h.Was = act.From, bundle.Digest{}, bundle.Digest{}
+		case act.Verb != Replace:
+			continue
+		}
+		if act.Shelf {
+			h.Then = thenShelf
+		}
+		if act.Erase {
+			h.Then = thenErase
+		}
+		a.ids[act.Path] = h.ID
+		lines = append(lines, line{Hold: &h})
+	}
+	return a.c.save(lines...)
+}
+
+// try does one action, or says why not.
+func (a *applier) try(ctx context.Context, act *Action) error {
+	switch {
+	case act.Waits:
+		a.undone[act.Path] = true
+		if !act.Quiet {
+			a.res.Waiting++
+			a.tell(Event{Kind: Waiting, Path: act.Path})
+		}
+		return nil
+	case act.Verb == Skip:
+		if act.Mine.Err == nil {
+			return errHistory
+		}
+		return act.Mine.Err
+	case act.theirs() && !a.c.stage.has(act.File.Digest):
+		a.missing(act)
+		return nil
+	}
+	return a.do(ctx, act)
+}
+
+// missing is a path whose bytes are not here: they did not fit, or are still
+// to come.
+func (a *applier) missing(act *Action) {
+	a.undone[act.Path] = true
+	s := a.c.stage
+	if need, ok := s.short[act.File.Digest]; ok {
+		free, _ := s.free()
+		a.tell(Event{Kind: NoSpace, Path: act.Path, Need: need, Free: max(free, 0)})
+		return
+	}
+	item := bundle.Item{Digest: act.File.Digest, Size: act.File.Size}
+	if !slices.Contains(a.res.Missing, item) {
+		a.res.Missing = append(a.res.Missing, item)
+	}
+	a.res.MissingPaths = append(a.res.MissingPaths, act.Path)
+}
+
+func (a *applier) failed(act *Action, err error) {
+	a.undone[act.Path] = true
+	ev := Event{Kind: Failed, Path: act.Path, Reason: reason(err), Err: err}
+	switch {
+	case errors.Is(err, errChanged):
+		ev = Event{Kind: Waiting, Path: act.Path}
+		a.res.Waiting++
+	case isFull(err):
+		free, _ := a.c.stage.free()
+		ev = Event{Kind: NoSpace, Path: act.Path, Need: act.File.Size, Free: max(free, 0)}
+	}
+	a.tell(ev)
+}
+
+// flush brings the folders to disk, and then records what was done in them.
+func (a *applier) flush() error {
+	if len(a.lines) == 0 {
+		return nil
+	}
+	if err := a.hold.sync(); err != nil {
+		return err
+	}
+	each(syncers, sortedKeys(a.dirty), func(folder string) {
+		if d, err := a.tree.descend(folder, nil); err == nil {
+			if err := d.sync(); err != nil {
+				a.c.home.lg.Warn("sync a folder", "course", a.c.name, "folder", folder, "error", err)
+			}
+			d.close()
+		}
+	})
+	clear(a.dirty)
+	lines := a.lines
+	a.lines = nil
+	return a.c.save(lines...)
+}
+
+// tidyFolders removes folders that Satchel made and that are empty now.
+func (a *applier) tidyFolders() {
+	folders := sortedKeys(a.empty)
+	clear(a.empty)
+	for _, f := range slices.Backward(folders) {
+		for ; f != "" && a.c.rec.folders[f]; f, _ = split(f) {
+			up, name := split(f)
+			d, err := a.tree.descend(up, nil)
+			if err != nil {
+				break
+			}
+			err = d.rmdir(name)
+			d.close()
+			if err != nil {
+				break // not empty: it stays
+			}
+			a.dirty[up] = true
+			a.lines = append(a.lines, line{Folder: &folderLine{Path: f, Gone: true}})
+		}
+	}
+}
+
+// finish records the version if every path is in place or waits with its
+// bytes at hand, and tidies up.
+func (a *applier) finish(ctx context.Context) error {
+	for _, ch := range sortedKeys(a.channels) {
+		a.tell(Event{Kind: LeftChannel, Count: a.channels[ch]})
+	}
+	a.refresh()
+	if err := a.flush(); err != nil {
+		return err
+	}
+	a.res.Complete = len(a.undone) == 0 && a.p.newest.Head != nil
+	if !a.p.partial && a.atHand() {
+		if err := a.applied(); err != nil {
+			return err
+		}
+	}
+	if a.c.name != notesName {
+		a.c.keepBases(a.tree, a.placed)
+		a.c.tidyBase(a.p.withdrawn)
+	}
+	a.c.tidyShelf()
+	return nil
+}
+
+// atHand says whether the bytes of every path that is not done are here.
+func (a *applier) atHand() bool {
+	for i := range a.p.actions {
+		act := &a.p.actions[i]
+		if a.undone[act.Path] && act.theirs() && !a.c.stage.has(act.File.Digest) {
+			return false
+		}
+	}
+	return a.p.newest.Head != nil
+}
+
+func (a *applier) applied() error {
+	n := a.p.newest
+	waiting := sortedKeys(a.undone)
+	was := a.c.rec.applied
+	if was != nil && was.Version == n.Head.Version && was.Fingerprint == n.Head.Fingerprint() &&
+		slices.Equal(was.Waiting, waiting) && sameEnvelope(was.Envelope, n.Envelope) && len(was.Manifests) == len(n.Manifests) {
+		return nil
+	}
+	manifests, err := a.c.saveManifests(n.Manifests)
+	if err != nil {
+		return err
+	}
+	err = a.c.save(line{Applied: &applied{
+		Version: n.Head.Version, Fingerprint: n.Head.Fingerprint(),
+		Manifests: manifests, Envelope: n.Envelope, Waiting: waiting,
+	}})
+	if err == nil {
+		a.c.dropManifests()
+	}
+	return err
+}
+
+func sameEnvelope(a, b *bundle.Envelope) bool {
+	return a == b || a != nil && b != nil && bytes.Equal(a.Payload, b.Payload) && slices.EqualFunc(a.Signatures, b.Signatures,
+		func(x, y bundle.Signature) bool { return x.KeyID == y.KeyID && bytes.Equal(x.Sig, y.Sig) })
+}
+
+// refresh remembers what files looked like whose bytes had to be read, so
+// that the next walk need not.
+func (a *applier) refresh() {
+	for _, p := range sortedKeys(a.p.facts) {
+		f, e := a.p.facts[p], a.c.rec.files[p]
+		if e == nil || f.Kind != Regular || f.Err != nil || f.blocked(p) || a.touched(p) {
+			continue
+		}
+		if s := a.c.home.seen(f); e.Seen == nil || !e.Seen.same(f.Stat) || s.Sure && !e.Seen.Sure {
+			again := *e
+			again.Seen = s
+			a.lines = append(a.lines, line{File: &again})
+		}
+	}
+}
+
+// touched says whether the plan did something at p: then its facts are old.
+func (a *applier) touched(p string) bool {
+	_, found := slices.BinarySearchFunc(a.p.actions, p, func(act Action, p string) int { return cmpString(act.Path, p) })
+	return found
+}

@@ -1,0 +1,176 @@
+package workdir
+
+import (
+	"bytes"
+	"iter"
+	"path"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"satchel/bundle"
+)
+
+// Limits of what can be merged, and so is kept as base bytes.
+const (
+	maxMergeText     = 5 << 20
+	maxMergeNotebook = 20 << 20
+)
+
+// unneededFor is how long base bytes are kept that no path needs any more.
+const unneededFor = 7 * 24 * time.Hour
+
+// mergeable says whether a content at this path may be merged one day.
+func mergeable(p string, size int64) bool {
+	if isNotebook(p) {
+		return size <= maxMergeNotebook
+	}
+	return size <= maxMergeText
+}
+
+func isNotebook(p string) bool { return strings.EqualFold(path.Ext(p), ".ipynb") }
+
+func isText(data []byte) bool { return utf8.Valid(data) && bytes.IndexByte(data, 0) < 0 }
+
+// Base gives the bytes of a former content, for a patch: from the base bytes
+// or from an untouched file. fs.ErrNotExist where there is none.
+func (c *Course) Base(d bundle.Digest) ([]byte, error) {
+	base, err := c.state.private(baseName)
+	if err != nil {
+		return nil, err
+	}
+	defer base.close()
+	data, err := base.unpack(d, maxMergeNotebook)
+	if err == nil {
+		return data, nil
+	}
+	tree, terr := c.tree(c.rec.named.Folder)
+	if terr != nil || tree == nil {
+		return nil, err
+	}
+	defer tree.close()
+	for p, e := range c.rec.files {
+		if e.Digest != d || e.Size > bundle.MaxPatchBase {
+			continue
+		}
+		if data, err := readPath(tree, p, e.Size); err == nil && bundle.Sum(data) == d {
+			return data, nil
+		}
+	}
+	return nil, err
+}
+
+func readPath(tree *dir, p string, limit int64) ([]byte, error) {
+	folder, name := split(p)
+	d, err := tree.descend(folder, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	return d.read(name, limit)
+}
+
+// keepBases stores the bytes of freshly placed files that may be merged one
+// day. They are read back and checked; a file that the student changed by
+// now is left out, and merged without a base. They need no fsync: who reads
+// them checks them.
+func (c *Course) keepBases(tree *dir, entries []*Entry) {
+	base, err := c.state.private(baseName)
+	if err != nil {
+		return
+	}
+	defer base.close()
+	each(hashers, entries, func(e *Entry) {
+		if !mergeable(e.Path, e.Size) {
+			return
+		}
+		if s, err := base.stat(e.Digest.String()); err != nil || s.Kind != Nothing {
+			return
+		}
+		data, err := readPath(tree, e.Path, e.Size)
+		if err != nil || bundle.Sum(data) != e.Digest || (!isNotebook(e.Path) && !isText(data)) {
+			return
+		}
+		if err := base.pack(e.Digest, data); err != nil {
+			c.home.lg.Info("base bytes not kept", "course", c.name, "path", e.Path, "error", err)
+		}
+	})
+}
+
+func (d *dir) pack(sum bundle.Digest, data []byte) error {
+	var packed bytes.Buffer
+	if err := bundle.Compress(&packed, bytes.NewReader(data)); err != nil {
+		return err
+	}
+	tmp := "new-" + randomName()
+	f, err := d.create(tmp, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(packed.Bytes())
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		return move(d, tmp, d, sum.String())
+	}
+	_ = d.remove(tmp)
+	return err
+}
+
+// tidyBase removes base bytes that no path needs any more: withdrawn ones at
+// once, others after a while.
+func (c *Course) tidyBase(withdrawn map[bundle.Pair]bool) {
+	base, err := c.state.private(baseName)
+	if err != nil {
+		return
+	}
+	defer base.close()
+	needed, erase := map[bundle.Digest]bool{}, map[bundle.Digest]bool{}
+	for _, e := range c.rec.files {
+		needed[e.Digest] = true
+	}
+	for p := range withdrawn {
+		erase[p.Digest] = true
+	}
+	names, _ := base.names()
+	for _, name := range names {
+		d, err := bundle.ParseDigest(name)
+		s, serr := base.stat(name)
+		old := serr == nil && c.home.now.Sub(time.Unix(0, s.Mtime)) > unneededFor
+		switch {
+		case err != nil && !strings.HasPrefix(name, "new-"), err == nil && needed[d]:
+		case err == nil && erase[d], old:
+			_ = base.remove(name)
+		}
+	}
+}
+
+// dropBase gives up all base bytes; false where there are none.
+func (c *Course) dropBase() (dropped bool) {
+	base, err := c.state.private(baseName)
+	if err != nil {
+		return false
+	}
+	defer base.close()
+	names, _ := base.names()
+	for _, name := range names {
+		dropped = base.remove(name) == nil || dropped
+	}
+	return dropped
+}
+
+// baseHas says which of some contents lie among the base bytes.
+func (c *Course) baseHas(of iter.Seq[bundle.Digest]) map[bundle.Digest]bool {
+	out := map[bundle.Digest]bool{}
+	base, err := c.state.private(baseName)
+	if err != nil {
+		return out
+	}
+	defer base.close()
+	for d := range of {
+		s, err := base.stat(d.String())
+		out[d] = err == nil && s.Kind == Regular
+	}
+	return out
+}

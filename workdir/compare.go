@@ -1,0 +1,361 @@
+package workdir
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	"satchel/bundle"
+)
+
+// Compare decides what is to be done at each path, one row of
+// docs/work-folder.md a case. It is pure: the same view gives the same
+// actions, and a view in which everything is done gives none. Actions come in
+// the order of their paths, at most one a path.
+func Compare(v View) []Action {
+	c := &comparison{View: v, moves: map[string]string{}, folders: map[string]bool{}}
+	for p := range v.Newest {
+		for f, _ := split(p); f != ""; f, _ = split(f) {
+			c.folders[f] = true
+		}
+	}
+	c.findMoves()
+	paths := map[string]bool{}
+	for p := range v.Last {
+		paths[p] = true
+	}
+	for p := range v.Newest {
+		paths[p] = true
+	}
+	var out []Action
+	for _, p := range slices.Sorted(maps.Keys(paths)) {
+		if a, ok := c.path(p); ok {
+			out = append(out, c.now(a))
+		}
+	}
+	return out
+}
+
+type comparison struct {
+	View
+	moves   map[string]string // new path to the old one that is moved there
+	gone    map[string]bool   // old paths of moves
+	folders map[string]bool   // folders of the newest version
+}
+
+// findMoves pairs paths that the course renamed: hinted, or with an equal
+// digest; each old path once. Only where the bytes on disk may simply be
+// renamed: the content did not change, and the new name is free.
+func (c *comparison) findMoves() {
+	c.gone = map[string]bool{}
+	old := map[bundle.Digest][]string{}
+	for _, p := range sortedKeys(c.Last) {
+		if c.movable(p) {
+			old[c.Last[p].Digest] = append(old[c.Last[p].Digest], p)
+		}
+	}
+	for _, q := range sortedKeys(c.Newest) {
+		n := c.Newest[q]
+		if c.Last[q] != nil || c.Disk[q].Kind != Nothing || c.Disk[q].Err != nil {
+			continue
+		}
+		from := c.Renamed[q]
+		if !slices.Contains(old[n.Digest], from) || c.gone[from] {
+			from = ""
+			for _, p := range old[n.Digest] {
+				if !c.gone[p] {
+					from = p
+					break
+				}
+			}
+		}
+		if from != "" {
+			c.moves[q], c.gone[from] = from, true
+		}
+	}
+}
+
+// movable says that the course dropped p and a file of the student's tree is
+// still there, for which Satchel put a base.
+func (c *comparison) movable(p string) bool {
+	last, f := c.Last[p], c.Disk[p]
+	_, still := c.Newest[p]
+	return !still && f.Err == nil && f.Kind == Regular && !f.blocked(p) && c.Channels[last.Channel] &&
+		last.Asleep.IsZero() && last.Status != Own && last.Policy != bundle.Once && !c.withdrawn(p, last.Digest)
+}
+
+func (c *comparison) withdrawn(p string, d bundle.Digest) bool {
+	return c.Withdrawn[bundle.Pair{Path: p, Digest: d}]
+}
+
+// path decides one path.
+func (c *comparison) path(p string) (Action, bool) {
+	last := c.Last[p]
+	n, has := c.Newest[p]
+	f := c.Disk[p]
+	a := Action{Path: p, Was: last, Mine: f, Status: Delivered}
+	if has {
+		a.File, a.Channel = n.File, n.Channel
+	}
+	switch {
+	case f.Err != nil:
+		return c.unseen(a)
+	case last == nil:
+		return c.added(a)
+	case !has:
+		return c.dropped(a)
+	}
+	return c.kept(a)
+}
+
+// unseen is a path that could not be looked at: it fails alone, unless
+// nothing is to be done there.
+func (c *comparison) unseen(a Action) (Action, bool) {
+	if a.Was != nil && a.File.Path != "" && !c.differs(a) {
+		return a, false
+	}
+	if a.Was != nil && a.File.Path == "" && !c.Channels[a.Was.Channel] {
+		return c.left(a)
+	}
+	return a.do(Skip).say(Failed), true
+}
+
+func (a Action) do(v Verb) Action       { a.Verb = v; return a }
+func (a Action) say(k EventKind) Action { a.Event = k; return a }
+func (a Action) as(s Status) Action     { a.Status = s; return a }
+
+// untouched says that what lies there is what was delivered.
+func (a *Action) untouched() bool {
+	return a.Mine.Kind == Regular && a.Mine.At == a.Path && a.Was != nil && a.Mine.Digest == a.Was.Digest
+}
+
+// differs says whether what is recorded of a path is not the newest.
+func (c *comparison) differs(a Action) bool {
+	w := a.Was
+	return w.Digest != a.File.Digest || w.Mode != a.File.Mode || w.Policy != a.File.Policy || w.Channel != a.Channel || !w.Asleep.IsZero()
+}
+
+// note records the newest as handled, if that says anything new.
+func (c *comparison) note(a Action, s Status) (Action, bool) {
+	a = a.do(Record).as(s)
+	return a, c.differs(a) || a.Was.Status != s
+}
+
+// kept is a path that the course had and has.
+func (c *comparison) kept(a Action) (Action, bool) {
+	f := a.Mine
+	switch {
+	case f.Kind == Nothing:
+		return c.missing(a)
+	case f.Kind != Regular || f.blocked(a.Path):
+		return c.otherType(a)
+	case a.untouched():
+		return c.follow(a)
+	case f.Digest == a.File.Digest:
+		return c.note(a, Delivered)
+	case a.Was.Digest == a.File.Digest:
+		return c.changedHereOnly(a)
+	}
+	return c.changedBoth(a)
+}
+
+// follow is an untouched file: it takes what is new.
+func (c *comparison) follow(a Action) (Action, bool) {
+	switch {
+	case a.Was.Digest != a.File.Digest && a.File.Policy == bundle.Once:
+		return c.note(a, Mine)
+	case a.Was.Digest != a.File.Digest:
+		a.Erase = c.withdrawn(a.Path, a.Was.Digest)
+		return a.do(Replace), true
+	case perm(a.Was.file()) != perm(a.File):
+		return a.do(Chmod), true
+	}
+	return c.note(a, Delivered)
+}
+
+// changedHereOnly is the student's edit of a file that the course left as it
+// was: nothing, but that the x bit follows the course.
+func (c *comparison) changedHereOnly(a Action) (Action, bool) {
+	s := Mine
+	if a.Was.Status == Own {
+		s = Own
+	}
+	if a.Was.Mode != a.File.Mode && s == Mine {
+		return a.do(Chmod).as(s), true
+	}
+	return c.note(a, s)
+}
+
+// changedBoth is where merging belongs. Bytes that a former version had are
+// no edit (a home restored from a backup).
+func (c *comparison) changedBoth(a Action) (Action, bool) {
+	switch {
+	case a.File.Policy == bundle.Once:
+		return c.note(a, Mine)
+	case c.Origin[a.Path] == Former:
+		return c.recognised(a), true
+	case c.Origin[a.Path] == NewestRun:
+		return c.note(a, Mine)
+	case a.File.Policy == bundle.Replace:
+		return a.do(Save).say(Saved), true
+	case a.Was.Status == Own:
+		return a.do(Beside).as(Own).say(InTheWay), true
+	}
+	return a.do(Beside).as(Mine).say(Kept), true
+}
+
+// recognised is a file that its history explains: untouched, but kept on the
+// shelf all the same, for nothing proves that the student did not want it.
+func (c *comparison) recognised(a Action) Action {
+	a.Erase = c.withdrawn(a.Path, a.Mine.Digest)
+	a.Shelf = !a.Erase
+	return a.do(Replace)
+}
+
+// otherType is a folder, link or the like where a file was delivered.
+func (c *comparison) otherType(a Action) (Action, bool) {
+	if a.Was.Digest == a.File.Digest || a.File.Policy == bundle.Once {
+		return c.note(a, a.Was.Status)
+	}
+	return a.do(Beside).as(Mine).say(Blocked), true
+}
+
+// missing is a file that is not there any more.
+func (c *comparison) missing(a Action) (Action, bool) {
+	switch {
+	case a.Was.Status == Own || a.Mine.Gone:
+		return a.do(Add), true // never had it, or starts over
+	case a.File.Policy == bundle.Once, a.Was.Returned, a.Was.Status == Away:
+		return c.note(a, Away)
+	}
+	a.Return = true
+	return a.do(Add).say(Returned), true
+}
+
+// added is a path that the course has now and Satchel never handled.
+func (c *comparison) added(a Action) (Action, bool) {
+	f, p := a.Mine, a.Path
+	if from, ok := c.moves[p]; ok {
+		return c.moved(a, from), true
+	}
+	switch {
+	case f.Kind == Nothing:
+		return a.do(Add), true
+	case f.blocked(p) && c.wasOurs(f.At):
+		return a.do(Beside).as(Own).say(Blocked), true
+	case f.blocked(p), f.Kind == Folder:
+		return a.do(Aside).say(MovedAside), true
+	case f.Kind == Other:
+		return a.do(Beside).as(Own).say(InTheWay), true
+	case f.Digest == a.File.Digest:
+		return a.do(Record), true
+	}
+	switch c.Origin[p] {
+	case Former:
+		return c.recognised(a), true
+	case NewestRun:
+		return a.do(Record).as(Mine), true
+	case Unasked:
+		return a.do(Skip).say(Failed), true
+	}
+	if a.File.Policy == bundle.Replace {
+		return a.do(Save).say(Saved), true
+	}
+	return a.do(Beside).as(Own).say(InTheWay), true
+}
+
+// wasOurs says that the course had its own file or folder where something
+// else stands now: the student put it there on purpose.
+func (c *comparison) wasOurs(at string) bool {
+	if l := c.Last[at]; l != nil && c.Disk[at].Kind == Other {
+		return true
+	}
+	for p := range c.Last {
+		if strings.HasPrefix(p, at) && len(p) > len(at) && p[len(at)] == '/' {
+			return true
+		}
+	}
+	return false
+}
+
+// moved is a path under its new name, edits and all.
+func (c *comparison) moved(a Action, from string) Action {
+	a.From, a.Was, a.Mine = from, c.Last[from], c.Disk[from]
+	if a.Mine.Digest != a.Was.Digest {
+		a = a.as(Mine).say(Moved)
+	}
+	return a.do(Move)
+}
+
+// dropped is a path that the course does not have any more.
+func (c *comparison) dropped(a Action) (Action, bool) {
+	w, f := a.Was, a.Mine
+	switch {
+	case c.gone[a.Path]:
+		return a, false // the new path's Move takes it along
+	case !c.Channels[w.Channel] && !c.withdrawn(a.Path, w.Digest):
+		return c.left(a)
+	case f.Kind == Nothing, w.Status == Own:
+		return a.do(Forget), true
+	case c.withdrawn(a.Path, w.Digest) && a.untouched():
+		a.Erase = true
+		return a.do(Remove).say(Withdrawn), true
+	case c.folders[a.Path] && f.Kind == Regular && !a.untouched():
+		return a.do(Aside).say(MovedAside), true
+	case f.Kind != Regular || f.blocked(a.Path), w.Policy == bundle.Once:
+		return a.do(Forget), true
+	case a.untouched():
+		return a.do(Remove), true
+	}
+	return a.do(Forget).say(Stays), true
+}
+
+// left is a path of a channel that is no longer the student's: it stays, its
+// base sleeps, and is forgotten in the end.
+func (c *comparison) left(a Action) (Action, bool) {
+	if a.Was.Asleep.IsZero() {
+		a.Sleep = true
+		return a.do(Record).as(a.Was.Status).say(LeftChannel), true
+	}
+	return a.do(Forget), c.Now.Sub(a.Was.Asleep) > asleepFor
+}
+
+// now holds back what may not happen while the student works.
+func (c *comparison) now(a Action) Action {
+	switch {
+	case a.Verb == Record, a.Verb == Forget, a.Verb == Skip, a.Erase && a.Verb == Remove:
+		return a
+	case a.Mine.Kind == Nothing && (a.Was == nil || a.Was.Status == Own):
+		return a // a new name is nobody's
+	case c.busy(a):
+		a.Waits = true
+	case c.How.Mode == Start:
+		return a
+	case (a.Verb == Replace && !a.Shelf || a.Verb == Chmod) && a.untouched():
+		return a
+	default:
+		a.Waits = true
+	}
+	a.Quiet = a.Mine.Kind == Nothing
+	return a
+}
+
+// busy says that the student has the file in hand. Times that Satchel itself
+// left there are no sign of that.
+func (c *comparison) busy(a Action) bool {
+	if a.Mine.Kind == Nothing {
+		return false
+	}
+	at := cmp.Or(a.From, a.Path)
+	if c.How.Open != nil && c.How.Open(at) {
+		return true
+	}
+	if a.Was != nil && a.Was.Seen != nil && a.Was.Seen.same(a.Mine.Stat) {
+		return false
+	}
+	if c.How.Mode == Session && c.Now.UnixNano()-a.Mine.Stat.Mtime < int64(quiet) {
+		return true
+	}
+	return !c.How.Since.IsZero() && a.Mine.Stat.Mtime > c.How.Since.UnixNano()
+}

@@ -1,0 +1,240 @@
+package workdir
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"satchel/bundle"
+)
+
+// Course is one course's folder and what is remembered of it. It lives as
+// long as its Home.
+type Course struct {
+	home  *Home
+	name  string
+	state *dir // .satchel/NAME; nil in a Home from Look where there is none
+	rec   *record
+	fresh bool // the journal is to be written anew before anything is appended
+	area  *dir // where stage, hold and shelf are
+	stage *stage
+}
+
+// State is what a course's folder holds, as far as Satchel put it there.
+type State struct {
+	// Version, Fingerprint, Envelope and Manifests are of the newest head
+	// whose every path is in place or waits with its bytes at hand; zero if
+	// there is none. Each manifest was checked against its digest.
+	Version     bundle.Version
+	Fingerprint string
+	Envelope    *bundle.Envelope
+	Manifests   map[string]*bundle.Manifest
+	// Highest is the newest version that was ever planned from: a head below
+	// it, or another one of the same number, is refused.
+	Highest            bundle.Version
+	HighestFingerprint string
+	Folder             string   // the course's folder below the root; "" before the first Apply
+	Waiting            []string // paths that are not the newest yet, with their bytes at hand
+	Complete           bool     // Version is Highest and nothing waits
+}
+
+const (
+	manifestsName = "manifests"
+	baseName      = "base"
+	stageName     = "stage"
+	holdName      = "hold"
+	shelfName     = "shelf"
+)
+
+func (h *Home) course(name string) (*Course, error) {
+	c := &Course{home: h, name: name, rec: newRecord(), fresh: true}
+	var err error
+	if h.look {
+		if c.state, err = h.lookState(name); err != nil || c.state == nil {
+			return c, err
+		}
+	} else if c.state, err = h.own.private(name); err != nil {
+		return nil, fmt.Errorf("course %s: %w", name, writable(err))
+	}
+	if c.rec, c.fresh, err = loadJournal(c.state); err != nil {
+		c.state.close()
+		return nil, fmt.Errorf("course %s: %w", name, err)
+	}
+	return c, nil
+}
+
+func (h *Home) lookState(name string) (*dir, error) {
+	if h.own == nil {
+		return nil, nil
+	}
+	s, err := h.own.stat(name)
+	if err != nil || s.Kind != Folder {
+		return nil, err
+	}
+	return h.own.sub(name)
+}
+
+// Close lets go of the course; what is staged stays.
+func (c *Course) Close() {
+	if c.stage != nil {
+		c.stage.wait()
+	}
+	for _, d := range []*dir{c.area, c.state} {
+		if d != nil {
+			d.close()
+		}
+	}
+	c.area, c.state = nil, nil
+}
+
+// State gives what is remembered. Where a manifest is lost it is as if
+// nothing had been applied: the bases of the paths are not lost by that.
+func (c *Course) State() State {
+	s := State{
+		Folder: c.rec.named.Folder, Highest: c.rec.highest.Version,
+		HighestFingerprint: c.rec.highest.Fingerprint, Manifests: map[string]*bundle.Manifest{},
+	}
+	a := c.rec.applied
+	if a == nil {
+		return s
+	}
+	for id, d := range a.Manifests {
+		m, err := c.manifest(d)
+		if err != nil {
+			c.home.lg.Warn("a manifest is lost, asking for all of it", "course", c.name, "error", err)
+			s.Manifests = map[string]*bundle.Manifest{}
+			return s
+		}
+		s.Manifests[id] = m
+	}
+	s.Version, s.Fingerprint, s.Envelope, s.Waiting = a.Version, a.Fingerprint, a.Envelope, a.Waiting
+	s.Complete = a.Version == c.rec.highest.Version && len(a.Waiting) == 0
+	return s
+}
+
+// manifest reads one by its digest, and believes only that.
+func (c *Course) manifest(want bundle.Digest) (*bundle.Manifest, error) {
+	d, err := c.state.sub(manifestsName)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	text, err := d.unpack(want, bundle.MaxManifestSize)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.DecodeManifest(text)
+}
+
+// unpack reads a compressed file that is named by its content's digest.
+func (d *dir) unpack(want bundle.Digest, limit int64) (data []byte, err error) {
+	packed, err := d.read(want.String(), limit+1<<20)
+	if err != nil {
+		return nil, err
+	}
+	err = bundle.Decompress(bytes.NewReader(packed), limit, func(r io.Reader) (err error) {
+		data, err = io.ReadAll(r)
+		return err
+	})
+	if err == nil && bundle.Sum(data) != want {
+		err = fmt.Errorf("%s: %w", want, bundle.ErrCorrupt)
+	}
+	return data, err
+}
+
+// saveManifests writes those that are not there yet, then forgets the others.
+func (c *Course) saveManifests(all map[string]*bundle.Manifest) (map[string]bundle.Digest, error) {
+	d, err := c.state.private(manifestsName)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	out := map[string]bundle.Digest{}
+	for _, id := range sortedKeys(all) {
+		text := all[id].Encode()
+		out[id] = bundle.Sum(text)
+		if _, err := d.unpack(out[id], bundle.MaxManifestSize); err == nil {
+			continue
+		}
+		var packed bytes.Buffer
+		if err := bundle.Compress(&packed, bytes.NewReader(text)); err != nil {
+			return nil, err
+		}
+		if err := d.writeFile(out[id].String(), packed.Bytes()); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// dropManifests removes those that the applied head does not name.
+func (c *Course) dropManifests() {
+	d, err := c.state.private(manifestsName)
+	if err != nil {
+		return
+	}
+	defer d.close()
+	keep := slices.Collect(maps.Values(c.rec.applied.Manifests))
+	names, _ := d.names()
+	for _, name := range names {
+		if sum, err := bundle.ParseDigest(name); err != nil || !slices.Contains(keep, sum) {
+			_ = d.remove(name)
+		}
+	}
+}
+
+// Present is one look whether the course's folder is there.
+func (c *Course) Present() bool {
+	if c.rec.named.Folder == "" {
+		return false
+	}
+	s, err := c.home.top.stat(c.rec.named.Folder)
+	return err == nil && s.Kind == Folder
+}
+
+// tree opens the course's folder; nil where there is none yet. What is no
+// folder gives a blockedError.
+func (c *Course) tree(folder string) (*dir, error) {
+	if c.name == notesName {
+		return c.home.top.reopen()
+	}
+	s, err := c.home.top.stat(folder)
+	switch {
+	case err != nil || s.Kind == Nothing:
+		return nil, err
+	case s.Kind != Folder:
+		return nil, &blockedError{folder, s.Kind}
+	}
+	return c.home.top.sub(folder)
+}
+
+// openArea opens where stage, hold and shelf are: beside the journal, or
+// inside the course's folder where that is a filesystem of its own.
+func (c *Course) openArea(tree *dir) error {
+	if c.area != nil {
+		c.area.close()
+		c.area = nil
+	}
+	here, err := c.state.self()
+	if err != nil {
+		return err
+	}
+	if tree != nil {
+		there, err := tree.self()
+		if err != nil {
+			return err
+		}
+		if there.dev != here.dev {
+			if c.area, err = tree.private(ownFolder); err == nil {
+				err = c.area.probe()
+			}
+			return err
+		}
+	}
+	if c.area, err = c.state.reopen(); err == nil {
+		err = c.area.probe()
+	}
+	return err
+}

@@ -1,0 +1,220 @@
+package workdir
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+
+	"satchel/bundle"
+)
+
+// hashers is how many files are read at once.
+const hashers = 4
+
+// look gathers the facts of paths below the course's folder tree (nil: there
+// is none). A file that looks exactly as when its digest was last taken is
+// not read again.
+func (c *Course) look(ctx context.Context, tree *dir, paths []string) (map[string]Fact, error) {
+	facts := make(map[string]Fact, len(paths))
+	byFolder := map[string][]string{}
+	for _, p := range paths {
+		folder, name := split(p)
+		byFolder[folder] = append(byFolder[folder], name)
+	}
+	var unknown []string
+	for _, folder := range sortedKeys(byFolder) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		unknown = append(unknown, c.lookIn(tree, folder, byFolder[folder], facts)...)
+	}
+	return facts, c.hashAll(ctx, tree, unknown, facts)
+}
+
+// lookIn looks at names in one folder, and gives the paths whose digest is
+// not known yet.
+func (c *Course) lookIn(tree *dir, folder string, names []string, facts map[string]Fact) (unknown []string) {
+	d, err := descendIn(tree, folder)
+	if d != nil {
+		defer d.close()
+	}
+	for _, name := range names {
+		p := join(folder, name)
+		f := Fact{At: p}
+		var blocked *blockedError
+		switch {
+		case errors.As(err, &blocked):
+			f.Kind, f.At = blocked.kind, blocked.at
+		case errors.Is(err, fs.ErrNotExist):
+			f.Gone = true
+		case err != nil:
+			f.Err = err
+		default:
+			f.Stat, f.Err = d.stat(name)
+			f.Kind = f.Stat.Kind
+		}
+		if f.Kind == Regular && !f.blocked(p) && f.Err == nil {
+			if e := c.rec.files[p]; e != nil && e.Seen != nil && e.Seen.Sure && e.Seen.same(f.Stat) {
+				f.Digest = e.Seen.Digest
+			} else {
+				unknown = append(unknown, p)
+			}
+		}
+		facts[p] = f
+	}
+	return unknown
+}
+
+func descendIn(tree *dir, folder string) (*dir, error) {
+	if tree == nil {
+		return nil, fs.ErrNotExist
+	}
+	return tree.descend(folder, nil)
+}
+
+func (c *Course) hashAll(ctx context.Context, tree *dir, paths []string, facts map[string]Fact) error {
+	var mu sync.Mutex
+	each(hashers, paths, func(p string) {
+		if ctx.Err() != nil {
+			return
+		}
+		d, s, err := hashPath(ctx, tree, p)
+		mu.Lock()
+		defer mu.Unlock()
+		f := facts[p]
+		f.Digest, f.Err = d, err
+		if err == nil {
+			f.Stat = s
+		}
+		facts[p] = f
+	})
+	return ctx.Err()
+}
+
+// each does something with every item, n at once.
+func each[T any](n int, items []T, do func(T)) {
+	var wg sync.WaitGroup
+	next := make(chan T)
+	for range min(n, len(items)) {
+		wg.Go(func() {
+			for item := range next {
+				do(item)
+			}
+		})
+	}
+	for _, item := range items {
+		next <- item
+	}
+	close(next)
+	wg.Wait()
+}
+
+// hashPath is the digest of the regular file at path.
+func hashPath(ctx context.Context, tree *dir, path string) (bundle.Digest, Stat, error) {
+	folder, name := split(path)
+	d, err := tree.descend(folder, nil)
+	if err != nil {
+		return bundle.Digest{}, Stat{}, err
+	}
+	defer d.close()
+	return hashName(ctx, d, name)
+}
+
+// hashName reads a regular file once. The Stat is that of before the reading:
+// a change meanwhile shows against it.
+func hashName(ctx context.Context, d *dir, name string) (bundle.Digest, Stat, error) {
+	f, s, err := d.open(name)
+	if err != nil {
+		return bundle.Digest{}, s, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	buf := make([]byte, 128<<10)
+	for {
+		n, err := f.Read(buf)
+		h.Write(buf[:n])
+		if err == io.EOF {
+			return bundle.Digest(h.Sum(nil)), s, nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return bundle.Digest{}, s, fault("read", name, err)
+		}
+	}
+}
+
+// racy is how much older than the filesystem's clock at Open a file's last
+// change must be for its times to show the next one.
+const racy = 2_000_000_000 // ns
+
+// seen is what is remembered of a fact.
+func (h *Home) seen(f Fact) *Seen {
+	return &Seen{Stat: f.Stat, Digest: f.Digest, Sure: f.Stat.Ctime+racy < h.clock && f.Stat.Mtime+racy < h.clock}
+}
+
+// maxSearch bounds the search for a deleted file under another name.
+const maxSearch = 20_000
+
+// findRenamed looks for files of the student's own that hold the bytes of one
+// that they deleted: they renamed it. want maps sizes to digests; the result
+// maps digests to paths.
+func (c *Course) findRenamed(ctx context.Context, tree *dir, want map[int64][]bundle.Digest, skip map[string]bool) map[bundle.Digest]string {
+	found := map[bundle.Digest]string{}
+	if tree == nil || len(want) == 0 {
+		return found
+	}
+	left := maxSearch
+	var walk func(folder string)
+	walk = func(folder string) {
+		d, err := tree.descend(folder, nil)
+		if err != nil {
+			return
+		}
+		defer d.close()
+		names, _ := d.names()
+		slices.Sort(names)
+		for _, name := range names {
+			p := join(folder, name)
+			if left--; left < 0 || ctx.Err() != nil {
+				return
+			}
+			s, err := d.stat(name)
+			switch {
+			case err != nil || strings.HasPrefix(name, ".") || skip[p]:
+			case s.Kind == Folder && strings.Count(p, "/") < bundle.MaxDepth:
+				walk(p)
+			case s.Kind == Regular && len(want[s.Size]) > 0 && s.Size > 0:
+				if sum, _, err := hashName(ctx, d, name); err == nil && slices.Contains(want[s.Size], sum) && found[sum] == "" {
+					found[sum] = p
+				}
+			}
+		}
+	}
+	walk("")
+	return found
+}
+
+// findRenamed fills in where the bytes of deleted files lie under another
+// name, for the sentence that names both.
+func (a *applier) findRenamed(ctx context.Context) {
+	want, skip := map[int64][]bundle.Digest{}, map[string]bool{}
+	for i := range a.p.actions {
+		if act := &a.p.actions[i]; act.Return && !act.Waits && act.Was.Size > 0 {
+			want[act.Was.Size] = append(want[act.Was.Size], act.Was.Digest)
+		}
+	}
+	if len(want) == 0 {
+		return
+	}
+	for p := range a.p.facts {
+		skip[p] = true
+	}
+	a.renamed = a.c.findRenamed(ctx, a.tree, want, skip)
+}

@@ -1,0 +1,266 @@
+package workdir
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"satchel/bundle"
+)
+
+// What came out of a student's folder is held this long at least: an editor
+// that had it open may still write into it.
+const heldFor = 10 * time.Minute
+
+// The two names a hold may have in the folder hold.
+func inName(id string) string  { return id + "-in" }
+func outName(id string) string { return id + "-out" }
+
+// settle deals with everything that lies in the hold: what a run that died
+// left half done is finished or undone, what an editor wrote late is put back
+// as the student's, what is surely nobody's any more is let go.
+func (c *Course) settle(ctx context.Context, tree *dir, v bundle.Version, newest map[string]Delivery) ([]Event, error) {
+	d, err := c.area.private(holdName)
+	if err != nil {
+		return nil, writable(err)
+	}
+	defer d.close()
+	names, err := d.names()
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	s := &settling{c: c, tree: tree, d: d, version: v, here: map[string]bool{}, known: map[bundle.Digest]bool{}}
+	for _, n := range newest {
+		s.known[n.Digest] = true
+	}
+	for _, e := range c.rec.files {
+		s.known[e.Digest] = true
+	}
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err := s.one(ctx, name); err != nil {
+			c.home.lg.Warn("what was held stays held", "course", c.name, "name", name, "error", err)
+		}
+	}
+	for _, id := range sortedKeys(c.rec.holds) {
+		if !s.here[id] {
+			s.lines = append(s.lines, line{Hold: &hold{ID: id, Gone: true}})
+		}
+	}
+	if s.touched && tree != nil {
+		if err := tree.sync(); err != nil {
+			return nil, err
+		}
+	}
+	return s.events, c.save(s.lines...)
+}
+
+type settling struct {
+	c       *Course
+	tree    *dir
+	d       *dir
+	version bundle.Version
+	here    map[string]bool // holds of which something stays
+	known   map[bundle.Digest]bool
+	lines   []line
+	events  []Event
+	touched bool
+}
+
+func (s *settling) one(ctx context.Context, name string) error {
+	id, side, _ := strings.Cut(name, "-")
+	h := s.c.rec.holds[id]
+	stat, err := s.d.stat(name)
+	if err != nil || stat.Kind == Nothing {
+		return err
+	}
+	if h == nil || (side != "in" && side != "out") {
+		return s.unknown(ctx, name, stat)
+	}
+	s.here[id] = true
+	if stat.Kind != Regular {
+		return s.giveBack(ctx, h, name)
+	}
+	sum, _, err := hashName(ctx, s.d, name)
+	switch {
+	case err != nil:
+		return err
+	case side == "in" && sum == h.New && !h.Done:
+		return s.toStage(h, name) // never came to be placed
+	case !h.Done && s.missing(h.Path):
+		return s.giveBack(ctx, h, name) // died between taking out and putting in
+	case h.Then == thenBeside:
+		return s.giveBack(ctx, h, name)
+	case sum == h.Was:
+		return s.letGo(h, name)
+	}
+	return s.giveBack(ctx, h, name) // written to after it came out
+}
+
+// unknown is something in the hold of which no line tells: a lost journal.
+// The course's bytes go, all else is the student's and goes to the shelf.
+func (s *settling) unknown(ctx context.Context, name string, stat Stat) error {
+	if stat.Kind == Regular {
+		sum, _, err := hashName(ctx, s.d, name)
+		if err != nil {
+			return err
+		}
+		if s.known[sum] {
+			return s.d.remove(name)
+		}
+	}
+	return s.c.shelve(s.d, name, "unknown/"+name)
+}
+
+func (s *settling) missing(path string) bool {
+	f := s.look(path)
+	return f.Kind == Nothing && f.Err == nil && !f.Gone
+}
+
+func (s *settling) look(path string) Fact {
+	facts := map[string]Fact{}
+	folder, name := split(path)
+	s.c.lookIn(s.tree, folder, []string{name}, facts)
+	return facts[path]
+}
+
+// toStage keeps verified content that was not placed.
+func (s *settling) toStage(h *hold, name string) error {
+	d, err := s.c.area.private(stageName)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := move(s.d, name, d, h.New.String()); err != nil {
+		return err
+	}
+	s.ended(h, name)
+	return nil
+}
+
+// ended drops the hold, unless its other half is still there.
+func (s *settling) ended(h *hold, name string) {
+	other := inName(h.ID)
+	if name == other {
+		other = outName(h.ID)
+	}
+	if st, err := s.d.stat(other); err == nil && st.Kind == Nothing {
+		delete(s.here, h.ID)
+	}
+}
+
+// letGo ends a hold whose bytes came out as expected and stayed so.
+func (s *settling) letGo(h *hold, name string) error {
+	if h.Then != thenErase && s.c.home.now.Sub(h.Time) < heldFor {
+		return nil
+	}
+	var err error
+	if h.Then == thenShelf {
+		err = s.c.shelve(s.d, name, h.Path)
+	} else {
+		err = s.d.remove(name)
+	}
+	if err == nil {
+		s.ended(h, name)
+	}
+	return err
+}
+
+// giveBack puts bytes of the student's where they belong: into their place
+// where it is free or holds only what was delivered (that goes beside), else
+// beside.
+func (s *settling) giveBack(ctx context.Context, h *hold, name string) error {
+	folder, base := split(h.Path)
+	if s.tree == nil {
+		return s.c.shelve(s.d, name, h.Path)
+	}
+	d, err := s.tree.descend(folder, nil)
+	if err != nil {
+		err = s.c.shelve(s.d, name, h.Path) // its folder is gone
+		s.ended(h, name)
+		return err
+	}
+	defer d.close()
+	s.touched = true
+	ev := Event{Kind: Recovered, Path: h.Path}
+	f := s.look(h.Path)
+	switch {
+	case f.Kind == Nothing && f.Err == nil && h.Then != thenBeside:
+		if err = moveNew(s.d, name, d, base); err == nil && !h.Done {
+			ev.Kind = "" // as it was before; nothing to be told
+		}
+	case f.Kind == Regular && h.Done && h.Then != thenBeside && s.delivered(ctx, h, d, base):
+		ev.Other, err = s.swapBack(ctx, h, name, d, base)
+	default:
+		ev.Other, err = s.beside(name, d, base)
+	}
+	if err != nil {
+		return err
+	}
+	s.ended(h, name)
+	if ev.Kind != "" {
+		s.events = append(s.events, ev)
+	}
+	return d.sync()
+}
+
+// delivered says that what lies at h.Path is what was put there.
+func (s *settling) delivered(ctx context.Context, h *hold, d *dir, name string) bool {
+	sum, _, err := hashName(ctx, d, name)
+	e := s.c.rec.files[h.Path]
+	return err == nil && e != nil && sum == e.Digest && e.Status == Delivered
+}
+
+// swapBack gives the student's late bytes their place, and lays the course's
+// beside.
+func (s *settling) swapBack(ctx context.Context, h *hold, name string, d *dir, base string) (string, error) {
+	err := exchange(s.d, name, d, base)
+	if err == errNoExchange {
+		return s.beside(name, d, base)
+	}
+	if err != nil {
+		return "", err
+	}
+	e := *s.c.rec.files[h.Path]
+	suffix := courseSuffix(s.version)
+	if sum, _, err := hashName(ctx, s.d, name); err != nil || sum != e.Digest {
+		suffix = mySuffix // saved in this very moment
+	}
+	as, err := placeBeside(s.d, name, d, base, suffix, false)
+	if err != nil {
+		return "", err
+	}
+	e.Status, e.Seen = Mine, nil
+	if suffix != mySuffix {
+		folder, _ := split(h.Path)
+		e.Copies = append(slices.Clone(e.Copies), Copy{Path: join(folder, as), Digest: e.Digest})
+	}
+	s.lines = append(s.lines, line{File: &e})
+	return as, nil
+}
+
+func (s *settling) beside(name string, d *dir, base string) (string, error) {
+	return placeBeside(s.d, name, d, base, mySuffix, false)
+}
+
+// errChanged means: what lies there is not what it was a moment ago. Nothing
+// was lost, and the next pass decides anew.
+var errChanged = errors.New("it changed in this moment")
+
+// putBack undoes the taking out of something that was not as expected.
+func putBack(from *dir, name string, d *dir, base string) error {
+	err := moveNew(from, name, d, base)
+	if errors.Is(err, fs.ErrExist) {
+		_, err = placeBeside(from, name, d, base, mySuffix, false)
+	}
+	if err != nil {
+		return err // it stays in the hold, and settle gives it back
+	}
+	return errChanged
+}

@@ -1,0 +1,242 @@
+package workdir
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"satchel/bundle"
+)
+
+// The journal is text, one line a fact, each with a checksum of its own:
+//
+//	satchel-journal 1 CRC
+//	CRC {"file":{"path":…}}
+//
+// CRC is CRC-32C in eight hexadecimal digits, of "satchel-journal 1" in the
+// first line and of the JSON in each other. Lines are only ever appended; for
+// each path the newest holds. A line that is cut off or damaged is not there;
+// the others are. The first line has this form in every format to come.
+const (
+	journalName   = "journal"
+	journalMagic  = "satchel-journal "
+	journalFormat = 1
+	maxLine       = 4 << 20
+	maxJournal    = 512 << 20
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(data []byte) string { return fmt.Sprintf("%08x", crc32.Checksum(data, castagnoli)) }
+
+func firstLine(format int) string {
+	h := journalMagic + strconv.Itoa(format)
+	return h + " " + checksum([]byte(h)) + "\n"
+}
+
+// readJournal reads what r holds. whole says that every line was good, so
+// that one may append to it. The only error is bundle.ErrFormat; a damaged
+// journal gives what is left of it, down to nothing.
+func readJournal(r io.Reader) (rec *record, whole bool, err error) {
+	rec, whole = newRecord(), true
+	in := bufio.NewReaderSize(io.LimitReader(r, maxJournal), 64<<10)
+	for n := 0; ; n++ {
+		text, complete, err := nextLine(in)
+		if err != nil {
+			return rec, whole && n > 0, nil // the end, or unreadable from here on
+		}
+		if n == 0 {
+			format, ok := parseFirst(text)
+			if ok && format > journalFormat {
+				return nil, false, bundle.ErrFormat
+			}
+			whole = ok && complete
+			continue
+		}
+		l, ok := parseLine(text)
+		if !ok || !complete {
+			whole = false
+		}
+		if ok {
+			rec.take(l)
+		}
+	}
+}
+
+// nextLine reads one line. A line that is too long comes empty and
+// incomplete.
+func nextLine(in *bufio.Reader) (text []byte, complete bool, err error) {
+	long := false
+	for {
+		part, err := in.ReadSlice('\n')
+		if long = long || len(text)+len(part) > maxLine; long {
+			text = nil
+		} else {
+			text = append(text, part...)
+		}
+		switch {
+		case err == bufio.ErrBufferFull:
+			continue
+		case err != nil && len(text) == 0 && len(part) == 0:
+			return nil, false, err
+		}
+		return bytes.TrimSuffix(text, []byte("\n")), err == nil && !long, nil
+	}
+}
+
+func parseFirst(text []byte) (format int, ok bool) {
+	head, sum, _ := cutLast(string(text))
+	n, found := strings.CutPrefix(head, journalMagic)
+	format, err := strconv.Atoi(n)
+	return format, found && err == nil && sum == checksum([]byte(head))
+}
+
+func cutLast(s string) (before, after string, ok bool) {
+	i := strings.LastIndexByte(s, ' ')
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+1:], true
+}
+
+func parseLine(text []byte) (l line, ok bool) {
+	if len(text) < 10 || text[8] != ' ' || string(text[:8]) != checksum(text[9:]) {
+		return l, false
+	}
+	return l, json.Unmarshal(text[9:], &l) == nil
+}
+
+// encodeLines gives the lines' text.
+func encodeLines(lines []line) ([]byte, error) {
+	var b bytes.Buffer
+	for _, l := range lines {
+		data, err := json.Marshal(l)
+		if err != nil {
+			return nil, err
+		}
+		if len(data) > maxLine-16 {
+			return nil, fmt.Errorf("journal: a line of %d bytes", len(data))
+		}
+		b.WriteString(checksum(data))
+		b.WriteByte(' ')
+		b.Write(data)
+		b.WriteByte('\n')
+	}
+	return b.Bytes(), nil
+}
+
+// loadJournal reads the journal in d. An absent one is an empty record. fresh
+// says that a new file must be written before anything is appended.
+func loadJournal(d *dir) (rec *record, fresh bool, err error) {
+	f, s, err := d.open(journalName)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return newRecord(), true, nil
+	case err != nil: // a link, a folder, unreadable: as good as lost
+		return newRecord(), true, nil
+	}
+	defer f.Close()
+	rec, whole, err := readJournal(f)
+	if err != nil {
+		return nil, false, fmt.Errorf("state of an earlier sync: %w", err)
+	}
+	return rec, !whole || s.links != 1, nil
+}
+
+// save appends lines to the journal and takes them into the record, after
+// they are on disk. It compacts when most lines are old.
+func (c *Course) save(lines ...line) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	if c.home.look {
+		return errors.New("save: opened for reading only")
+	}
+	if !c.fresh {
+		if err := c.appendLines(lines); err != nil {
+			return err
+		}
+	}
+	for _, l := range lines {
+		c.rec.take(l)
+	}
+	live := len(c.rec.files) + len(c.rec.folders) + len(c.rec.holds)
+	if c.fresh || c.rec.lines > 2*live+2000 {
+		return c.compact()
+	}
+	return nil
+}
+
+func (c *Course) appendLines(lines []line) error {
+	data, err := encodeLines(lines)
+	if err != nil {
+		return err
+	}
+	if err := c.home.do.step("append", journalName); err != nil {
+		return err
+	}
+	fd, err := openat(c.state, journalName, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), journalName)
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		c.fresh = true // its end may be torn: write it anew next time
+	}
+	return errors.Join(err, f.Close())
+}
+
+// compact writes the journal anew beside, then puts it in place.
+func (c *Course) compact() error {
+	data, err := encodeLines(c.rec.all())
+	if err != nil {
+		return err
+	}
+	if s, err := c.state.stat(journalName); err == nil && s.Kind != Nothing && s.Kind != Regular {
+		if _, err := c.state.setAside(journalName); err != nil {
+			return err
+		}
+	}
+	if err := c.state.writeFile(journalName, append([]byte(firstLine(journalFormat)), data...)); err != nil {
+		c.fresh = true
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	c.fresh, c.rec.lines = false, 0
+	return nil
+}
+
+// writeFile puts a whole file in place in one of Satchel's own folders.
+func (d *dir) writeFile(name string, data []byte) error {
+	tmp := "new-" + randomName()
+	f, err := d.create(tmp, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = move(d, tmp, d, name)
+	}
+	if err != nil {
+		return errors.Join(err, d.remove(tmp))
+	}
+	return d.sync()
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,240 @@
+package workdir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"satchel/bundle"
+)
+
+// Errors of Plan on which a caller decides.
+var (
+	// ErrOlder means: a lower version than was seen here, or the same number
+	// with another content.
+	ErrOlder = errors.New("an older version than this folder has seen")
+	// ErrMismatch means: the manifests are not those that the head names.
+	ErrMismatch = errors.New("the manifests are not those that the head names")
+)
+
+// Newest is the newest version as this student may see it. Its head's
+// signature was checked by the caller.
+type Newest struct {
+	Head      *bundle.Head
+	Envelope  *bundle.Envelope            // kept for the next time
+	Manifests map[string]*bundle.Manifest // of this student's channels
+	Left      []string                    // channels that are no longer this student's: every one that Manifests has not is taken as left
+	Renamed   map[string]string           // new path to old, from bundle.Change.RenamedFrom; may be nil
+}
+
+// HistoryFunc gets the history of a channel. It is asked only where a file
+// lies that no base explains.
+type HistoryFunc func(channel string) (bundle.History, error)
+
+// Plan is what will be done, and which contents that needs.
+type Plan struct {
+	c         *Course
+	newest    Newest
+	version   bundle.Version
+	actions   []Action
+	facts     map[string]Fact
+	withdrawn map[bundle.Pair]bool
+	folder    string                   // the course's folder now, or to be
+	rename    string                   // what it is to be renamed to
+	aside     bool                     // something else stands at folder, and makes way
+	partial   bool                     // a restore: says nothing of the version as a whole
+	now       map[bundle.Digest]string // contents at hand outside the stage: a path of the tree, or "" for base bytes
+	wanted    []bundle.Item
+	events    []Event
+	stays     bool // the folder's name is not the course's
+	applied   bool
+}
+
+// Wanted gives the contents that are nowhere at hand, smallest first: neither
+// staged, nor among the base bytes, nor in an untouched file.
+func (p *Plan) Wanted() []bundle.Item { return p.wanted }
+
+// Actions gives what was decided, for a dry run.
+func (p *Plan) Actions() []Action { return p.actions }
+
+// Empty says that there is nothing to do and nothing to say.
+func (p *Plan) Empty() bool { return len(p.actions) == 0 && len(p.events) == 0 && p.rename == "" }
+
+// Plan looks at the folder and decides. It first finishes what a run before
+// left behind. Errors: ErrOlder, ErrMismatch, and what keeps everything from
+// being looked at.
+func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how How) (*Plan, error) {
+	if err := c.accept(n); err != nil {
+		return nil, err
+	}
+	newest, err := n.union()
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{c: c, newest: n, version: n.Head.Version, withdrawn: n.withdrawn()}
+	tree, err := p.find(n.Head.Settings.Folder, how.Mode)
+	if err != nil || p.folder == "" {
+		return p, err
+	}
+	if tree != nil {
+		defer tree.close()
+	}
+	if err := c.openArea(tree); err != nil {
+		return nil, fmt.Errorf("open %s: %w", ownFolder, writable(err))
+	}
+	if p.events, err = c.settle(ctx, tree, p.version, newest); err != nil {
+		return nil, err
+	}
+	if err := p.look(ctx, tree, newest); err != nil {
+		return nil, err
+	}
+	v := View{
+		Last: c.rec.files, Newest: newest, Renamed: n.Renamed, Channels: map[string]bool{},
+		Withdrawn: p.withdrawn, Disk: p.facts, How: how, Now: c.home.now,
+	}
+	for id := range n.Manifests {
+		v.Channels[id] = true
+	}
+	v.Origin = c.origins(ctx, tree, v, n, history)
+	p.actions = Compare(v)
+	return p, p.supply(ctx, false)
+}
+
+// accept refuses a head that goes backwards and manifests that are not its
+// own, and remembers the highest.
+func (c *Course) accept(n Newest) error {
+	if c.home.look {
+		return errors.New("plan: opened for reading only")
+	}
+	if n.Head == nil {
+		return errors.New("plan: no head")
+	}
+	h := c.rec.highest
+	print := n.Head.Fingerprint()
+	if n.Head.Version < h.Version || n.Head.Version == h.Version && print != h.Fingerprint {
+		return fmt.Errorf("version %d, where %d was seen: %w", n.Head.Version, h.Version, ErrOlder)
+	}
+	for id, m := range n.Manifests {
+		if want, ok := n.Head.Channel(id); !ok || m.Digest() != want {
+			return fmt.Errorf("channel %s: %w", id, ErrMismatch)
+		}
+	}
+	if n.Head.Version == h.Version {
+		return nil
+	}
+	return c.save(line{Highest: &highest{n.Head.Version, print}})
+}
+
+// union is all channels as one tree.
+func (n Newest) union() (map[string]Delivery, error) {
+	out := map[string]Delivery{}
+	for _, id := range sortedKeys(n.Manifests) {
+		for _, f := range n.Manifests[id].Files {
+			if other, ok := out[f.Path]; ok {
+				return nil, fmt.Errorf("%q comes by two channels, %s and %s: %w", f.Path, other.Channel, id, ErrMismatch)
+			}
+			out[f.Path] = Delivery{f, id}
+		}
+	}
+	if bad := bundle.CheckTree(sortedKeys(out)); len(bad) > 0 {
+		return nil, fmt.Errorf("%w: %w", bad[0], ErrMismatch)
+	}
+	return out, nil
+}
+
+func (n Newest) withdrawn() map[bundle.Pair]bool {
+	out := map[bundle.Pair]bool{}
+	for _, m := range n.Manifests {
+		for _, w := range m.Withdrawn {
+			out[w] = true
+		}
+	}
+	return out
+}
+
+// find finds the course's folder and what is to become of its name. A plan
+// without a folder does nothing but tell why.
+func (p *Plan) find(want string, mode Mode) (*dir, error) {
+	c := p.c
+	p.folder = want
+	if c.rec.named.Folder != "" {
+		p.folder = c.rec.named.Folder
+	}
+	tree, err := c.tree(p.folder)
+	var blocked *blockedError
+	switch {
+	case errors.As(err, &blocked) && c.rec.named.Folder == "":
+		p.aside = true // the student's own; only here it must make way
+		return nil, nil
+	case errors.As(err, &blocked):
+		p.events = []Event{{Kind: Failed, Path: p.folder, Reason: ReasonOther, Err: err}}
+		p.folder = ""
+		return nil, nil
+	case err != nil || want == p.folder || c.name == notesName:
+		return tree, err
+	case tree == nil: // started over, under the new name
+		p.folder = want
+		return c.tree(want)
+	}
+	if s, err := c.home.top.stat(want); err == nil && s.Kind == Nothing {
+		if mode == Start {
+			p.rename = want
+		}
+	} else if p.stays = true; c.rec.named.Wanted != want {
+		p.events = append(p.events, Event{Kind: FolderStays, Path: p.folder, Other: want, Outside: true})
+	}
+	return tree, nil
+}
+
+// look gathers the facts of all paths of base and newest.
+func (p *Plan) look(ctx context.Context, tree *dir, newest map[string]Delivery) (err error) {
+	all := map[string]bool{}
+	for path := range newest {
+		all[path] = true
+	}
+	for path := range p.c.rec.files {
+		all[path] = true
+	}
+	p.facts, err = p.c.look(ctx, tree, sortedKeys(all))
+	if tree == nil || p.folder == p.c.rec.named.Folder || p.c.name == notesName {
+		return err
+	}
+	for path, f := range p.facts { // another folder than the one that is gone
+		f.Gone = f.Kind == Nothing
+		p.facts[path] = f
+	}
+	return err
+}
+
+// supply finds out which contents the actions need and which of them are at
+// hand.
+func (p *Plan) supply(ctx context.Context, keep bool) error {
+	need := map[bundle.Digest]int64{}
+	for i := range p.actions {
+		if a := &p.actions[i]; a.theirs() {
+			need[a.File.Digest] = a.File.Size
+		}
+	}
+	if err := p.c.openStage(ctx, need, keep); err != nil {
+		return fmt.Errorf("open %s/%s: %w", ownFolder, stageName, writable(err))
+	}
+	p.now = map[bundle.Digest]string{}
+	onDisk := map[bundle.Digest]string{}
+	for path, f := range p.facts {
+		if f.Kind == Regular && f.Err == nil && !f.blocked(path) {
+			onDisk[f.Digest] = path
+		}
+	}
+	base := p.c.baseHas(maps.Keys(need))
+	for _, item := range p.c.stage.missing() {
+		if path, ok := onDisk[item.Digest]; ok {
+			p.now[item.Digest] = path
+		} else if base[item.Digest] {
+			p.now[item.Digest] = ""
+		} else {
+			p.wanted = append(p.wanted, item)
+		}
+	}
+	return nil
+}

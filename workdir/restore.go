@@ -1,0 +1,147 @@
+package workdir
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"satchel/bundle"
+)
+
+// PlanRestore plans to bring one path back to its newest version, whatever
+// became of it; what is there now goes beside as "(my copy)". A plan with
+// Wanted needs the network. ErrUnknownPath where the version has no such path.
+func (c *Course) PlanRestore(ctx context.Context, n Newest, path string) (*Plan, error) {
+	if err := c.accept(n); err != nil {
+		return nil, err
+	}
+	newest, err := n.union()
+	if err != nil {
+		return nil, err
+	}
+	file, ok := newest[path]
+	if !ok {
+		return nil, fmt.Errorf("%q: %w", path, ErrUnknownPath)
+	}
+	p := &Plan{c: c, newest: n, version: n.Head.Version, partial: true, withdrawn: n.withdrawn()}
+	tree, err := p.find(n.Head.Settings.Folder, Session)
+	if err != nil || p.folder == "" {
+		return p, err
+	}
+	if tree != nil {
+		defer tree.close()
+	}
+	if err := c.openArea(tree); err != nil {
+		return nil, fmt.Errorf("open %s: %w", ownFolder, writable(err))
+	}
+	if p.events, err = c.settle(ctx, tree, p.version, newest); err != nil {
+		return nil, err
+	}
+	if p.facts, err = c.look(ctx, tree, []string{path}); err != nil {
+		return nil, err
+	}
+	if act := restoring(file, c.rec.files[path], p.facts[path]); act.Verb != "" {
+		p.actions = []Action{act}
+	}
+	return p, p.supply(ctx, true)
+}
+
+// ErrUnknownPath means: the newest version has no such path.
+var ErrUnknownPath = fmt.Errorf("the course has no such file")
+
+func restoring(file Delivery, was *Entry, f Fact) Action {
+	a := Action{Path: file.Path, Was: was, File: file.File, Channel: file.Channel, Mine: f, Status: Delivered, Event: Restored}
+	switch {
+	case f.Err != nil:
+		return a.do(Skip)
+	case f.Kind == Nothing:
+		return a.do(Add)
+	case f.Kind == Regular && !f.blocked(file.Path) && f.Digest == file.Digest:
+		if was != nil && was.Digest == file.Digest && was.Status == Delivered {
+			return Action{}
+		}
+		return a.do(Record)
+	case f.Kind == Regular && !f.blocked(file.Path) && was != nil && was.Digest == f.Digest:
+		return a.do(Replace)
+	case f.Kind == Regular && !f.blocked(file.Path):
+		return a.do(Save)
+	}
+	return a.do(Aside)
+}
+
+// PlaceNote keeps a small file that Satchel writes itself, such as "What is
+// new.md", below the root, under the policy replace: a file of the student's
+// own of that name, or one that they changed, is laid beside. nil takes it
+// away if it is untouched.
+func (h *Home) PlaceNote(ctx context.Context, name string, content []byte) ([]Event, error) {
+	if err := bundle.CheckName(name); err != nil {
+		return nil, fmt.Errorf("place a note: %w", err)
+	}
+	c, err := h.course(notesName)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	tree, err := c.tree("")
+	if err != nil {
+		return nil, err
+	}
+	defer tree.close()
+	if err := c.openArea(nil); err != nil {
+		return nil, writable(err)
+	}
+	p := &Plan{c: c, folder: ".", partial: true}
+	if p.events, err = c.settle(ctx, tree, 0, nil); err != nil {
+		return nil, err
+	}
+	v := View{Last: map[string]*Entry{}, Newest: map[string]Delivery{}, Channels: map[string]bool{"": true}, Now: h.now}
+	if e := c.rec.files[name]; e != nil {
+		v.Last[name] = e
+	}
+	if content != nil {
+		file := bundle.File{Path: name, Mode: 0o644, Size: int64(len(content)), Digest: bundle.Sum(content), Policy: bundle.Replace}
+		v.Newest[name] = Delivery{File: file}
+	}
+	if p.facts, err = c.look(ctx, tree, []string{name}); err != nil {
+		return nil, err
+	}
+	v.Disk = p.facts
+	p.actions = note(Compare(v))
+	return p.place(ctx, content)
+}
+
+// note makes of decisions about a course's file those about a note: it comes
+// whenever there is a new one, also where it was deleted, and never disturbs
+// a folder or link of that name.
+func note(actions []Action) (out []Action) {
+	for _, a := range actions {
+		switch {
+		case a.Verb == Record && a.Status == Away:
+			a.Verb, a.Status = Add, Delivered
+		case a.Verb == Aside, a.Verb == Beside:
+			continue
+		}
+		a.Return = false
+		if a.Event != Saved {
+			a.Event = ""
+		}
+		out = append(out, a)
+	}
+	return out
+}
+
+func (p *Plan) place(ctx context.Context, content []byte) ([]Event, error) {
+	if err := p.supply(ctx, false); err != nil {
+		return nil, err
+	}
+	for _, item := range p.wanted {
+		if err := p.c.Stage(item, bytes.NewReader(content)); err != nil {
+			return nil, err
+		}
+	}
+	res, err := p.c.Apply(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return res.Events, nil
+}

@@ -1,0 +1,324 @@
+package workdir
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"satchel/bundle"
+)
+
+// reserveBytes is what is always left free on the filesystem.
+const reserveBytes = 50 << 20
+
+// syncers is how many files are brought to disk at once.
+const syncers = 8
+
+// stage is where contents wait, complete, verified and on disk, each under its
+// digest. What has another name there is a rest of a run that died.
+type stage struct {
+	c      *Course
+	d      *dir
+	slots  chan struct{}
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	have   map[bundle.Digest]int64
+	wanted map[bundle.Digest]int64 // not here yet; nil: whatever comes is taken
+	left   int64                   // bytes of wanted
+	short  map[bundle.Digest]int64 // sizes of what did not fit
+}
+
+// openStage opens the stage and verifies what it has of need. The rest goes,
+// unless other paths wait for it (keep).
+func (c *Course) openStage(ctx context.Context, need map[bundle.Digest]int64, keep bool) error {
+	if c.stage != nil {
+		c.stage.wait()
+		c.stage.d.close()
+		c.stage = nil
+	}
+	d, err := c.area.private(stageName)
+	if err != nil {
+		return err
+	}
+	s := &stage{c: c, d: d, slots: make(chan struct{}, syncers), have: map[bundle.Digest]int64{}, short: map[bundle.Digest]int64{}, wanted: map[bundle.Digest]int64{}}
+	c.stage = s
+	names, err := d.names()
+	if err != nil {
+		return err
+	}
+	var here []bundle.Digest
+	for _, name := range names {
+		sum, err := bundle.ParseDigest(name)
+		if strings.HasPrefix(name, "late-") {
+			if err := c.shelve(d, name, "unknown/"+name); err != nil {
+				return err
+			}
+		} else if _, needed := need[sum]; err == nil && needed {
+			here = append(here, sum)
+		} else if err == nil && !keep || strings.HasPrefix(name, "part-") {
+			_ = d.remove(name)
+		}
+	}
+	each(hashers, here, func(sum bundle.Digest) {
+		if got, _, err := hashName(ctx, d, sum.String()); err == nil && got == sum {
+			s.mu.Lock()
+			s.have[sum] = need[sum]
+			s.mu.Unlock()
+		} else if ctx.Err() == nil {
+			_ = d.remove(sum.String())
+		}
+	})
+	for sum, size := range need {
+		if _, ok := s.have[sum]; !ok {
+			s.wanted[sum] = size
+			s.left += size
+		}
+	}
+	return ctx.Err()
+}
+
+// Stage takes one content that the latest Plan needs, reads it to its end,
+// and keeps it if it is what item says (else bundle.ErrCorrupt). What is not
+// needed, is here already, or does not fit is read and thrown away without an
+// error; of what does not fit, Apply tells. It may be called from several
+// goroutines, and returns before the bytes are surely on disk: Apply waits.
+func (c *Course) Stage(item bundle.Item, r io.Reader) error {
+	if c.stage == nil {
+		return errors.New("stage: there is no plan")
+	}
+	return c.stage.put(item, r)
+}
+
+func (s *stage) put(item bundle.Item, r io.Reader) error {
+	if !s.needs(item) {
+		_, err := io.Copy(io.Discard, r)
+		return err
+	}
+	f, name, err := s.open(item)
+	if err == nil {
+		v := bundle.NewVerifier(io.LimitReader(r, item.Size+1), item)
+		if _, err = io.Copy(f, v); err == nil {
+			err = v.Check()
+		}
+		if err == nil {
+			s.finish(f, name, item)
+			return nil
+		}
+		f.Close()
+		_ = s.d.remove(name)
+	}
+	if isFull(err) {
+		s.tooLarge(item)
+		_, err = io.Copy(io.Discard, r)
+	}
+	if err != nil {
+		return fmt.Errorf("stage %s: %w", item.Digest, err)
+	}
+	return nil
+}
+
+func (s *stage) needs(item bundle.Item) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	size, ok := s.wanted[item.Digest]
+	return ok && size == item.Size
+}
+
+// open makes the part file with its bytes reserved.
+func (s *stage) open(item bundle.Item) (*os.File, string, error) {
+	name := "part-" + randomName()
+	f, err := s.d.create(name, 0o600)
+	for err == nil {
+		err = s.room(item.Size)
+		if err == nil && item.Size > 0 && s.c.home.do.space == nil {
+			if err = reserve(f, item.Size); refused(err) {
+				err = nil
+			}
+		}
+		if !isFull(err) || !s.giveUp(item.Size) {
+			break
+		}
+		err = nil
+	}
+	if err != nil && f != nil {
+		f.Close()
+		_ = s.d.remove(name)
+	}
+	return f, name, err
+}
+
+// room says whether size bytes fit, with all smaller ones that are still to
+// come, so that a large one never keeps the small ones out.
+func (s *stage) room(size int64) error {
+	free, err := s.free()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if free >= s.left {
+		return nil
+	}
+	for _, other := range s.wanted {
+		if other < size {
+			free -= other
+		}
+	}
+	if free < size {
+		return unix.ENOSPC
+	}
+	return nil
+}
+
+// free is what may be used of the filesystem.
+func (s *stage) free() (int64, error) {
+	if s.c.home.do.space != nil {
+		return s.c.home.do.space() - reserveBytes, nil
+	}
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(s.d.fd, &st); err != nil {
+		return 0, fault("ask for space", stageName, err)
+	}
+	return int64(st.Bavail)*int64(st.Bsize) - reserveBytes, nil
+}
+
+// giveUp makes room for size bytes: first the course's bytes that are kept
+// for merging, then the largest staged content above that size.
+func (s *stage) giveUp(size int64) bool {
+	if s.c.dropBase() {
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var largest bundle.Digest
+	for d, n := range s.have {
+		if n > size && n > s.have[largest] {
+			largest = d
+		}
+	}
+	if largest.IsZero() || s.d.remove(largest.String()) != nil {
+		return false
+	}
+	s.short[largest] = s.have[largest]
+	delete(s.have, largest)
+	return true
+}
+
+func (s *stage) tooLarge(item bundle.Item) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(item.Digest)
+	s.short[item.Digest] = item.Size
+}
+
+func (s *stage) drop(d bundle.Digest) {
+	s.left -= s.wanted[d]
+	delete(s.wanted, d)
+}
+
+// finish brings the part to disk and gives it its name, beside.
+func (s *stage) finish(f *os.File, name string, item bundle.Item) {
+	s.slots <- struct{}{}
+	s.wg.Go(func() {
+		defer func() { <-s.slots }()
+		err := errors.Join(s.syncFile(f), f.Close())
+		if err == nil {
+			err = move(s.d, name, s.d, item.Digest.String())
+		}
+		if err != nil {
+			s.c.home.lg.Warn("a content could not be staged", "course", s.c.name, "error", err)
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.drop(item.Digest)
+		s.have[item.Digest] = item.Size
+	})
+}
+
+func (s *stage) syncFile(f *os.File) error {
+	if err := s.c.home.do.step("fsync", f.Name()); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// wait returns when everything staged is on disk.
+func (s *stage) wait() {
+	s.wg.Wait()
+	_ = s.d.sync()
+}
+
+func (s *stage) has(d bundle.Digest) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.have[d]
+	return ok
+}
+
+// missing gives what is wanted and not here, smallest first.
+func (s *stage) missing() []bundle.Item {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []bundle.Item
+	for d, n := range s.wanted {
+		out = append(out, bundle.Item{Digest: d, Size: n})
+	}
+	slices.SortFunc(out, func(a, b bundle.Item) int {
+		return cmp.Or(cmp.Compare(a.Size, b.Size), bytes.Compare(a.Digest[:], b.Digest[:]))
+	})
+	return out
+}
+
+// ready makes a content ready to be placed from the stage, with perm and
+// under the name it gives. last says that no other path needs it; else a copy
+// is made.
+func (s *stage) ready(d bundle.Digest, perm uint32, last bool) (name string, err error) {
+	if last {
+		return d.String(), s.d.chmod(d.String(), perm)
+	}
+	from, _, err := s.d.open(d.String())
+	if err != nil {
+		return "", err
+	}
+	defer from.Close()
+	name = "part-" + randomName()
+	f, err := s.d.create(name, 0o600)
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(f, from)
+	if err == nil {
+		err = errors.Join(unix.Fchmod(int(f.Fd()), perm), s.syncFile(f))
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = s.d.remove(name)
+	}
+	return name, err
+}
+
+// gone says that name was moved out of the stage; back that it is there again.
+func (s *stage) gone(name string) {
+	if d, err := bundle.ParseDigest(name); err == nil {
+		s.mu.Lock()
+		delete(s.have, d)
+		s.mu.Unlock()
+	}
+}
+
+func (s *stage) back(name string, size int64) {
+	if d, err := bundle.ParseDigest(name); err == nil {
+		s.mu.Lock()
+		s.have[d] = size
+		s.mu.Unlock()
+	}
+}

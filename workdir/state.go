@@ -1,0 +1,216 @@
+package workdir
+
+import (
+	"time"
+
+	"satchel/bundle"
+)
+
+// Status says how a path stands between course and student.
+type Status string
+
+const (
+	// Delivered: Satchel put these bytes there.
+	Delivered Status = "delivered"
+	// Mine: handled, but the student's bytes stayed; the base is the course's.
+	Mine Status = "mine"
+	// Own: the student had a file of that name before the course did.
+	Own Status = "own"
+	// Away: the student deleted it a second time; it stays away.
+	Away Status = "away"
+)
+
+// Entry is the base of one path: what Satchel last put there, or last handled
+// there without touching the student's bytes.
+type Entry struct {
+	Path     string        `json:"path"`
+	Digest   bundle.Digest `json:"digest"`
+	Size     int64         `json:"size"`
+	Mode     uint32        `json:"mode"`
+	Policy   bundle.Policy `json:"policy"`
+	Channel  string        `json:"channel,omitempty"`
+	Status   Status        `json:"status"`
+	Returned bool          `json:"returned,omitempty"` // was brought back once
+	Asleep   time.Time     `json:"asleep,omitzero"`    // since when its channel is no longer the student's
+	Seen     *Seen         `json:"seen,omitempty"`
+	Copies   []Copy        `json:"copies,omitempty"` // the course's, laid beside
+	Saved    []Copy        `json:"saved,omitempty"`  // the student's, saved beside by the policy replace; oldest first
+}
+
+// Seen is what a file's bytes were when it looked like that. Sure means that
+// its last change was old enough then to show in ctime if it came again.
+type Seen struct {
+	Stat
+	Digest bundle.Digest `json:"digest"`
+	Sure   bool          `json:"sure,omitempty"`
+}
+
+// Copy is a file laid beside. Outside means: Path is below the root, in the
+// folder for many copies, not below the course's folder.
+type Copy struct {
+	Path    string        `json:"path"`
+	Digest  bundle.Digest `json:"digest"`
+	Outside bool          `json:"outside,omitempty"`
+}
+
+// file is the entry as the course's file.
+func (e *Entry) file() bundle.File {
+	return bundle.File{Path: e.Path, Mode: e.Mode, Size: e.Size, Digest: e.Digest, Policy: e.Policy}
+}
+
+// hold is one thing that may lie in the hold: as ID-in, what is to go to Path
+// (Was new, not yet exchanged) or what came out of there; as ID-out, what was
+// taken away from there.
+type hold struct {
+	ID   string        `json:"id"`
+	Path string        `json:"path"`
+	Was  bundle.Digest `json:"was,omitzero"` // expected to come out; zero: whatever it is, it is the student's
+	New  bundle.Digest `json:"new,omitzero"` // to go in
+	Then fate          `json:"then"`
+	Time time.Time     `json:"time"`
+	Done bool          `json:"done,omitempty"` // the exchange is over and its path recorded
+	Gone bool          `json:"gone,omitempty"` // nothing is left of it
+}
+
+// fate is what becomes of bytes that came out as expected.
+type fate string
+
+const (
+	thenDrop   fate = "drop"   // the course's own bytes
+	thenErase  fate = "erase"  // the same, withdrawn: at once
+	thenShelf  fate = "shelf"  // recognised by history: to the student's shelf
+	thenBeside fate = "beside" // the student's: beside, as "(my copy)"
+)
+
+// applied is the head that was applied last: every path of it is in place, or
+// waits with its bytes at hand.
+type applied struct {
+	Version     bundle.Version           `json:"version"`
+	Fingerprint string                   `json:"fingerprint"`
+	Manifests   map[string]bundle.Digest `json:"manifests"` // by channel
+	Envelope    *bundle.Envelope         `json:"envelope,omitempty"`
+	Waiting     []string                 `json:"waiting,omitempty"`
+}
+
+// highest is the newest head that was ever planned from.
+type highest struct {
+	Version     bundle.Version `json:"version"`
+	Fingerprint string         `json:"fingerprint"`
+}
+
+// folderLine records a folder below the course's that Satchel made.
+type folderLine struct {
+	Path string `json:"path"`
+	Gone bool   `json:"gone,omitempty"`
+}
+
+// namedLine records the course's folder, and the name the course wants where
+// that one was taken.
+type namedLine struct {
+	Folder string `json:"folder"`
+	Wanted string `json:"wanted,omitempty"`
+}
+
+// record is everything that the journal holds, newest line wins.
+type record struct {
+	files   map[string]*Entry
+	folders map[string]bool
+	holds   map[string]*hold
+	applied *applied
+	highest highest
+	named   namedLine
+	lines   int // lines read or written since the last compaction
+}
+
+func newRecord() *record {
+	return &record{files: map[string]*Entry{}, folders: map[string]bool{}, holds: map[string]*hold{}}
+}
+
+// line is one line of the journal: exactly one field is set.
+type line struct {
+	File    *Entry      `json:"file,omitempty"`
+	Forget  string      `json:"forget,omitempty"`
+	Folder  *folderLine `json:"folder,omitempty"`
+	Hold    *hold       `json:"hold,omitempty"`
+	Applied *applied    `json:"applied,omitempty"`
+	Highest *highest    `json:"highest,omitempty"`
+	Named   *namedLine  `json:"named,omitempty"`
+}
+
+// take applies one line. A line that names what no manifest could is ignored:
+// nothing in the home may lead us anywhere.
+func (r *record) take(l line) {
+	r.lines++
+	switch {
+	case l.File != nil:
+		if bundle.CheckPath(l.File.Path) == nil && l.File.valid() {
+			r.files[l.File.Path] = l.File
+		}
+	case l.Forget != "":
+		delete(r.files, l.Forget)
+	case l.Folder != nil:
+		if l.Folder.Gone {
+			delete(r.folders, l.Folder.Path)
+		} else if bundle.CheckPath(l.Folder.Path) == nil {
+			r.folders[l.Folder.Path] = true
+		}
+	case l.Hold != nil:
+		if l.Hold.Gone {
+			delete(r.holds, l.Hold.ID)
+		} else if validID(l.Hold.ID) && bundle.CheckPath(l.Hold.Path) == nil {
+			r.holds[l.Hold.ID] = l.Hold
+		}
+	case l.Applied != nil:
+		r.applied = l.Applied
+	case l.Highest != nil:
+		r.highest = *l.Highest
+	case l.Named != nil:
+		if bundle.CheckFolder(l.Named.Folder) == nil {
+			r.named = *l.Named
+		}
+	}
+}
+
+func (e *Entry) valid() bool {
+	for _, c := range [][]Copy{e.Copies, e.Saved} {
+		for _, x := range c {
+			if bundle.CheckPath(x.Path) != nil {
+				return false
+			}
+		}
+	}
+	return e.Policy.Known() && !e.Digest.IsZero() && e.Mode&^0o777 == 0 && e.Size >= 0
+}
+
+func validID(id string) bool {
+	if len(id) != 16 {
+		return false
+	}
+	for _, c := range []byte(id) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
+// all gives the lines that say what r holds, for a compacted journal.
+func (r *record) all() []line {
+	out := []line{{Highest: &r.highest}}
+	if r.named.Folder != "" {
+		out = append(out, line{Named: &r.named})
+	}
+	if r.applied != nil {
+		out = append(out, line{Applied: r.applied})
+	}
+	for _, p := range sortedKeys(r.folders) {
+		out = append(out, line{Folder: &folderLine{Path: p}})
+	}
+	for _, p := range sortedKeys(r.files) {
+		out = append(out, line{File: r.files[p]})
+	}
+	for _, id := range sortedKeys(r.holds) {
+		out = append(out, line{Hold: r.holds[id]})
+	}
+	return out
+}
