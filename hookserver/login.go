@@ -52,16 +52,16 @@ func (s *Server) postLogin(c *gin.Context) error {
 		return err
 	}
 	result = "admitted"
-	s.o.Students.Add(students.Line{Kind: students.KindLogin, Time: now, User: l.User, Server: l.Server})
+	s.o.Students.Add(students.Line{Kind: students.KindLogin, Time: now, User: l.User, Server: l.Server, Image: l.Image})
 	c.JSON(http.StatusOK, a)
 	return nil
 }
 
 func checkLogin(l hook.Login) error {
-	if l.User == "" || len(l.Groups) > maxGroupList {
+	if l.Format < 0 || l.User == "" || len(l.Groups) > maxGroupList {
 		return bad("a login names a user and at most %d groups", maxGroupList)
 	}
-	for _, name := range append([]string{l.User, l.Server}, l.Groups...) {
+	for _, name := range append([]string{l.User, l.Server, l.Image}, l.Groups...) {
 		if len(name) > maxUserName || !utf8.ValidString(name) || strings.ContainsRune(name, 0) {
 			return bad("a name is at most %d bytes of UTF-8", maxUserName)
 		}
@@ -101,7 +101,7 @@ func (s *Server) admit(t hook.Ticket, now time.Time) (hook.Admission, error) {
 	if err != nil {
 		return hook.Admission{}, err
 	}
-	a := hook.Admission{Ticket: text, Expires: time.Unix(t.Expires, 0).UTC(), URL: s.o.URL}
+	a := hook.Admission{Format: hook.Format, Ticket: text, Expires: time.Unix(t.Expires, 0).UTC(), URL: s.o.URL}
 	for i, k := range s.o.PublicKeys() {
 		if i > 0 {
 			a.Keys += " "

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,8 @@ func TestLoginRefused(t *testing.T) {
 		"no body":          {hookSecret, ``, 400},
 		"unknown field":    {hookSecret, `{"user":"ana","admin":true}`, 400},
 		"no user":          {hookSecret, `{"server":"x"}`, 400},
+		"a newer format":   {hookSecret, `{"format":2,"user":"ana"}`, 400},
+		"format and image": {hookSecret, `{"format":1,"user":"ana","image":"scala:2026"}`, 200},
 		"two values":       {hookSecret, good + good, 400},
 		"a long name":      {hookSecret, `{"user":"` + long + `"}`, 400},
 		"a long group":     {hookSecret, `{"user":"ana","groups":["` + long + `"]}`, 400},
@@ -319,6 +322,13 @@ func TestGolden(t *testing.T) {
 	a := w.login("ana", "g")
 	a.Ticket, a.Keys = "st1.KID.PAYLOAD.MAC", "ed25519:KEY"
 	golden(t, "admission.json", indent(a))
+	login, err := os.ReadFile("../hook/testdata/golden/v1/login.json")
+	if rec := w.post(hookSecret, string(login)); err != nil || rec.Code != 200 {
+		t.Errorf("the golden login: %d, %v", rec.Code, err)
+	}
+	if l := w.lines.of(students.KindLogin)[1]; l.User != "ana" || l.Server != "two" || l.Image != "scala:2026" {
+		t.Errorf("%+v", l)
+	}
 
 	s := w.student("ana")
 	resp := s.do("GET", "/v1/courses/grouped/history", nil, nil)
