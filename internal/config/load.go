@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -168,14 +169,20 @@ func courseFiles(dir string) (files, others []string) {
 }
 
 // check gives problems their file, and the line of the key they name: a path
-// such as "listen.students" below n.
+// such as "listen.students" below n. What was not even understood there is
+// not told twice.
 func (l *loader) check(file string, n *yaml.Node, ps strict.Problems) {
 	for _, p := range ps {
 		p.File = file
 		if p.Line == 0 {
 			p.Line = lineOf(n, p.Field)
 		}
-		l.problems = append(l.problems, p)
+		told := slices.ContainsFunc(l.problems, func(o strict.Problem) bool {
+			return o.File == p.File && o.Line == p.Line && o.Field != "" && o.Field == p.Field
+		})
+		if !told {
+			l.problems = append(l.problems, p)
+		}
 	}
 }
 
@@ -198,6 +205,9 @@ func (l *loader) checkCourses() {
 	first := map[course.Name]place{}
 	for i := range l.c.Courses {
 		c, at := &l.c.Courses[i], l.places[i]
+		if at.node.Kind != yaml.MappingNode {
+			continue
+		}
 		c.SetDefaults()
 		l.c.absolute(c)
 		l.check(at.file, at.node, strict.List(c.Validate()))
