@@ -196,8 +196,12 @@ func assemble(dir string, x *Index, frames io.Reader) (b *Built, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var packed bytes.Buffer
-	if err := Compress(&packed, bytes.NewReader(data)); err != nil {
+	index, err := pack(data)
+	if err != nil {
+		return nil, err
+	}
+	former, err := pack(x.Former.Encode())
+	if err != nil {
 		return nil, err
 	}
 	file, err := os.CreateTemp(dir, "bundle-*")
@@ -210,9 +214,9 @@ func assemble(dir string, x *Index, frames io.Reader) (b *Built, err error) {
 			b.Discard()
 		}
 	}()
-	head := binary.BigEndian.AppendUint32([]byte(magic), uint32(packed.Len()))
-	start := int64(len(head) + packed.Len())
-	for _, r := range []io.Reader{bytes.NewReader(head), &packed, frames} {
+	head := binary.BigEndian.AppendUint32([]byte(magic), uint32(len(index)))
+	head = binary.BigEndian.AppendUint32(head, uint32(len(former)))
+	for _, r := range []io.Reader{bytes.NewReader(head), bytes.NewReader(index), bytes.NewReader(former), frames} {
 		if _, err = io.Copy(file, r); err != nil {
 			return nil, err
 		}
@@ -226,6 +230,13 @@ func assemble(dir string, x *Index, frames io.Reader) (b *Built, err error) {
 	if b.Size > MaxBundleSize {
 		return nil, fmt.Errorf("bundle of %d bytes; the limit is %d", b.Size, int64(MaxBundleSize))
 	}
-	x.shift(start)
+	x.shift(int64(len(head) + len(index) + len(former)))
 	return b, nil
+}
+
+// pack is data as one zstd frame.
+func pack(data []byte) ([]byte, error) {
+	var b bytes.Buffer
+	err := Compress(&b, bytes.NewReader(data))
+	return b.Bytes(), err
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -232,26 +233,28 @@ func TestSmallFilesShareFramesLargeOnesDoNot(t *testing.T) {
 func TestBundleRefusesHostileHeaders(t *testing.T) {
 	files := tree{"a": "1"}
 	_, good := build(t, Spec{Course: "c", Channel: "ch", To: 1, Manifest: files.manifest(nil)}, files.fs())
-	length := func(n uint32) []byte { return binary.BigEndian.AppendUint32([]byte(magic), n) }
+	length := func(n uint32) []byte { return lengths(n, 0) }
 	for name, data := range map[string][]byte{
-		"empty":                       nil,
-		"shorter than its header":     good[:11],
-		"not a bundle":                append([]byte("PK\x03\x04satc"), good[8:]...),
-		"format zero":                 append([]byte("satchel\x00"), good[8:]...),
-		"index cut off":               good[:20],
-		"index longer than the limit": append(length(MaxIndexSize+1), good[12:]...),
-		"index of 4 GiB announced":    append(length(1<<32-1), good[12:]...),
-		"index of no bytes":           append(length(0), good[12:]...),
-		"index is no zstd":            append(length(4), "none"...),
-		"index is no JSON":            packIndex(t, "hello"),
-		"unknown field":               packIndex(t, `{"format":1,"evil":true}`),
-		"two values":                  packIndex(t, indexJSON(1, 0, 1)+`{}`),
-		"goes backwards":              packIndex(t, indexJSON(1, 3, 2)),
-		"goes nowhere":                packIndex(t, indexJSON(1, 2, 2)),
-		"negative version":            packIndex(t, indexJSON(1, -1, 2)),
-		"version past 2^53":           packIndex(t, indexJSON(1, 0, int64(MaxVersion)+1)),
-		"format zero in the index":    packIndex(t, indexJSON(0, 0, 1)),
-		"a frame that lies":           packIndex(t, `{"format":1,"from":0,"to":1,"manifest":"`+digestOf("m").String()+`","frames":[{"kind":"whole","size":9,"items":[]}]}`),
+		"empty":                        nil,
+		"shorter than its header":      good[:11],
+		"not a bundle":                 append([]byte("PK\x03\x04satc"), good[8:]...),
+		"format zero":                  append([]byte("satchel\x00"), good[8:]...),
+		"index cut off":                good[:20],
+		"index longer than the limit":  append(length(MaxIndexSize+1), good[16:]...),
+		"index of 4 GiB announced":     append(length(1<<32-1), good[16:]...),
+		"index of no bytes":            append(length(0), good[16:]...),
+		"history longer than allowed":  append(lengths(binary.BigEndian.Uint32(good[8:]), MaxHistorySize+1), good[16:]...),
+		"no history":                   append(lengths(binary.BigEndian.Uint32(good[8:]), 0), good[16:]...),
+		"index is no zstd":             append(length(4), "none"...),
+		"index is no JSON":             packIndex(t, "hello"),
+		"nothing but an unknown field": packIndex(t, `{"format":1,"evil":true}`),
+		"two values":                   packIndex(t, indexJSON(1, 0, 1)+`{}`),
+		"goes backwards":               packIndex(t, indexJSON(1, 3, 2)),
+		"goes nowhere":                 packIndex(t, indexJSON(1, 2, 2)),
+		"negative version":             packIndex(t, indexJSON(1, -1, 2)),
+		"version past 2^53":            packIndex(t, indexJSON(1, 0, int64(MaxVersion)+1)),
+		"format zero in the index":     packIndex(t, indexJSON(0, 0, 1)),
+		"a frame that lies":            packIndex(t, `{"format":1,"from":0,"to":1,"manifest":"`+digestOf("m").String()+`","frames":[{"kind":"whole","size":9,"items":[]}]}`),
 	} {
 		if x, err := ReadIndex(bytes.NewReader(data)); !errors.Is(err, ErrCorrupt) || errors.Is(err, ErrFormat) {
 			t.Errorf("%s: %v, %v; want ErrCorrupt", name, x, err)
@@ -277,12 +280,27 @@ func packIndex(t testing.TB, text string) []byte {
 	if err := Compress(&b, strings.NewReader(text)); err != nil {
 		t.Fatal(err)
 	}
-	return append(binary.BigEndian.AppendUint32([]byte(magic), uint32(b.Len())), b.Bytes()...)
+	return sections(t, b.Bytes())
+}
+
+// lengths is the header of a bundle.
+func lengths(index, former uint32) []byte {
+	return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32([]byte(magic), index), former)
+}
+
+// sections is a bundle with a packed index, an empty history and no frames.
+func sections(t testing.TB, index []byte) []byte {
+	t.Helper()
+	former, err := pack(History(nil).Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Concat(lengths(uint32(len(index)), uint32(len(former))), index, former)
 }
 
 func TestBombInAnIndexStopsAtTheLimit(t *testing.T) {
 	packed := bomb(t, 1<<30)
-	data := append(binary.BigEndian.AppendUint32([]byte(magic), uint32(len(packed))), packed...)
+	data := sections(t, packed)
 	n := allocated(func() {
 		if _, err := ReadIndex(bytes.NewReader(data)); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%v; want ErrCorrupt", err)

@@ -21,7 +21,11 @@
 //
 //	"satchel\x01"                      8 bytes, magic and format number
 //	length of the index, big endian    4 bytes
+//	length of the former, big endian   4 bytes
 //	index                              zstd of JSON (Index)
+//	former                             zstd of the canonical text of a History:
+//	                                   what this version adds to it, all of it
+//	                                   in a full bundle
 //	frames                             each independent; Index says where
 //
 // All formats carry a number; a reader refuses one that it does not know with
@@ -127,7 +131,18 @@ const (
 	ReadOnly Policy = "readonly"
 )
 
-// Known says whether p is one of the policies.
+// word says whether p could be a policy, of this Satchel or of a later one.
+// A reader takes one that it does not know as Merge.
+func (p Policy) word() bool {
+	for _, c := range []byte(p) {
+		if c < 'a' || c > 'z' {
+			return false
+		}
+	}
+	return len(p) > 0 && len(p) <= 16
+}
+
+// Known says whether p is one of the policies; a publisher refuses others.
 func (p Policy) Known() bool {
 	switch p {
 	case Merge, Once, Replace, ReadOnly:
@@ -163,8 +178,8 @@ func (f File) check() error {
 		return fmt.Errorf("%q: %d bytes; the limit is %d", f.Path, f.Size, int64(MaxFileSize))
 	case f.Digest.IsZero():
 		return fmt.Errorf("%q: no digest", f.Path)
-	case !f.Policy.Known():
-		return fmt.Errorf("%q: unknown policy %q", f.Path, f.Policy)
+	case !f.Policy.word():
+		return fmt.Errorf("%q: %.40q is no policy", f.Path, f.Policy)
 	}
 	return nil
 }

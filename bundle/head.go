@@ -2,11 +2,14 @@ package bundle
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -20,7 +23,7 @@ type Head struct {
 	Format    int         `json:"format"`
 	Course    string      `json:"course"`
 	Version   Version     `json:"version"`
-	Channels  []ChannelAt `json:"channels"`
+	Channels  []ChannelAt `json:"channels"` // sorted by id
 	Settings  Settings    `json:"settings"`
 	Message   string      `json:"message,omitempty"` // the instructor's, one line
 	Published time.Time   `json:"published"`
@@ -40,6 +43,9 @@ type Settings struct {
 	Language  string `json:"language,omitempty"` // of the sentences; empty: by LANG
 	WhatIsNew bool   `json:"what_is_new"`        // whether "What is new.md" is kept
 }
+
+// WhatIsNewFile stands beside the courses' folders in a home.
+const WhatIsNewFile = "What is new.md"
 
 // Channel gives the manifest digest of the channel with this id.
 func (h *Head) Channel(id string) (Digest, bool) {
@@ -77,18 +83,32 @@ func (h *Head) Check() error {
 		return fmt.Errorf("%w: head: no time", ErrCorrupt)
 	case utf8.RuneCountInString(h.Message) > MaxMessage:
 		return fmt.Errorf("%w: head: message longer than %d characters", ErrCorrupt, MaxMessage)
+	case strings.ContainsFunc(h.Message, unicode.IsControl):
+		return fmt.Errorf("%w: head: message with control characters", ErrCorrupt)
 	}
 	if err := CheckFolder(h.Settings.Folder); err != nil {
 		return fmt.Errorf("%w: head: folder: %w", ErrCorrupt, err)
 	}
-	seen := map[string]bool{}
-	for _, c := range h.Channels {
-		if c.ID == "" || len(c.ID) > 64 || seen[c.ID] || c.Manifest.IsZero() {
-			return fmt.Errorf("%w: head: channel %q", ErrCorrupt, c.ID)
+	for i, c := range h.Channels {
+		if !isID(c.ID) || c.Manifest.IsZero() || i > 0 && h.Channels[i-1].ID >= c.ID {
+			return fmt.Errorf("%w: head: channel %.40q, or their order", ErrCorrupt, c.ID)
 		}
-		seen[c.ID] = true
 	}
 	return nil
+}
+
+// NewID is a random id of a channel: 16 lower-case letters and digits that say
+// nothing.
+func NewID() string { return strings.ToLower(rand.Text()[:16]) }
+
+// isID says whether s is 1 to 32 lower-case letters and digits.
+func isID(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return len(s) > 0 && len(s) <= 32
 }
 
 // CheckFolder refuses a name that cannot be a course's folder in a home.
@@ -97,6 +117,8 @@ func CheckFolder(name string) error {
 		return err
 	}
 	switch {
+	case name == WhatIsNewFile:
+		return errors.New("that is the name of a file that stands beside it")
 	case name[0] == '.':
 		return errors.New("it begins with a dot")
 	case !utf8.ValidString(name):
@@ -113,13 +135,25 @@ func CheckFolder(name string) error {
 }
 
 // DecodeStrict reads one JSON value of at most limit bytes, without unknown
-// fields and with nothing after it.
+// fields and with nothing after it: for what is written back, where an unknown
+// field would be lost.
 func DecodeStrict(data []byte, limit int, v any) error {
+	return decode(data, limit, v, (*json.Decoder).DisallowUnknownFields)
+}
+
+// DecodeLenient passes over unknown fields: for what a newer Satchel may have
+// written with more in it. What an old reader must not miss has a new format
+// number.
+func DecodeLenient(data []byte, limit int, v any) error {
+	return decode(data, limit, v, func(*json.Decoder) {})
+}
+
+func decode(data []byte, limit int, v any, how func(*json.Decoder)) error {
 	if len(data) > limit {
 		return fmt.Errorf("%w: %d bytes; the limit is %d", ErrCorrupt, len(data), limit)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
+	how(d)
 	if err := d.Decode(v); err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}

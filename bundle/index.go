@@ -18,7 +18,7 @@ type Index struct {
 	Base     Digest  `json:"base,omitzero"` // digest of the manifest at From
 	Manifest Digest  `json:"manifest"`      // digest of the manifest at To
 	Changes  Changes `json:"changes"`
-	Former   History `json:"former,omitempty"` // what To adds to the history; all of it in a full bundle
+	Former   History `json:"-"` // what To adds to the history; all of it in a full bundle
 	Frames   []Frame `json:"frames,omitempty"`
 }
 
@@ -56,10 +56,13 @@ type Item struct {
 }
 
 // Check refuses a frame that claims more than the limits allow or less than
-// its items need. It does not refuse an unknown kind.
+// its items need. Of an unknown kind only the place is checked.
 func (f *Frame) Check() error {
 	if f.Offset < 0 || f.Length < 0 || f.Size < 0 || f.Offset > MaxBundleSize || f.Length > MaxBundleSize-f.Offset {
 		return fmt.Errorf("%w: frame at %d of %d bytes", ErrCorrupt, f.Offset, f.Length)
+	}
+	if f.Kind != Whole && f.Kind != Patch {
+		return nil // a later Satchel's: only where it lies must be right
 	}
 	if len(f.Items) == 0 || len(f.Items) > MaxFiles {
 		return fmt.Errorf("%w: frame with %d items", ErrCorrupt, len(f.Items))
@@ -86,7 +89,7 @@ func decodeIndex(data []byte) (*Index, error) {
 		return nil, fmt.Errorf("bundle: %w", ErrFormat)
 	}
 	x := &Index{}
-	if err := DecodeStrict(data, MaxIndexSize, x); err != nil {
+	if err := DecodeLenient(data, MaxIndexSize, x); err != nil {
 		return nil, fmt.Errorf("bundle index: %w", err)
 	}
 	if x.Format != IndexFormat || x.From < 0 || x.To <= x.From || x.To > MaxVersion || x.Manifest.IsZero() {

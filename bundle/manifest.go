@@ -95,6 +95,25 @@ func (m *Manifest) Check() error {
 	if bad := CheckTree(paths); len(bad) > 0 {
 		return bad[0]
 	}
+	if n := m.textSize(); n > MaxManifestSize {
+		return fmt.Errorf("manifest of %d bytes; the limit is %d", n, MaxManifestSize)
+	}
+	return m.checkWithdrawn()
+}
+
+// textSize is not less than the length of the canonical text.
+func (m *Manifest) textSize() (n int) {
+	n = 200
+	for _, f := range m.Files {
+		n += 120 + len(f.Path)
+	}
+	for _, w := range m.Withdrawn {
+		n += 90 + len(w.Path)
+	}
+	return n
+}
+
+func (m *Manifest) checkWithdrawn() error {
 	for i, w := range m.Withdrawn {
 		if err := CheckPath(w.Path); err != nil {
 			return err
@@ -104,6 +123,9 @@ func (m *Manifest) Check() error {
 		}
 		if i > 0 && comparePairs(m.Withdrawn[i-1], w) >= 0 {
 			return fmt.Errorf("%q: withdrawals out of order or doubled", w.Path)
+		}
+		if f, ok := m.Find(w.Path); ok && f.Digest == w.Digest {
+			return fmt.Errorf("%q: delivered and withdrawn", w.Path)
 		}
 	}
 	return nil

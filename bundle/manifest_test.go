@@ -119,7 +119,9 @@ func TestManifestRefusesHostileText(t *testing.T) {
 		"size with a leading zero":      manifestText("file 644 01 " + d + " merge 1:a\n"),
 		"size past the limit":           manifestText(fmt.Sprintf("file 644 %d %s merge 1:a\n", int64(MaxFileSize)+1, d)),
 		"size past int64":               manifestText("file 644 99999999999999999999 " + d + " merge 1:a\n"),
-		"unknown policy":                manifestText("file 644 1 " + d + " overwrite 1:a\n"),
+		"policy that is no word":        manifestText("file 644 1 " + d + " over-write 1:a\n"),
+		"policy in capitals":            manifestText("file 644 1 " + d + " Merge 1:a\n"),
+		"delivered and withdrawn":       manifestText("file 644 1 "+d+" merge 1:a\n", "withdrawn "+d+" 1:a\n"),
 		"length longer than the text":   manifestText("file 644 1 " + d + " merge 900:a\n"),
 		"length past the limit":         manifestText("file 644 1 " + d + " merge 99999999:a\n"),
 		"length shorter than the path":  manifestText("file 644 1 " + d + " merge 1:ab\n"),
@@ -212,5 +214,13 @@ func TestApplyRefusesHostileChanges(t *testing.T) {
 	}
 	if len(m.Files) != 1 {
 		t.Error("Apply changed its receiver")
+	}
+}
+
+// TestPolicyOfALaterSatchelIsRead: an old agent takes it as merge.
+func TestPolicyOfALaterSatchelIsRead(t *testing.T) {
+	m, err := DecodeManifest(manifestText("file 644 1 " + digestOf("x").String() + " overlay 1:a\n"))
+	if err != nil || m.Files[0].Policy != "overlay" || m.Files[0].Policy.Known() {
+		t.Errorf("%v, %v", m, err)
 	}
 }

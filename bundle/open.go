@@ -1,13 +1,13 @@
 package bundle
 
 import (
-	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 )
 
-const headerSize = int64(len(magic)) + 4
+const headerSize = int64(len(magic)) + 8
 
 // ReadIndex reads the index of the bundle that r begins with. Its frames'
 // offsets are bytes in the whole object.
@@ -26,28 +26,38 @@ func ReadIndex(r io.Reader) (*Index, error) {
 		return nil, fmt.Errorf("%w: bundle of format %d", ErrCorrupt, format)
 	}
 	size := int64(binary.BigEndian.Uint32(head[len(magic):]))
-	if size > MaxIndexSize {
-		return nil, fmt.Errorf("%w: bundle index of %d bytes", ErrCorrupt, size)
-	}
-	packed := make([]byte, 0, min(size, 1<<20))
-	buf := bytes.NewBuffer(packed)
-	if n, err := io.Copy(buf, io.LimitReader(r, size)); err != nil || n != size {
-		return nil, fmt.Errorf("%w: bundle index cut off", ErrCorrupt)
-	}
-	var data []byte
-	err := Decompress(buf, MaxIndexSize, func(r io.Reader) (err error) {
-		data, err = io.ReadAll(r)
-		return err
-	})
+	former := int64(binary.BigEndian.Uint32(head[len(magic)+4:]))
+	data, err := section(r, size, MaxIndexSize)
 	if err != nil {
-		return nil, fmt.Errorf("%w: bundle index: %w", ErrCorrupt, err)
+		return nil, fmt.Errorf("bundle index: %w", err)
 	}
 	x, err := decodeIndex(data)
 	if err != nil {
 		return nil, err
 	}
-	x.shift(headerSize + size)
+	if data, err = section(r, former, MaxHistorySize); err != nil {
+		return nil, fmt.Errorf("bundle history: %w", err)
+	}
+	if x.Former, err = DecodeHistory(data); err != nil {
+		return nil, err
+	}
+	x.shift(headerSize + size + former)
 	return x, nil
+}
+
+// section reads size packed bytes of at most limit unpacked ones.
+func section(r io.Reader, size, limit int64) (data []byte, err error) {
+	if size > limit {
+		return nil, fmt.Errorf("%w: %d bytes", ErrCorrupt, size)
+	}
+	err = decompress(&wire{r: r, left: size}, limit, func(r io.Reader) (err error) {
+		data, err = io.ReadAll(r)
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		err = fmt.Errorf("%w: cut off: %w", ErrCorrupt, err)
+	}
+	return data, err
 }
 
 // shift makes frame offsets, which are written relative to the first frame,

@@ -154,7 +154,7 @@ func (e *Envelope) Peek() (*Head, error) {
 		return nil, fmt.Errorf("head: %w", ErrFormat)
 	}
 	h := &Head{}
-	if err := DecodeStrict(e.Payload, MaxHeadSize, h); err != nil {
+	if err := DecodeLenient(e.Payload, MaxHeadSize, h); err != nil {
 		return nil, fmt.Errorf("head: %w", err)
 	}
 	return h, h.Check()

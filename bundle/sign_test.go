@@ -107,9 +107,15 @@ func TestSignedHeadIsStillChecked(t *testing.T) {
 		t.Errorf("newer format: %v; want ErrFormat", err)
 	}
 	good := string(must(json.Marshal(headOf(7))))
+	later := strings.Replace(good, `"format":1`, `"format":1,"of_a_later_satchel":[1]`, 1)
+	if h, err := signed(later, key).Open(trusted); err != nil || h.Version != 7 {
+		t.Errorf("a field of a later Satchel: %v; want it passed over", err)
+	}
 	for name, payload := range map[string]string{
 		"no JSON":            "hello",
-		"unknown field":      strings.Replace(good, `"format":1`, `"format":1,"x":1`, 1),
+		"channels unsorted":  strings.Replace(good, `"id":"c1"`, `"id":"c3"`, 1),
+		"channel with colon": strings.Replace(good, `"id":"c2"`, `"id":"c2:1"`, 1),
+		"message in colours": strings.Replace(good, "Homework", `\u001b[31mHomework`, 1),
 		"format zero":        strings.Replace(good, `"format":1`, `"format":0`, 1),
 		"no course":          strings.Replace(good, "scala101", "", 1),
 		"version zero":       strings.Replace(good, `"version":7`, `"version":0`, 1),

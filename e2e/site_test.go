@@ -32,10 +32,12 @@ type site struct {
 // newSite makes one with the folder store.
 func newSite(t testing.TB) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir(), store: "{dir: store}"}
-	if err := os.Chmod(s.dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	// Not t.TempDir: the path of a Unix socket has at most 107 bytes.
+	dir, err := os.MkdirTemp("", "satchel-e2e-")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	must(t, os.Chmod(dir, 0o755))
+	s := &site{t: t, dir: dir, store: "{dir: store}"}
 	s.repo = newRepository(t, s.dir)
 	s.satchel("init", "--dir", s.path("conf"), "--url", "http://127.0.0.1:1", "--yes")
 	mustRun(t, exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", s.path("conf/secrets/scala101-key")))

@@ -111,6 +111,9 @@ func serve(ctx context.Context, lg *slog.Logger, cfg *config.Config, h halves) e
 // listenUnix opens a socket that only this user can reach, in place of one
 // that a dead process left behind.
 func listenUnix(path string) (net.Listener, error) {
+	if len(path) > 107 {
+		return nil, fmt.Errorf("control socket %s: %d bytes, and a socket's path has at most 107: set listen.control to a shorter one", path, len(path))
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
