@@ -215,10 +215,10 @@ func TestStudentTakenOffTheListKeepsTheirFiles(t *testing.T) {
 func TestSpanishCourseSpeaksSpanish(t *testing.T) {
 	w := newWorld(t)
 	w.course("scala101")
-	w.publish("scala101", lesson, func(h *bundle.Head, _ *store.Record) { h.Settings.Language = "es"; h.Message = "Hola\x1b[31m" })
+	w.publish("scala101", lesson, func(h *bundle.Head, _ *store.Record) { h.Settings.Language = "es"; h.Message = "Hola\u202e" })
 	h := w.home("ana")
 	h.sync()
-	h.wantSaid("Actualizado a la versión 1: 3 nuevos.", `De tu docente: Hola\x1b[31m`)
+	h.wantSaid("Actualizado a la versión 1: 3 nuevos.", `De tu docente: Hola\u202e`)
 }
 
 func TestPageCanBeSwitchedOff(t *testing.T) {

@@ -392,3 +392,9 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+// staleHead was last checked ten days ago.
+func staleHead(h *bundle.Head, _ *store.Record) {
+	h.Published = time.Now().AddDate(0, 0, -20)
+	h.Checked = time.Now().AddDate(0, 0, -10)
+}
