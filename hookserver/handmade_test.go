@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"satchel/bundle"
@@ -47,11 +48,7 @@ func (w *world) handMade(x *bundle.Index, frames []handFrame) []byte {
 	x.Frames = nil
 	for _, f := range frames {
 		if f.data == nil {
-			var packed bytes.Buffer
-			if err := bundle.Compress(&packed, strings.NewReader(strings.Join(f.items, ""))); err != nil {
-				w.t.Fatal(err)
-			}
-			f.data = packed.Bytes()
+			f.data = w.pack([]byte(strings.Join(f.items, "")))
 		}
 		fr := bundle.Frame{Kind: f.kind, Offset: int64(body.Len()), Length: int64(len(f.data))}
 		if f.base != "" {
@@ -68,10 +65,17 @@ func (w *world) handMade(x *bundle.Index, frames []handFrame) []byte {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	index, former := w.pack(text), w.pack(x.Former.Encode())
+	out := binary.BigEndian.AppendUint32([]byte("satchel\x01"), uint32(len(index)))
+	out = binary.BigEndian.AppendUint32(out, uint32(len(former)))
+	return slices.Concat(out, index, former, body.Bytes())
+}
+
+func (w *world) pack(data []byte) []byte {
+	w.t.Helper()
 	var packed bytes.Buffer
-	if err := bundle.Compress(&packed, bytes.NewReader(text)); err != nil {
+	if err := bundle.Compress(&packed, bytes.NewReader(data)); err != nil {
 		w.t.Fatal(err)
 	}
-	out := binary.BigEndian.AppendUint32([]byte("satchel\x01"), uint32(packed.Len()))
-	return append(append(out, packed.Bytes()...), body.Bytes()...)
+	return packed.Bytes()
 }
