@@ -9,6 +9,7 @@ package strict
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -166,8 +167,6 @@ var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
 // hints explain the messages of the YAML library to people.
 var hints = []struct{ says, hint string }{
-	{"alphabetic or numeric", `a text that begins with * or & needs quotes, for example "*.key"`},
-	{"unknown anchor", `a text that begins with * needs quotes, for example "*.key"`},
 	{"mapping values are not allowed", `a text with ": " in it needs quotes; or the line is indented too far`},
 	{"cannot start any token", "a text that begins with @, % or ` needs quotes"},
 	{"expected ',' or ']'", "a list that begins with [ must end with ], with commas between"},
@@ -175,32 +174,45 @@ var hints = []struct{ says, hint string }{
 	{"could not find expected ':'", `each line is "key: value"; perhaps a colon, or the blank after it, is missing`},
 	{"did not find expected key", "the indentation or a quote in this line or the one before is wrong"},
 	{"unexpected end of stream", "a quote is not closed"},
-	{"found undefined tag", `a text that begins with ! needs quotes, for example "!keep.txt"`},
-	{"tag", `a text that begins with ! needs quotes, for example "!keep.txt"`},
 }
 
-// syntax rewords an error of the YAML library.
+// unquoted finds the beginning of a text that YAML takes for a sign of its
+// own: an alias, an anchor or a tag.
+var unquoted = regexp.MustCompile(`(?:[\[,{:]|^\s*-)\s*([*&!][^\s,\]}]+)`)
+
+// syntax rewords an error of the YAML library, which leaves out the line when
+// it is the first.
 func syntax(err error, text []byte) Problem {
 	said := err.Error()
-	p := Problem{}
+	p := Problem{Line: 1}
 	if m := yamlLine.FindStringSubmatch(said); m != nil {
-		p.Line, _ = strconv.Atoi(m[1])
+		p.Line, _ = strconv.Atoi(cmp.Or(m[1], "1"))
 		said = said[len(m[0]):]
 	}
-	if name, ok := strings.CutPrefix(said, "unknown anchor '"); ok && p.Line == 0 {
+	if name, ok := strings.CutPrefix(said, "unknown anchor '"); ok {
 		name, _, _ = strings.Cut(name, "'")
-		if before, _, found := bytes.Cut(text, []byte("*"+name)); found {
-			p.Line = 1 + bytes.Count(before, []byte("\n"))
-		}
+		before, _, _ := bytes.Cut(text, []byte("*"+name))
+		p.Line = 1 + bytes.Count(before, []byte("\n"))
 	}
-	p.Reason = "not understood as YAML: " + Cut(strings.ReplaceAll(said, "\n", " "))
+	p.Reason = "not understood as YAML: " + hint(said, line(text, p.Line))
+	return p
+}
+
+func line(text []byte, n int) string {
+	lines := strings.Split(string(text), "\n")
+	return lines[min(max(n, 1), len(lines))-1]
+}
+
+func hint(said, line string) string {
+	if m := unquoted.FindStringSubmatch(line); m != nil {
+		return fmt.Sprintf("%s needs quotes: \"%s\"", Cut(m[1]), Cut(m[1]))
+	}
 	for _, h := range hints {
 		if strings.Contains(said, h.says) {
-			p.Reason = "not understood as YAML: " + h.hint
-			break
+			return h.hint
 		}
 	}
-	return p
+	return Cut(said)
 }
 
 // plain refuses anchors, aliases, merges and tags.

@@ -29,7 +29,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(rest)
 	switch {
 	case err != nil && strings.Trim(rest, "0123456789") == "" && rest != "":
-		return 0, fmt.Errorf("%q has no unit; write for example %ss", Cut(s), Cut(s))
+		return 0, fmt.Errorf("%q has no unit; write %ss for seconds, %sd for days", Cut(s), Cut(rest), Cut(rest))
 	case err != nil:
 		return 0, fmt.Errorf("%q is no length of time; write for example 90s, 15m, 2h or 180d", Cut(s))
 	case d < 0:
