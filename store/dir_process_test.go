@@ -22,7 +22,8 @@ import (
 )
 
 // workerEnv turns this test's binary into another process on the same folder:
-// "count N DIR" adds N to a counter, "write DIR" writes until it is killed.
+// "count N DIR" adds N to a counter, "write DIR" writes until it is killed,
+// "fill DIR" fills the disk.
 const workerEnv = "STORE_TEST_WORKER"
 
 func TestMain(m *testing.M) {
@@ -37,7 +38,11 @@ func TestMain(m *testing.M) {
 }
 
 func work(job []string) error {
-	d, err := store.NewDir(job[len(job)-1])
+	root := job[len(job)-1]
+	if job[0] == "fill" {
+		return fill(root)
+	}
+	d, err := store.NewDir(root)
 	if err != nil {
 		return err
 	}
@@ -84,6 +89,36 @@ func writeForEver(d *store.Dir) error {
 		}
 		fmt.Println(len(body))
 	}
+}
+
+// fill puts more into the store than its disk has room for, and says what
+// came of it.
+func fill(root string) error {
+	ctx := context.Background()
+	d, err := store.NewDir(root)
+	if err != nil {
+		return err
+	}
+	old := bytes.Repeat([]byte("o"), 600_000)
+	if err := d.Put(ctx, "courses/x/record", bytes.NewReader(old)); err != nil {
+		fmt.Println(err)
+		return nil // on the read-only disk
+	}
+	for range 2 {
+		fmt.Println(d.Put(ctx, "courses/x/record", bytes.NewReader(make([]byte, 600_000))))
+	}
+	r, _, err := d.Get(ctx, "courses/x/record")
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if data, _ := io.ReadAll(r); bytes.Equal(data, old) {
+		fmt.Println("the old object is whole")
+	}
+	if left, _ := os.ReadDir(filepath.Join(root, ".tmp")); len(left) == 0 {
+		fmt.Println("nothing in .tmp")
+	}
+	return nil
 }
 
 func worker(t *testing.T, job string) *exec.Cmd {

@@ -17,7 +17,7 @@ const (
 	keepLog      = 7 * 24 * time.Hour // bundles that an entry of this time names
 	keepVersions = 20                 // and those that entries of so many versions name
 	pruneTime    = 15 * time.Minute   // then it stops; the next pass goes on
-	pruneMost    = 2000               // bundles removed
+	pruneMost    = 500                // bundles removed
 	pruneEntries = 50_000             // entries read; more, and nothing is removed
 )
 

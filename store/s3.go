@@ -92,6 +92,15 @@ func (s *S3) Head(ctx context.Context, key string) (Object, error) {
 		return Object{}, err
 	}
 	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: s.name(key)})
+	if _, status := apiError(err); status == http.StatusNotFound {
+		// Such an answer has no body that says what is not found: it may be
+		// the bucket, the user (versitygw) or a proxy's page. Get can tell.
+		r, o, err := s.get(ctx, key, nil)
+		if err == nil {
+			r.Close()
+		}
+		return o, err
+	}
 	if err != nil {
 		return Object{}, s.explain(ctx, "head", key, err)
 	}

@@ -197,7 +197,7 @@ func bounded(o *retry.StandardOptions) {
 	o.MaxAttempts = attempts
 	o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
 		pause := firstPause
-		for range attempt {
+		for range attempt - 1 {
 			pause *= 3
 		}
 		return pause/2 + rand.N(pause), nil

@@ -55,7 +55,7 @@ func (s *S3) explain(ctx context.Context, op, key string, err error) error {
 	}
 	switch ctx.Err() {
 	case nil:
-		err = s.cause(op, err)
+		err = s.cause(err)
 	case context.DeadlineExceeded:
 		err = fmt.Errorf("%w in time: %s: %w", ErrUnavailable, s.where, ctx.Err())
 	default:
@@ -64,15 +64,14 @@ func (s *S3) explain(ctx context.Context, op, key string, err error) error {
 	return fmt.Errorf("%s %s: %w", op, key, err)
 }
 
-func (s *S3) cause(op string, err error) error {
+func (s *S3) cause(err error) error {
 	code, status := apiError(err)
 	switch {
 	case !fromSDK(err) && code == "":
 		return err // our own
-	case code == "NoSuchKey", code == "NotFound" && op == "head":
-		// Only an answer to HEAD has no body with a code. Elsewhere the SDK
-		// makes NotFound of any 404, also of a proxy's page, and that is not
-		// a course that was never published.
+	case code == "NoSuchKey":
+		// Nothing else: the SDK makes NotFound of any 404, also of a proxy's
+		// page, and that is not a course that was never published.
 		return ErrNotFound
 	case status == 0, errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w: %s: %s", ErrUnavailable, s.where, noAnswer(err))
@@ -97,7 +96,7 @@ func (s *S3) refusal(code string, status int, err error) error {
 		return fmt.Errorf("%w: %w", ErrUnavailable, say("it asks to go slower"))
 	case "NoSuchBucket":
 		return say("there is no such bucket; make it, or correct store.s3.bucket")
-	case "InvalidAccessKeyId", "InvalidAccessKey":
+	case "InvalidAccessKeyId", "InvalidAccessKey", "XAdminUserNotFound": // the last is versitygw's
 		return say("the server does not know this access key; correct AWS_ACCESS_KEY_ID (or the profile, or the role)")
 	case "SignatureDoesNotMatch":
 		return say("the secret key does not belong to the access key; correct AWS_SECRET_ACCESS_KEY (or the profile)")

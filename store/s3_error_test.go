@@ -87,6 +87,9 @@ func TestS3StrangersPageIsNotAnAbsentObject(t *testing.T) {
 		if err == nil || errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%s: Get: %v", name, err)
 		}
+		if _, err := s.Head(t.Context(), "courses/x/record"); err == nil || errors.Is(err, store.ErrNotFound) {
+			t.Errorf("%s: Head: %v", name, err)
+		}
 		if _, _, err := store.ReadRecord(t.Context(), s, "x"); err == nil || errors.Is(err, store.ErrNotFound) {
 			t.Errorf("%s: ReadRecord: %v", name, err)
 		}
