@@ -92,9 +92,9 @@ func (s *S3) Head(ctx context.Context, key string) (Object, error) {
 		return Object{}, err
 	}
 	out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.bucket, Key: s.name(key)})
-	if _, status := apiError(err); status == http.StatusNotFound {
-		// Such an answer has no body that says what is not found: it may be
-		// the bucket, the user (versitygw) or a proxy's page. Get can tell.
+	if _, status := apiError(err); status >= 300 && status < 500 {
+		// Such an answer has no body that says what was wrong: what is not
+		// found may be the bucket, the user (versitygw) or a proxy's page.
 		r, o, err := s.get(ctx, key, nil)
 		if err == nil {
 			r.Close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -46,7 +47,9 @@ func serve(t testing.TB, h http.Handler) store.S3Config {
 	t.Setenv("AWS_ACCESS_KEY_ID", "testkey")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "canary-secret")
 	t.Setenv("AWS_SESSION_TOKEN", "canary-token")
-	srv := httptest.NewServer(h)
+	srv := httptest.NewUnstartedServer(h)
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // gofakes3 writes some headers twice
+	srv.Start()
 	t.Cleanup(srv.Close)
 	return store.S3Config{Bucket: "bundles", Endpoint: srv.URL}
 }
