@@ -330,7 +330,7 @@ func (c *Client) doIdle(ctx context.Context, r call, idle time.Duration) (*http.
 	resp, err := c.http.Do(req)
 	if err != nil {
 		w.stop()
-		return nil, w.explain(withoutURL(err))
+		return nil, cutOff(w.explain(withoutURL(err)))
 	}
 	w.heard()
 	resp.Body = &idleBody{ReadCloser: resp.Body, watch: w}

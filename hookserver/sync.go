@@ -52,11 +52,55 @@ func (s *Server) getSync(c *gin.Context, t hook.Ticket) error {
 		return err
 	}
 	defer back()
-	var list []*prepared
-	for _, v := range views {
-		list = append(list, s.prepareOrAway(c.Request.Context(), v, ask.have[v.course]))
+	list, err := s.prepareAll(c.Request.Context(), views, ask)
+	if err != nil {
+		return err
 	}
 	return s.sendOffer(c, t, list)
+}
+
+// prepareAll keeps the fault of one course from the others. It is an error
+// when a fault is all that there is to say.
+func (s *Server) prepareAll(ctx context.Context, views []view, ask asked) (list []*prepared, err error) {
+	some := len(views) == 0
+	for _, v := range views {
+		p, fault := s.prepareReady(ctx, v, ask.have[v.course])
+		if fault == nil {
+			list, some = append(list, p), some || !v.cold()
+			continue
+		}
+		if ctx.Err() == nil {
+			s.lg.Error("a course cannot be given out now", "course", v.course, "version", v.shelf.version(), "err", fault)
+		}
+		err = fault
+		if p, fault = s.pack(&hook.CourseOffer{Course: v.course, State: hook.StateAway}, nil); fault != nil {
+			return nil, fault
+		}
+		list = append(list, p)
+	}
+	if some {
+		return list, nil
+	}
+	return list, err
+}
+
+// prepareReady also looks whether the first bytes can be had: after the
+// answer's status has gone out it is too late to say that they cannot.
+func (s *Server) prepareReady(ctx context.Context, v view, claim hook.Have) (*prepared, error) {
+	p, err := s.prepare(ctx, v, claim)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range p.pieces {
+		if f.made == nil {
+			r, err := s.lib.blobs.section(ctx, v.course, f.stored, f.offered.Offset, f.offered.Length)
+			if err != nil {
+				return nil, err
+			}
+			return p, r.Close()
+		}
+	}
+	return p, nil
 }
 
 // current are the student's courses; where the agent claims more than is
@@ -95,19 +139,6 @@ func allCold(views []view) error {
 		return nil
 	}
 	return views[0].why()
-}
-
-// prepareOrAway keeps the fault of one course from the others.
-func (s *Server) prepareOrAway(ctx context.Context, v view, claim hook.Have) *prepared {
-	p, err := s.prepare(ctx, v, claim)
-	if err == nil {
-		return p
-	}
-	if ctx.Err() == nil {
-		s.lg.Error("a course cannot be given out now", "course", v.course, "version", v.shelf.version(), "err", err)
-	}
-	p, _ = s.pack(&hook.CourseOffer{Course: v.course, State: hook.StateAway}, nil)
-	return p
 }
 
 // countKeys counts agents that trust none of the keys of a course's head.
