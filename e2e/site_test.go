@@ -49,8 +49,8 @@ func newSite(t testing.TB) *site {
 func (s *site) onS3() *site {
 	s.t.Helper()
 	endpoint, access, secret := s3server.Start(s.t)
-	s3server.CreateBucket(s.t, endpoint, access, secret, "courses")
-	s.store = fmt.Sprintf("{s3: {bucket: courses, endpoint: %q, region: us-east-1}}", endpoint)
+	bucket := s3server.Bucket(s.t, endpoint, access, secret).Bucket
+	s.store = fmt.Sprintf("{s3: {bucket: %s, endpoint: %q, region: us-east-1}}", bucket, endpoint)
 	s.env = []string{"AWS_ACCESS_KEY_ID=" + access, "AWS_SECRET_ACCESS_KEY=" + secret, "AWS_EC2_METADATA_DISABLED=true"}
 	return s
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"satchel/agent"
 	"satchel/hook"
 	"satchel/internal/config"
 	"satchel/internal/students"
@@ -79,7 +80,7 @@ func (a *app) printStudents(name string, found []students.Student, now time.Time
 	}
 	for _, s := range found {
 		for _, v := range s.Servers {
-			a.printf("%s, %s: login %s, first request %s%s\n", hook.Plain(s.User), serverName(v.Server), ago(now, v.Login.Time), ago(now, v.First.Time), didRun(&v, now))
+			a.printf("%s, %s: login %s, first request %s%s\n", agent.Plain(s.User), serverName(v.Server), ago(now, v.Login.Time), ago(now, v.First.Time), didRun(&v, now))
 			for _, c := range v.Courses {
 				a.printf("  %s: version %d, %s (%d new, %d changed, %d removed, %d waiting)%s\n",
 					c.Course, c.Version, ago(now, c.Time), c.Added, c.Changed, c.Removed, c.Waiting, trouble(c))

@@ -72,13 +72,12 @@ func (t *trial) waitForVersion(ctx context.Context, v bundle.Version) error {
 	defer tick.Stop()
 	last := errors.New("nothing was published")
 	for {
-		st, err := client.Status(ctx)
-		switch {
-		case err != nil:
-			last = err
-		case len(st.Courses) == 1 && st.Courses[0].Version >= v:
+		if n, err := handedOut(ctx, hubURL(t.cfg), "scala101"); err == nil && n >= v {
 			return nil
-		case len(st.Courses) == 1 && st.Courses[0].Error != "":
+		}
+		if st, err := client.Status(ctx); err != nil {
+			last = err
+		} else if len(st.Courses) == 1 && st.Courses[0].Error != "" {
 			last = errors.New(st.Courses[0].Error)
 		}
 		select {
@@ -90,6 +89,31 @@ func (t *trial) waitForVersion(ctx context.Context, v bundle.Version) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// handedOut is the version of a course that the hookserver hands out now, as
+// its metrics tell it; 0 for none.
+func handedOut(ctx context.Context, hub, course string) (bundle.Version, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, hub+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 4<<20))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(data)) {
+		var n float64
+		if _, err := fmt.Sscanf(line, fmt.Sprintf("satchel_course_version{course=%q} %%g", course), &n); err == nil {
+			return bundle.Version(n), nil
+		}
+	}
+	return 0, nil
 }
 
 // publishNow is the hint that a git host's webhook would give.

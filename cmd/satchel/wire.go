@@ -41,7 +41,7 @@ func privacy(cfg *config.Config) (students.Privacy, error) {
 	if err != nil {
 		return students.Privacy{}, err
 	}
-	p := students.Privacy{Mode: students.Mode(cfg.Privacy.Students), Keep: cfg.Privacy.Keep, Key: []byte(key.Reveal())}
+	p := students.Privacy{Mode: cfg.Privacy.Students, Keep: cfg.Privacy.Keep, Key: []byte(key.Reveal())}
 	return p, p.Check()
 }
 
