@@ -2,8 +2,6 @@ package syncer
 
 import (
 	"cmp"
-	"crypto/rand"
-	"encoding/hex"
 	"slices"
 
 	"satchel/bundle"
@@ -49,9 +47,9 @@ type former struct {
 	composed
 }
 
-// nextChannels decides what the channels become. It is pure but for newID. A
-// channel stays with its audience, and in its place; one whose audience has
-// nothing any more stays and is empty, so that its files go away.
+// nextChannels decides what the channels become, sorted by id. It is pure but
+// for newID. A channel stays with its audience; one whose audience has nothing
+// any more stays and is empty, so that its files go away.
 func nextChannels(before []former, now []audience, forms map[bundle.Digest]bundle.Digest, withdrawn []bundle.Pair, newID func() string) []channel {
 	var out []channel
 	taken := make([]bool, len(now))
@@ -73,6 +71,7 @@ func nextChannels(before []former, now []audience, forms map[bundle.Digest]bundl
 		ch.fill(a.files, forms, withdrawn)
 		out = append(out, ch)
 	}
+	slices.SortFunc(out, func(a, b channel) int { return cmp.Compare(a.id, b.id) })
 	return out
 }
 
@@ -153,11 +152,4 @@ func sortRefs(refs []store.BundleRef) {
 	slices.SortFunc(refs, func(a, b store.BundleRef) int {
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To))
 	})
-}
-
-// newID is random and says nothing.
-func newID() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
 }

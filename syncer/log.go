@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -44,6 +45,9 @@ func (p *pass) publishEntry(rec *store.Record, h *bundle.Head, size int64) store
 	return e
 }
 
+// entryID makes entries of one millisecond sort by their versions.
+func entryID(v bundle.Version, publish string) string { return fmt.Sprintf("%016d-%s", v, publish) }
+
 // enter writes an entry. It is done also when the pass is being stopped: the
 // swap has happened.
 func (p *pass) enter(ctx context.Context, id string, e store.Entry) bool {
@@ -75,7 +79,7 @@ func (p *pass) settlePending(ctx context.Context) {
 	e := p.k.pending
 	landed := p.rec.Publish == e.publish ||
 		p.rec.Version >= e.Version && p.leadsOver(e.steps) && !p.logged(ctx, e.Version)
-	if !landed || p.enter(ctx, e.publish, e.Entry) {
+	if !landed || p.enter(ctx, entryID(e.Version, e.publish), e.Entry) {
 		p.k.pending = nil
 	}
 }
@@ -86,7 +90,7 @@ func (p *pass) settleNewest(ctx context.Context) {
 	if !p.logged(ctx, p.rec.Version) {
 		e := p.publishEntry(p.rec, p.head, 0)
 		e.Who, e.Why, e.Notes = "syncer", "logged late: whoever published it was stopped", nil
-		if !p.enter(ctx, p.rec.Publish, e) {
+		if !p.enter(ctx, entryID(e.Version, p.rec.Publish), e) {
 			return
 		}
 	}
@@ -130,7 +134,7 @@ func (p *pass) audit(ctx context.Context, err error) {
 	case err != nil:
 		e.Why = err.Error()
 	}
-	p.enter(ctx, newID(), e)
+	p.enter(ctx, bundle.NewID(), e)
 }
 
 func notes(r *Refusal) []string {
@@ -142,7 +146,8 @@ func notes(r *Refusal) []string {
 }
 
 // saidBefore says whether the loop has logged this refusal, or another syncer
-// has. Sentences about clocks differ each time and count as one.
+// has, since the last publish. Sentences about clocks differ each time and
+// count as one.
 func (p *pass) saidBefore(ctx context.Context, r *Refusal, e store.Entry) bool {
 	key := string(r.Cause) + "\n" + p.tip + "\n" + strings.Join(e.Notes, "\n")
 	if p.k.said == key {
@@ -150,7 +155,16 @@ func (p *pass) saidBefore(ctx context.Context, r *Refusal, e store.Entry) bool {
 	}
 	p.k.said = key
 	es, err := store.Entries(ctx, p.st, string(p.c.Name), lastFew)
-	return err == nil && slices.ContainsFunc(es, func(o store.Entry) bool {
-		return o.Action == e.Action && o.Commit == e.Commit && o.Why == e.Why && slices.Equal(o.Notes, e.Notes)
-	})
+	if err != nil {
+		return false
+	}
+	for _, o := range es {
+		switch {
+		case o.Action == "publish":
+			return false
+		case o.Action == e.Action && o.Commit == e.Commit && o.Why == e.Why && slices.Equal(o.Notes, e.Notes):
+			return true
+		}
+	}
+	return false
 }

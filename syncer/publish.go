@@ -36,7 +36,7 @@ func (p *pass) publish(ctx context.Context) error {
 	if err := p.timed("compose", func() (err error) { before, err = p.compose(ctx); return err }); err != nil {
 		return err
 	}
-	chs := nextChannels(before, channelsOf(sel, p.c), sel.Forms, p.withdrawn(), newID)
+	chs := nextChannels(before, channelsOf(sel, p.c), sel.Forms, p.withdrawn(), bundle.NewID)
 	if err := p.check(chs); err != nil {
 		return err
 	}
@@ -92,9 +92,6 @@ func (p *pass) check(chs []channel) error {
 	for _, ch := range chs {
 		if err := ch.next.manifest.Check(); err != nil {
 			return &Refusal{Cause: Content, Commit: p.tip, Sentence: "nothing was published: " + err.Error()}
-		}
-		if n := len(ch.next.manifest.Encode()); n > bundle.MaxManifestSize {
-			return &Refusal{Cause: Content, Commit: p.tip, Sentence: fmt.Sprintf("nothing was published: the list of files has %d bytes, the limit is %d; use fewer files or shorter paths", n, bundle.MaxManifestSize)}
 		}
 	}
 	if r := shrinks(chs, p.tip); r != nil && !p.confirmed() {
@@ -194,8 +191,8 @@ func sizeOf(refs []store.BundleRef) (n int64) {
 
 func (p *pass) nextHead(version bundle.Version, chs []channel, sel *course.Selection, published time.Time) *bundle.Head {
 	h := &bundle.Head{
-		Format: bundle.HeadFormat, Course: string(p.c.Name), Version: version, Settings: settings(p.c, sel),
-		Message: sel.Rules.Message, Published: published, Checked: published,
+		Format: bundle.HeadFormat, Course: string(p.c.Name), Version: version,
+		Settings: settings(p.c, sel), Message: sel.Rules.Message, Published: published, Checked: published,
 	}
 	for _, ch := range chs {
 		h.Channels = append(h.Channels, bundle.ChannelAt{ID: ch.id, Manifest: ch.next.manifest.Digest()})
@@ -236,7 +233,7 @@ func (p *pass) noted() *store.Record {
 			rec.Config = p.config
 		}
 	}
-	rec.Commit, rec.Publish = p.tip, newID()
+	rec.Commit, rec.Publish = p.tip, bundle.NewID()
 	if p.r.ConfirmShrink {
 		rec.Confirmed = &store.Confirmation{Decision: store.Decision{Time: p.o.Now().UTC(), Who: p.who()}, Commit: p.tip}
 	}
@@ -302,8 +299,8 @@ func (p *pass) published(ctx context.Context, chs []channel) {
 	p.out.Added, p.out.Changed, p.out.Removed = counts(chs)
 	p.lg.Info("published", "course", p.c.Name, "version", p.rec.Version, "commit", p.rec.Commit,
 		"added", p.out.Added, "changed", p.out.Changed, "removed", p.out.Removed, "bytes", p.k.pending.Size)
-	if p.enter(ctx, p.k.pending.publish, p.k.pending.Entry) {
+	if e := p.k.pending; p.enter(ctx, entryID(e.Version, e.publish), e.Entry) {
 		p.k.pending = nil
 	}
-	p.k.settled = true
+	p.k.settled, p.k.said = true, ""
 }
