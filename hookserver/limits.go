@@ -21,6 +21,8 @@ type Limits struct {
 	Logins       int   // posted a second, in all; 500
 	Memory       int64 // bytes for each of three caches; 128 MiB
 
+	// Body is how long a request's body may take. 10 s.
+	Body time.Duration
 	// Stall is how long one chunk of an answer (256 KiB) may take: a slower
 	// reader is cut off. 30 s.
 	Stall time.Duration
@@ -46,6 +48,9 @@ func (l *Limits) complete() {
 	if l.Memory == 0 {
 		l.Memory = 128 << 20
 	}
+	if l.Body == 0 {
+		l.Body = 10 * time.Second
+	}
 	if l.Stall == 0 {
 		l.Stall = 30 * time.Second
 	}
@@ -62,7 +67,6 @@ const (
 	maxAskBody  = 1 << 20
 	maxHeadBody = 2 << 20
 	maxLogin    = 256 << 10
-	bodyTime    = 10 * time.Second // to read a body
 	answerTime  = 30 * time.Second // to write a small answer
 )
 

@@ -91,9 +91,26 @@ func (s *Server) guard(c *gin.Context) {
 	_ = control.SetWriteDeadline(time.Now().Add(answerTime))
 	if c.Request.ContentLength != 0 {
 		// Also for a body that no route reads: net/http does, after the answer.
-		_ = control.SetReadDeadline(time.Now().Add(bodyTime))
+		_ = control.SetReadDeadline(time.Now().Add(s.o.Limits.Body))
+	}
+	if headerBytes(c.Request) > maxHeader {
+		s.fail(c, tooLarge{maxHeader})
+		c.Abort()
+		return
 	}
 	c.Next()
+}
+
+// headerBytes is about the size of a request's head: net/http bounds it too,
+// a little above.
+func headerBytes(r *http.Request) int {
+	n := len(r.RequestURI)
+	for name, values := range r.Header {
+		for _, v := range values {
+			n += len(name) + len(v) + 4
+		}
+	}
+	return n
 }
 
 // plain runs a handler and answers its error.
@@ -182,7 +199,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 	c.JSON(a.status, a.problem)
 }
 
-// readBody reads at most limit bytes, within bodyTime.
+// readBody reads at most limit bytes, within Limits.Body (see guard).
 func readBody(c *gin.Context, limit int64) ([]byte, error) {
 	if c.Request.ContentLength > limit {
 		return nil, tooLarge{limit}

@@ -56,7 +56,7 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    maxHeader - 4<<10, // net/http adds 4 KiB to it
+		MaxHeaderBytes:    maxHeader, // and some KiB, see guard
 		// Its lines name addresses and quote garbage of strangers.
 		ErrorLog: log.New(debugWriter{s.lg}, "", 0),
 	}
