@@ -85,7 +85,21 @@ func parsePattern(text string) (pattern, error) {
 		return p, fmt.Errorf("%.60q: %w", text, err)
 	}
 	p.segments = split(tokens, p.anchored)
+	if p.anchored && slices.ContainsFunc(p.segments, doubleStar) {
+		return p, fmt.Errorf("%.60q: two stars belong between slashes (a/**/b); inside a name write one", text)
+	}
 	return p, nil
+}
+
+// doubleStar finds ** beside other characters, where git's manual and git
+// itself disagree.
+func doubleStar(segment []token) bool {
+	for i := 1; i < len(segment); i++ {
+		if segment[i].kind == star && segment[i-1].kind == star {
+			return true
+		}
+	}
+	return false
 }
 
 // trimBlanks drops trailing blanks that no backslash keeps.
@@ -124,8 +138,7 @@ func tokenize(s string) (out []token, err error) {
 				return nil, errors.New(`ends with a backslash; write \\ for the character itself`)
 			}
 			if s[i] == '/' {
-				out = append(out, token{kind: slash})
-				break
+				return nil, errors.New(`a backslash before a slash; take it out`)
 			}
 			out = append(out, token{kind: literal, char: s[i]})
 		default:

@@ -26,13 +26,14 @@ func (c *Course) Validate() error {
 	}
 	_, err := ParseName(string(c.Name))
 	check("name", err)
-	check("repository", checkRepository(c.Repository))
+	badRepository := checkRepository(c.Repository)
+	check("repository", badRepository)
 	check("branch", checkBranch(c.Branch))
 	check("folder", checkFolder(c.Folder))
 	if c.Poll != 0 && (c.Poll < MinPoll || c.Poll > 24*time.Hour) {
 		check("poll", fmt.Errorf("%s is not between %s and 24h", c.Poll, MinPoll))
 	}
-	if remote := c.Repository != "" && !c.Local(); remote {
+	if badRepository == nil && !c.Local() {
 		if c.DeployKeyFile == "" {
 			check("deploy_key_file", errors.New("missing; the file with the private half of the read-only deploy key (satchel course add makes one)"))
 		}
@@ -50,8 +51,11 @@ func (w *Webhook) validate() error {
 		return nil
 	}
 	hosts := []string{"github", "gitlab", "gitea", "forgejo", "bitbucket"}
-	if near := strict.Nearest(w.Host, hosts); near != w.Host || w.Host == "" {
+	switch near := strict.Nearest(w.Host, hosts); {
+	case near == "":
 		return fmt.Errorf("host %q is not known; known are %s", strict.Cut(w.Host), strings.Join(hosts, ", "))
+	case near != w.Host:
+		return fmt.Errorf("host %q is not known; did you mean %q?", strict.Cut(w.Host), near)
 	}
 	if w.SecretFile == "" {
 		return errors.New("secret_file is missing; without a secret anybody could send it")

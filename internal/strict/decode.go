@@ -156,6 +156,9 @@ func firstKey(t reflect.Type) string {
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, field string) {
 	switch {
+	case n.Kind == yaml.ScalarNode && v.Type().Elem().Kind() == reflect.Struct && v.Type().Elem() != textType:
+		d.add(n, field, "is a list; begin each entry with a dash, as in - {%s: …}", firstKey(v.Type().Elem()))
+		return
 	case n.Kind == yaml.ScalarNode:
 		d.add(n, field, "is a list; write %s: [%s]", field, quote(n))
 		return
