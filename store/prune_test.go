@@ -201,9 +201,20 @@ func TestPruneWithAWrongClock(t *testing.T) {
 
 func prunedAYearAhead(t *testing.T, s store.Store, want int) {
 	t.Helper()
-	d := bundle.Sum([]byte("content"))
-	if err := store.PutBundle(t.Context(), s, "x", d, strings.NewReader("content")); err != nil {
-		t.Fatal(err)
+	named := bundle.Sum([]byte("named by yesterday's entry"))
+	for _, text := range []string{"content", "named by yesterday's entry"} {
+		if err := store.PutBundle(t.Context(), s, "x", bundle.Sum([]byte(text)), strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for v := range bundle.Version(21) {
+		e := store.Entry{Time: time.Now().Add(-day), Action: "publish", Version: v + 1}
+		if v == 0 {
+			e.Bundles = []bundle.Digest{named}
+		}
+		if err := store.WriteEntry(t.Context(), s, "x", fmt.Sprintf("v%03d", v+1), e); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := store.SwapRecord(t.Context(), s, storetest.Record("x", 1, "p"), ""); err != nil {
 		t.Fatal(err)
@@ -211,6 +222,9 @@ func prunedAYearAhead(t *testing.T, s store.Store, want int) {
 	lg, _ := logger(t)
 	if removed, err := store.Prune(t.Context(), lg, s, "x", time.Now().Add(365*day)); removed != want || err != nil {
 		t.Errorf("removed %d, %v; want %d", removed, err, want)
+	}
+	if _, err := s.Head(t.Context(), store.BundleKey("x", named)); err != nil {
+		t.Errorf("named by an entry of yesterday: %v", err)
 	}
 }
 

@@ -149,8 +149,8 @@ func (s *S3) put(ctx context.Context, key string, body io.ReadSeeker, in *s3.Put
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	in.Bucket, in.Key, in.ContentType = &s.bucket, s.name(key), aws.String("application/octet-stream")
-	in.Body = struct{ io.ReadSeeker }{body} // hides Close: the file stays the caller's
+	in.Bucket, in.Key, in.Body = &s.bucket, s.name(key), body
+	in.ContentType = aws.String("application/octet-stream") // so no browser runs it by a signed URL
 	if in.IfMatch == nil && in.IfNoneMatch == nil {
 		return s.client.PutObject(ctx, in)
 	}
