@@ -23,7 +23,7 @@ import (
 
 // workerEnv turns this test's binary into another process on the same folder:
 // "count N DIR" adds N to a counter, "write DIR" writes until it is killed,
-// "fill DIR" fills the disk.
+// "fill DIR" fills the disk, "put DIR" writes a bundle and a record.
 const workerEnv = "STORE_TEST_WORKER"
 
 func TestMain(m *testing.M) {
@@ -46,8 +46,15 @@ func work(job []string) error {
 	if err != nil {
 		return err
 	}
-	if job[0] == "write" {
+	switch job[0] {
+	case "write":
 		return writeForEver(d)
+	case "put":
+		if err := d.PutIfAbsent(context.Background(), "courses/x/bundle", strings.NewReader("x")); err != nil {
+			return err
+		}
+		_, err := d.CompareAndSwap(context.Background(), "courses/x/record", "", []byte("y"))
+		return err
 	}
 	n, err := strconv.Atoi(job[1])
 	for range n {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -191,5 +192,37 @@ func TestDirOnAFullDisk(t *testing.T) {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("%q is not in what it said:\n%s", want, out)
 		}
+	}
+}
+
+func BenchmarkVersitygw(b *testing.B) {
+	endpoint, access, secret := s3server.Start(b)
+	benchmark(b, newS3(b, s3server.Bucket(b, endpoint, access, secret)))
+}
+
+// TestDirSystemCalls looks by strace at what a write is made of: the file is
+// fsync'd before it gets its name, and the folder after.
+func TestDirSystemCalls(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("strace", "-f", "-y", "-e", "trace=fsync,linkat,renameat,renameat2,mkdirat", self)
+	cmd.Env = append(os.Environ(), workerEnv+"=put "+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	rest := string(out)
+	for _, want := range []string{
+		`fsync\(\d+<[^>]*/\.tmp/`, `mkdirat\(.*"courses"`, `fsync\(\d+<[^>]*/001>`, `mkdirat\(.*"x"`, `fsync\(\d+<[^>]*/courses>`,
+		`linkat\(.*"bundle"`, `fsync\(\d+<[^>]*/courses/x>`,
+		`fsync\(\d+<[^>]*/\.tmp/`, `renameat.*"record"`, `fsync\(\d+<[^>]*/courses/x>`,
+	} {
+		at := regexp.MustCompile(want).FindStringIndex(rest)
+		if at == nil {
+			t.Fatalf("%s does not come in its turn in\n%s", want, out)
+		}
+		rest = rest[at[1]:]
 	}
 }

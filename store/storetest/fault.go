@@ -129,3 +129,27 @@ func testSwapFaults(t *testing.T, s store.Store) {
 		}
 	}
 }
+
+// cancelling stores what is swapped, and then its caller gives up waiting for
+// the answer.
+type cancelling struct {
+	store.Store
+	cancel context.CancelFunc
+}
+
+func (c cancelling) CompareAndSwap(ctx context.Context, key, etag string, data []byte) (string, error) {
+	if _, err := c.Store.CompareAndSwap(ctx, key, etag, data); err != nil {
+		return "", err
+	}
+	c.cancel()
+	return "", ctx.Err()
+}
+
+func testSwapCancelled(t *testing.T, s store.Store) {
+	ctx, cancel := context.WithCancel(t.Context())
+	tag, err := store.SwapRecord(ctx, cancelling{s, cancel}, Record("scala101", 1, "mine"), "")
+	_, now, rerr := store.ReadRecord(t.Context(), s, "scala101")
+	if err != nil || rerr != nil || tag != now {
+		t.Errorf("swap: %q, %v; record: %q, %v; want it settled although the context is over", tag, err, now, rerr)
+	}
+}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -58,7 +59,7 @@ func testListPages(t *testing.T, s store.Store) {
 	var g errgroup.Group
 	g.SetLimit(32)
 	for i := range 1050 {
-		key := "pages/" + numbered(i)
+		key := fmt.Sprintf("pages/%05d", i)
 		want = append(want, key)
 		g.Go(func() error { return s.Put(t.Context(), key, strings.NewReader("")) })
 	}

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -41,6 +40,7 @@ func Contract(t *testing.T, open func(t *testing.T) store.Store) {
 		{"race: a reader sees whole objects", testRaceRead},
 		{"record: swap", testSwapRecord},
 		{"record: faults in pairs", testSwapFaults},
+		{"record: swap whose caller gave up", testSwapCancelled},
 		{"conditions are honoured", testConditions},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
@@ -349,5 +349,3 @@ func testConditions(t *testing.T, s store.Store) {
 	}
 	wantKeys(t, s, "", "") // nothing of it stays
 }
-
-func numbered(i int) string { return fmt.Sprintf("%05d", i) }
