@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"satchel/bundle"
 )
@@ -378,20 +379,32 @@ func (a *applier) makeWay(act *Action) error {
 	case s.Kind == Folder && a.c.rec.folders[act.Mine.At] && d.rmdir(name) == nil:
 		return nil
 	}
-	for n := 1; n <= maxCopies; n++ {
-		to := copyName(name, mySuffix, n, s.Kind == Folder)
-		err := a.carry(d, name, &spot{d, folder, to}, "")
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err == nil {
-			a.dirty[folder] = true
-			a.lines = append(a.lines, line{Forget: act.Mine.At})
-			a.tell(Event{Kind: MovedAside, Path: act.Mine.At, Other: join(folder, to)})
-		}
+	to, err := a.carryAside(d, name, s.Kind == Folder, a.ids[act.Path])
+	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%q: too many copies lie beside it", name)
+	a.dirty[folder] = true
+	a.lines = append(a.lines, line{Forget: act.Mine.At})
+	for p := range a.c.rec.files {
+		if strings.HasPrefix(p, act.Mine.At+"/") {
+			a.lines = append(a.lines, line{Forget: p}) // it went along
+		}
+	}
+	a.tell(Event{Kind: MovedAside, Path: act.Mine.At, Other: join(folder, to)})
+	return nil
+}
+
+// carryAside renames something of the student's to its first free
+// "NAME (my copy)".
+func (a *applier) carryAside(d *dir, name string, folder bool, id string) (string, error) {
+	for n := 1; n <= maxCopies; n++ {
+		to := copyName(name, mySuffix, n, folder)
+		err := a.carry(d, name, &spot{d: d, name: to}, id)
+		if err == nil || !errors.Is(err, fs.ErrExist) {
+			return to, err
+		}
+	}
+	return "", fmt.Errorf("%q: too many copies lie beside it", name)
 }
 
 // chmod changes permissions only: all of an untouched file's, the x bit of an

@@ -119,7 +119,11 @@ func (a *applier) open() (err error) {
 		return err
 	}
 	if p.aside {
-		to, err := top.setAside(p.folder)
+		s, err := top.stat(p.folder)
+		if err != nil {
+			return err
+		}
+		to, err := a.carryAside(top, p.folder, s.Kind == Folder, "")
 		if err != nil {
 			return err
 		}
@@ -258,7 +262,9 @@ func (a *applier) announce() error {
 		case act.Verb == Remove:
 			h.New = bundle.Digest{}
 		case act.Verb == Move && a.c.home.do.noReplace:
-			h.Path, h.New, h.Was = act.From, bundle.Digest{}, bundle.Digest{}
+			h.Path, h.To, h.New, h.Was = act.From, act.Path, bundle.Digest{}, bundle.Digest{}
+		case act.Verb == Aside && a.c.home.do.noReplace:
+			h.Path, h.New, h.Was = act.Mine.At, bundle.Digest{}, bundle.Digest{}
 		case act.Verb != Replace:
 			continue
 		}

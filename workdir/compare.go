@@ -148,6 +148,8 @@ func (c *comparison) kept(a Action) (Action, bool) {
 	switch {
 	case f.Kind == Nothing:
 		return c.missing(a)
+	case f.Kind == Folder && f.At == a.Path && c.below(a.Path):
+		return c.added(a) // the course had a folder there too, since: its own retyping
 	case f.Kind != Regular || f.blocked(a.Path):
 		return c.otherType(a)
 	case a.untouched():
@@ -268,11 +270,16 @@ func (c *comparison) added(a Action) (Action, bool) {
 // wasOurs says that the course had its own file or folder where something
 // else stands now: the student put it there on purpose.
 func (c *comparison) wasOurs(at string) bool {
-	if l := c.Last[at]; l != nil && c.Disk[at].Kind == Other {
-		return true
+	if c.Last[at] != nil {
+		return c.Disk[at].Kind == Other // a file of ours goes, or makes way, by its own row
 	}
+	return c.below(at)
+}
+
+// below says that something was delivered below a folder.
+func (c *comparison) below(folder string) bool {
 	for p := range c.Last {
-		if strings.HasPrefix(p, at) && len(p) > len(at) && p[len(at)] == '/' {
+		if strings.HasPrefix(p, folder) && len(p) > len(folder) && p[len(folder)] == '/' {
 			return true
 		}
 	}

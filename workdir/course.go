@@ -80,6 +80,8 @@ func (h *Home) lookState(name string) (*dir, error) {
 func (c *Course) Close() {
 	if c.stage != nil {
 		c.stage.wait()
+		c.stage.d.close()
+		c.stage = nil
 	}
 	for _, d := range []*dir{c.area, c.state} {
 		if d != nil {

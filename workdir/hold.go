@@ -83,6 +83,9 @@ func (s *settling) one(ctx context.Context, name string) error {
 	if h == nil || (side != "in" && side != "out") {
 		return s.unknown(ctx, name, stat)
 	}
+	if stat.links > 1 && s.placedAlready(h, stat) {
+		return s.d.remove(name)
+	}
 	s.here[id] = true
 	if stat.Kind != Regular {
 		return s.giveBack(ctx, h, name)
@@ -101,6 +104,27 @@ func (s *settling) one(ctx context.Context, name string) error {
 		return s.letGo(h, name)
 	}
 	return s.giveBack(ctx, h, name) // written to after it came out
+}
+
+// placedAlready says that a file of the hold has its name in the student's
+// folder too: linked there by a run that died before it let go of ours.
+func (s *settling) placedAlready(h *hold, stat Stat) bool {
+	for _, path := range []string{h.Path, h.To} {
+		folder, _ := split(path)
+		d, err := descendIn(s.tree, folder)
+		if err != nil {
+			continue
+		}
+		names, _ := d.names()
+		for _, name := range names {
+			if st, err := d.stat(name); err == nil && st.Inode == stat.Inode && st.dev == stat.dev {
+				d.close()
+				return true
+			}
+		}
+		d.close()
+	}
+	return false
 }
 
 // unknown is something in the hold of which no line tells: a lost journal.

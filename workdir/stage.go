@@ -69,7 +69,7 @@ func (c *Course) openStage(ctx context.Context, need map[bundle.Digest]int64, ke
 		}
 	}
 	each(hashers, here, func(sum bundle.Digest) {
-		if got, _, err := hashName(ctx, d, sum.String()); err == nil && got == sum {
+		if got, st, err := hashName(ctx, d, sum.String()); err == nil && got == sum && st.links == 1 {
 			s.mu.Lock()
 			s.have[sum] = need[sum]
 			s.mu.Unlock()
@@ -280,17 +280,17 @@ func (s *stage) missing() []bundle.Item {
 }
 
 // ready makes a content ready to be placed from the stage, with perm and
-// under the name it gives. last says that no other path needs it; else a copy
-// is made.
+// under the name it gives. last says that no other path needs it; else, or
+// where the file has a second name anywhere, a copy is made.
 func (s *stage) ready(d bundle.Digest, perm uint32, last bool) (name string, err error) {
-	if last {
-		return d.String(), s.d.chmod(d.String(), perm)
-	}
-	from, _, err := s.d.open(d.String())
+	from, st, err := s.d.open(d.String())
 	if err != nil {
 		return "", err
 	}
 	defer from.Close()
+	if last && st.links == 1 {
+		return d.String(), s.d.chmod(d.String(), perm)
+	}
 	name = "part-" + randomName()
 	f, err := s.d.create(name, 0o600)
 	if err != nil {

@@ -64,6 +64,7 @@ func (e *Entry) file() bundle.File {
 type hold struct {
 	ID   string        `json:"id"`
 	Path string        `json:"path"`
+	To   string        `json:"to,omitempty"` // where what came out was to go
 	Was  bundle.Digest `json:"was,omitzero"` // expected to come out; zero: whatever it is, it is the student's
 	New  bundle.Digest `json:"new,omitzero"` // to go in
 	Then fate          `json:"then"`
@@ -157,7 +158,7 @@ func (r *record) take(l line) {
 	case l.Hold != nil:
 		if l.Hold.Gone {
 			delete(r.holds, l.Hold.ID)
-		} else if validID(l.Hold.ID) && bundle.CheckPath(l.Hold.Path) == nil {
+		} else if validID(l.Hold.ID) && bundle.CheckPath(l.Hold.Path) == nil && (l.Hold.To == "" || bundle.CheckPath(l.Hold.To) == nil) {
 			r.holds[l.Hold.ID] = l.Hold
 		}
 	case l.Applied != nil:
