@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"maps"
 	"slices"
 
 	"satchel/bundle"
@@ -35,17 +36,24 @@ func shrinks(chs []channel, tip string) *Refusal {
 
 func everybody(c channel) bool { return len(c.groups) == 0 && len(c.users) == 0 }
 
-// missing are the paths of before whose path and content are both gone.
+// missing are the paths of before that are gone, and whose content did not
+// turn up under a new name.
 func missing(before, after map[string]bundle.File) (gone []string) {
-	content := map[bundle.Digest]bool{}
-	for _, f := range after {
-		content[f.Digest] = true
-	}
-	for p, f := range before {
-		if _, ok := after[p]; !ok && !content[f.Digest] {
-			gone = append(gone, p)
+	arrived := map[bundle.Digest]int{}
+	for p, f := range after {
+		if _, ok := before[p]; !ok {
+			arrived[f.Digest]++
 		}
 	}
-	slices.Sort(gone)
+	for _, p := range slices.Sorted(maps.Keys(before)) {
+		if _, ok := after[p]; ok {
+			continue
+		}
+		if d := before[p].Digest; arrived[d] > 0 {
+			arrived[d]--
+			continue
+		}
+		gone = append(gone, p)
+	}
 	return gone
 }

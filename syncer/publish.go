@@ -153,6 +153,9 @@ func (p *pass) newVersion(ctx context.Context, chs []channel, sel *course.Select
 	rec, h := p.nextRecord(version, chs), p.nextHead(version, chs, sel, published)
 	p.k.pending = &pending{p.publishEntry(rec, h, sizeOf(steps)), rec.Publish, steps}
 	if err := p.swap(ctx, rec, h); err != nil {
+		if *p.st.lost {
+			p.k.pending = nil // else it may have landed: settleLog finds out
+		}
 		return err
 	}
 	p.published(ctx, chs)

@@ -90,10 +90,12 @@ func (p *pass) putAgain(ctx context.Context, on *shelf) {
 	}
 }
 
-// metered counts what is written to a store.
+// metered counts what is written to a store, and remembers how the last swap
+// really ended.
 type metered struct {
 	store.Store
 	stats *Stats
+	lost  *bool // the last swap wrote nothing, for sure
 }
 
 func (m metered) Put(ctx context.Context, key string, body io.ReadSeeker) error {
@@ -106,6 +108,7 @@ func (m metered) PutIfAbsent(ctx context.Context, key string, body io.ReadSeeker
 
 func (m metered) CompareAndSwap(ctx context.Context, key, etag string, data []byte) (string, error) {
 	tag, err := m.Store.CompareAndSwap(ctx, key, etag, data)
+	*m.lost = errors.Is(err, store.ErrChanged)
 	if err == nil {
 		m.stats.Objects++
 		m.stats.Written += int64(len(data))

@@ -185,6 +185,24 @@ func TestMovingEverythingIsNoShrinking(t *testing.T) {
 	s.want(2, files{"first/a": "1", "first/b": "2", "first/c": "3"})
 }
 
+// Empty files all look alike: that another one stays does not make them moved.
+func TestRemovingManyEqualFilesIsShrinking(t *testing.T) {
+	s := newSite(t)
+	y := s.syncer()
+	s.repo.commit(files{"a/__init__.py": "", "b/__init__.py": "", "c/__init__.py": "", "d/__init__.py": ""})
+	s.sync(y)
+	s.repo.commit(files{"a/__init__.py": "", "e/__init__.py": ""})
+	s.sync(y) // one stays, one moved, two are gone: half
+	s.repo.commit(files{"e/__init__.py": ""})
+	s.sync(y)
+	s.repo.commit(files{"a/__init__.py": "", "b/__init__.py": "", "c/__init__.py": "", "e/__init__.py": ""})
+	s.sync(y)
+	s.repo.commit(files{"e/__init__.py": ""})
+	if r := s.refused(y, Shrink); len(r.Findings) != 3 {
+		t.Errorf("%v", r)
+	}
+}
+
 // A hospital's clock: ours is behind what was published, or ahead.
 func TestClockBehindTheLastPublish(t *testing.T) {
 	s := newSite(t)

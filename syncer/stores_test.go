@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"satchel/store"
@@ -128,4 +130,12 @@ func (p *putCounter) Put(ctx context.Context, key string, body io.ReadSeeker) er
 		*p.n++
 	}
 	return p.Store.Put(ctx, key, body)
+}
+
+// mapFS holds texts by path.
+type mapFS map[string]string
+
+func (m mapFS) Open(name string) (fs.File, error) {
+	f := fstest.MapFS{name: {Data: []byte(m[name])}}
+	return f.Open(name)
 }

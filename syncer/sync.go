@@ -33,7 +33,7 @@ func (s *Syncer) Sync(ctx context.Context, c *course.Course, r Request) (Outcome
 	defer cancel()
 	s.board.begin(string(c.Name))
 	p := &pass{Syncer: s, k: k, c: c, r: r, config: c.Digest(), began: s.o.Now()}
-	p.st = metered{s.st, &p.out.Stats}
+	p.st = metered{s.st, &p.out.Stats, new(bool)}
 	p.out.Course = string(c.Name)
 	err = p.repeat(ctx)
 	p.out.Stats.FilesRead, p.out.Stats.BytesRead = int(p.reads.files.Load()), p.reads.bytes.Load()
