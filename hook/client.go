@@ -3,16 +3,11 @@ package hook
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
-	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +17,6 @@ import (
 // Limits of what the client reads.
 const (
 	maxReply   = 1 << 20  // bytes of a JSON answer
-	maxProblem = 64 << 10 // bytes of an error answer
 	maxHistory = 64 << 20 // bytes of a packed history
 )
 
@@ -45,20 +39,6 @@ type Client struct {
 	base *url.URL
 	http *http.Client
 	bad  error // of the options; each request gives it
-}
-
-// Error is an answer that is neither success nor 304.
-type Error struct {
-	Status     int
-	Problem    Problem
-	RetryAfter time.Duration // 0 when the service named none
-}
-
-func (e *Error) Error() string {
-	if e.Problem.Sentence == "" {
-		return fmt.Sprintf("the service answered %d %s", e.Status, http.StatusText(e.Status))
-	}
-	return e.Problem.Sentence
 }
 
 // NewClient makes a client. A fault in the options shows at the first request.
@@ -89,62 +69,6 @@ func (c *Client) Close() {
 	if c.http != nil {
 		c.http.CloseIdleConnections()
 	}
-}
-
-func parseBase(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("%s=%.200q is no http or https address", EnvURL, text)
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%s must hold only scheme, host, port and path", EnvURL)
-	}
-	u.Path = strings.TrimRight(u.Path, "/")
-	return u, nil
-}
-
-func newHTTP(o ClientOptions) (*http.Client, error) {
-	t := &http.Transport{
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: 64 << 10,
-		MaxConnsPerHost:        8,
-		MaxIdleConnsPerHost:    2,
-		IdleConnTimeout:        50 * time.Second, // below the service's own
-		TLSHandshakeTimeout:    10 * time.Second,
-		ForceAttemptHTTP2:      false,
-	}
-	if o.Proxy != "" {
-		u, err := url.Parse(o.Proxy)
-		if err != nil || u.Host == "" {
-			return nil, errors.New("SATCHEL_PROXY is no address of a proxy, such as http://proxy:3128")
-		}
-		t.Proxy = http.ProxyURL(u)
-	}
-	if o.CAFile != "" {
-		pool, err := readRoots(o.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		t.TLSClientConfig = tlsConfig(pool)
-	}
-	return &http.Client{Transport: t}, nil
-}
-
-func readRoots(file string) (*x509.CertPool, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("SATCHEL_CA_FILE: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, 4<<20))
-	if err != nil {
-		return nil, fmt.Errorf("SATCHEL_CA_FILE: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, fmt.Errorf("SATCHEL_CA_FILE: %s holds no certificate", file)
-	}
-	return pool, nil
 }
 
 // Sync asks what is new. etag is sent only when not empty.
@@ -340,43 +264,6 @@ func (c *Client) doIdle(ctx context.Context, r call, idle time.Duration) (*http.
 	}
 	defer resp.Body.Close()
 	return nil, readError(resp)
-}
-
-// withoutURL drops the address from a client error: it names the request, of
-// which nothing belongs in a sentence.
-func withoutURL(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
-		return u.Err
-	}
-	return err
-}
-
-func readError(resp *http.Response) error {
-	e := &Error{Status: resp.StatusCode}
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 && s < 86400 {
-		e.RetryAfter = time.Duration(s) * time.Second
-	}
-	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
-		e.Problem = Problem{Code: CodeBadRequest, Sentence: fmt.Sprintf("the service's address leads elsewhere (%d): set %s to the final one", resp.StatusCode, EnvURL)}
-		return e
-	}
-	if wantType(resp, "application/json") == nil {
-		data, _ := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
-		if json.Unmarshal(data, &e.Problem) != nil {
-			e.Problem = Problem{}
-		}
-	}
-	return e
-}
-
-// wantType refuses what a captive portal or a proxy's error page answers.
-func wantType(resp *http.Response, want string) error {
-	got, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if got != want {
-		return fmt.Errorf("%w: the service answered %d with %.80q instead of %s", bundle.ErrCorrupt, resp.StatusCode, got, want)
-	}
-	return nil
 }
 
 func coursePath(course string, more ...string) string {

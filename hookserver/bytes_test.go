@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
 	"testing"
 
 	"satchel/bundle"
@@ -222,4 +225,55 @@ func FuzzAsked(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A manifest that names what no bundle holds is not served.
+func TestContentThatNoBundleHolds(t *testing.T) {
+	w := newWorld(t, nil)
+	w.course("scala", all)
+	w.publish("scala", everyone(map[string]string{"a": "1"}))
+	w.publishFrames("scala", everyone(map[string]string{"a": "2", "b": "3"}), []handFrame{
+		{kind: bundle.Whole, items: []string{"2"}},
+		{kind: "sliced", items: []string{"3"}, data: []byte("of a later version")},
+	})
+	ana := w.student("ana")
+	ana.sync()
+	ana.wantTree("scala", map[string]string{"a": "1"})
+	if st := w.srv.Status()[0]; !strings.Contains(st.Sentence, `no bundle holds "b"`) {
+		t.Errorf("%+v", st)
+	}
+}
+
+// fromFiles is a server's writer that sees what it is to read from.
+type fromFiles struct {
+	http.ResponseWriter
+	files, bytes int64
+}
+
+func (f *fromFiles) ReadFrom(r io.Reader) (int64, error) {
+	if l, ok := r.(*io.LimitedReader); ok {
+		if _, ok := l.R.(*os.File); ok {
+			f.files++
+		}
+	}
+	n, err := io.Copy(struct{ io.Writer }{f.ResponseWriter}, r)
+	f.bytes += n
+	return n, err
+}
+
+// A stored frame goes from file to socket: gin's writer is not in between,
+// with the folder store and with the cache.
+func TestSendsFiles(t *testing.T) {
+	cached, _, _ := cachedWorld(t, nil)
+	for name, w := range map[string]*world{"folder": newWorld(t, nil), "cache": cached} {
+		w.course("scala", all)
+		w.publish("scala", everyone(map[string]string{"big": noise(600_000, 1)}))
+		req := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/sync", nil)
+		req.Header.Set("Authorization", "Bearer "+w.student("ana").ticket)
+		to := &fromFiles{ResponseWriter: httptest.NewRecorder()}
+		w.srv.Student().ServeHTTP(to, req)
+		if to.files < 3 || to.bytes < 600_000 {
+			t.Errorf("%s: %d chunks, %d bytes came from a file", name, to.files, to.bytes)
+		}
+	}
 }

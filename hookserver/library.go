@@ -46,21 +46,6 @@ type shelf struct {
 	seen    map[string]bundle.Version // fingerprints of the heads that were served here
 }
 
-// CourseStatus is what is served of one course. Sentence says what is wrong
-// with it, "" when nothing is.
-type CourseStatus struct {
-	Course    string         `json:"course"`
-	Version   bundle.Version `json:"version"`
-	Published time.Time      `json:"published,omitzero"`
-	Checked   time.Time      `json:"checked,omitzero"`
-	Paused    bool           `json:"paused,omitempty"`
-	Sentence  string         `json:"sentence,omitempty"`
-	Since     time.Time      `json:"since,omitzero"`
-	// Proven is a version above Version that a student's server proved to have
-	// had: the store went backwards.
-	Proven bundle.Version `json:"proven,omitempty"`
-}
-
 // errBackwards means: the record is older than what it was.
 var errBackwards = errors.New("the store went backwards: run satchel check --repair; until then the newer version stays")
 
@@ -202,29 +187,6 @@ func (ed *edition) before(old *edition) bool {
 	return a.Fingerprint() != b.Fingerprint() || a.Settings != b.Settings || a.Message != b.Message
 }
 
-// note writes down how a look ended, and says so once when that changes.
-func (l *library) note(name string, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.shelf(name)
-	s.looked = l.now()
-	switch {
-	case err == nil:
-		if s.err != nil {
-			l.lg.Info("course is read again", "course", name)
-		}
-		s.err, s.known = nil, true
-	default:
-		if s.err == nil || s.err.Error() != err.Error() {
-			l.lg.Error("course cannot be read; what was served stays", "course", name, "version", s.version(), "err", err)
-		}
-		if s.err == nil {
-			s.since = s.looked
-		}
-		s.err = err
-	}
-}
-
 // shelf gives the course's shelf for writing; l.mu is held.
 func (l *library) shelf(name string) *shelf {
 	s := l.shelves[name]
@@ -274,18 +236,6 @@ func cloneWith(m map[string]bundle.Version, k string, v bundle.Version) map[stri
 	return out
 }
 
-// prove writes down that a version above the record's was signed once.
-func (l *library) prove(name string, v bundle.Version) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.shelf(name)
-	if v > s.proven {
-		s.proven = v
-		l.lg.Error("the store went backwards: a student's server holds a newer signed version; run satchel check --repair",
-			"course", name, "version", s.version(), "proven", v)
-	}
-}
-
 // manifestAt gives the manifest that a channel had at version v.
 func (l *library) manifestAt(ch *channel, v bundle.Version) (*bundle.Manifest, error) {
 	want, ok := ch.digestAt(v)
@@ -332,23 +282,4 @@ func (l *library) prefetch(ctx context.Context) {
 			}
 		}
 	}
-}
-
-func (l *library) status() []CourseStatus {
-	var out []CourseStatus
-	for _, c := range l.courses() {
-		s := l.peek(string(c.Name))
-		st := CourseStatus{Course: string(c.Name), Version: s.version(), Proven: s.proven}
-		if ed := s.edition; ed != nil {
-			st.Published, st.Checked, st.Paused = ed.head.Published, ed.head.Checked, ed.record.Paused != nil
-		}
-		switch {
-		case s.err != nil:
-			st.Sentence, st.Since = s.err.Error(), s.since
-		case s.proven > 0:
-			st.Sentence = errBackwards.Error()
-		}
-		out = append(out, st)
-	}
-	return out
 }

@@ -1,6 +1,7 @@
 package hookserver
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -77,8 +78,9 @@ type guest struct{ user, server string }
 type guestState struct {
 	streams, events int
 	requests        *rate.Limiter
-	login           int64 // of the last request: a new one is a first request
-	hour            int64 // Unix hour in which sent was counted
+	login           int64  // of which a first request was told
+	keys            string // that the agent trusts, as last told
+	hour            int64  // Unix hour in which sent was counted
 	sent            int64
 	seen            time.Time
 }
@@ -101,16 +103,15 @@ func newGuests(l Limits, now func() time.Time) *guests {
 	return &guests{limits: l, now: now, at: map[guest]*guestState{}}
 }
 
-// enter counts a request. first says that it is the first one seen here of
-// this login.
-func (g *guests) enter(t hook.Ticket) (first bool, err error) {
+// enter counts a request.
+func (g *guests) enter(t hook.Ticket) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	who := guest{t.User, t.Server}
 	s := g.at[who]
 	if s == nil {
 		if len(g.at) >= maxGuests {
-			return false, busy{"too many students at once; try again soon", time.Minute}
+			return busy{"too many students at once; try again soon", time.Minute}
 		}
 		s = &guestState{requests: rate.NewLimiter(rate.Limit(g.limits.Requests), 10*g.limits.Requests)}
 		g.at[who] = s
@@ -118,11 +119,22 @@ func (g *guests) enter(t hook.Ticket) (first bool, err error) {
 	now := g.now()
 	s.seen = now
 	if !s.requests.AllowN(now, 1) {
-		return false, busy{"too many requests with one ticket; try again soon", 5 * time.Second}
+		return busy{"too many requests with one ticket; try again soon", 5 * time.Second}
 	}
-	first = t.Login > s.login
-	s.login = max(s.login, t.Login)
-	return first, nil
+	return nil
+}
+
+// news says whether this is the first request seen here of a login, or the
+// first that tells these keys.
+func (g *guests) news(t hook.Ticket, keys []string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s, told := g.at[guest{t.User, t.Server}], strings.Join(keys, " ")
+	if t.Login <= s.login && (told == "" || told == s.keys) {
+		return false
+	}
+	s.login, s.keys = max(s.login, t.Login), told
+	return true
 }
 
 // stream takes one of the guest's streams; the caller gives it back.

@@ -205,6 +205,33 @@ func TestRenewKeepsTheLogin(t *testing.T) {
 	}
 }
 
+// The keys that an agent trusts are told with its first request, and again
+// when they change.
+func TestKeysAreTold(t *testing.T) {
+	w := school(t)
+	s := w.student("ana")
+	s.status("GET", "/v1/courses/none/history", nil, nil) // not a sync: no keys yet
+	for _, keys := range [][]string{{"0123456789abcdef"}, {"0123456789abcdef"}, nil, {"0123456789abcdef", "1123456789abcdef"}} {
+		a, err := s.client.Sync(t.Context(), nil, keys, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Close()
+	}
+	var told []string
+	for _, l := range w.lines.of(students.KindRequest) {
+		told = append(told, fmt.Sprint(l.Keys))
+	}
+	if got := fmt.Sprint(told); got != "[[] [0123456789abcdef] [0123456789abcdef 1123456789abcdef]]" {
+		t.Error(got)
+	}
+	rec := httptest.NewRecorder()
+	w.srv.Hub().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	if !strings.Contains(rec.Body.String(), "satchel_agents_without_key_total 3") {
+		t.Error("agents that trust no key of a course are not counted")
+	}
+}
+
 func TestReceiptRefused(t *testing.T) {
 	w := school(t)
 	s := w.student("ana")

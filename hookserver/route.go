@@ -21,6 +21,8 @@ import (
 	"satchel/internal/students"
 )
 
+const routeSync = "sync"
+
 var release = sync.OnceFunc(func() { gin.SetMode(gin.ReleaseMode) })
 
 // newEngine makes a gin engine that trusts no proxy, rewrites no path and
@@ -46,8 +48,8 @@ func (s *Server) studentRoutes(prefix string) http.Handler {
 		groups = append(groups, e.Group(prefix))
 	}
 	for _, r := range groups {
-		r.GET("/v1/sync", s.authed("sync", s.getSync))
-		r.POST("/v1/sync", s.authed("sync", s.getSync))
+		r.GET("/v1/sync", s.authed(routeSync, s.getSync))
+		r.POST("/v1/sync", s.authed(routeSync, s.getSync))
 		r.GET("/v1/courses/:course/bundles/:digest", s.authed("bundle", s.getBundle))
 		r.POST("/v1/courses/:course/files", s.authed("files", s.postFiles))
 		r.GET("/v1/courses/:course/history", s.authed("history", s.getHistory))
@@ -141,16 +143,23 @@ func (s *Server) authed(route string, f func(*gin.Context, hook.Ticket) error) g
 		if err != nil {
 			return err
 		}
-		first, err := s.guests.enter(t)
-		if err != nil {
+		if err := s.guests.enter(t); err != nil {
 			return err
 		}
-		if first {
-			s.o.Students.Add(students.Line{Kind: students.KindRequest, Time: s.o.Now(), User: t.User, Server: t.Server, Login: t.Login})
+		if route != routeSync { // which tells more itself
+			s.tellRequest(t, nil)
 		}
 		s.lg.Debug("student", "route", route, "user", quoted(t.User), "server", quoted(t.Server))
 		return f(c, t)
 	})
+}
+
+// tellRequest writes down the first request of a login, and the keys that the
+// agent trusts.
+func (s *Server) tellRequest(t hook.Ticket, keys []string) {
+	if s.guests.news(t, keys) {
+		s.o.Students.Add(students.Line{Kind: students.KindRequest, Time: s.o.Now(), User: t.User, Server: t.Server, Login: t.Login, Keys: keys})
+	}
 }
 
 // ticket verifies the request's ticket.

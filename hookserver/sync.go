@@ -35,6 +35,7 @@ func (s *Server) getSync(c *gin.Context, t hook.Ticket) error {
 	if err != nil {
 		return err
 	}
+	s.tellRequest(t, ask.keys)
 	views := s.current(c.Request.Context(), t, ask)
 	if err := allCold(views); err != nil {
 		return err
@@ -187,6 +188,11 @@ func parseAsked(query string) (asked, error) {
 		return asked{}, bad("have and keys are not understood")
 	}
 	out := asked{have: map[string]hook.Have{}, keys: q["keys"]}
+	for _, k := range out.keys {
+		if len(k) > 64 {
+			return asked{}, bad("keys are ids of public keys")
+		}
+	}
 	for _, text := range q["have"] {
 		h, err := hook.ParseHave(text)
 		if err != nil || len(h.Channels) > maxChannels || len(h.Fingerprint) > 64 {
