@@ -69,7 +69,7 @@ func (h *haul) rank(d bundle.Digest) int {
 // could not be had stays in want.
 func (a *Agent) bring(ctx context.Context, hauls map[string]*haul, first *hook.Answer, staged func(*haul)) error {
 	var err error
-	if first != nil {
+	if first != nil && worthReading(first.Offer, hauls) {
 		err = a.take(ctx, hauls, first, staged)
 		if errors.Is(err, errAnew) || ctx.Err() != nil {
 			return err
@@ -83,6 +83,26 @@ func (a *Agent) bring(ctx context.Context, hauls map[string]*haul, first *hook.A
 		}
 	}
 	return err
+}
+
+// maxSkip is how many bytes that nobody wants are read past in one answer:
+// about what is under way anyhow.
+const maxSkip = 512 << 10
+
+// worthReading says whether an answer's frames are had best by reading on. An
+// answer of which most is here already (a download that goes on) is not.
+func worthReading(o *hook.Offer, hauls map[string]*haul) bool {
+	var useful, other int64
+	for _, c := range o.Courses {
+		for _, f := range c.Frames {
+			if h := hauls[c.Course]; h != nil && wantsFrame(f.Frame, h.want) {
+				useful += f.Length
+			} else {
+				other += f.Length
+			}
+		}
+	}
+	return other <= maxSkip || other < useful/2
 }
 
 // rest asks for what is missing by digest.
@@ -135,14 +155,11 @@ func (a *Agent) round(ctx context.Context, h *haul, staged func(*haul)) error {
 	return a.take(ctx, map[string]*haul{h.course: h}, ans, staged)
 }
 
-// maxSkip is how many bytes that nobody wants are read past in one answer.
-const maxSkip = 4 << 20
-
 // take reads an answer's frames. An error says why the rest was not read;
 // frames that were bad alone are passed over.
 func (a *Agent) take(ctx context.Context, hauls map[string]*haul, ans *hook.Answer, staged func(*haul)) error {
 	var bad error
-	for skipped := int64(0); skipped <= maxSkip; {
+	for skipped, taken := int64(0), int64(0); skipped <= maxSkip || skipped < taken/2; {
 		name, f, r, err := ans.Next()
 		if err == io.EOF {
 			break
@@ -155,9 +172,9 @@ func (a *Agent) take(ctx context.Context, hauls map[string]*haul, ans *hook.Answ
 			skipped += f.Length
 			continue
 		}
+		taken += f.Length
 		err = a.takeFrame(ctx, h, f, r)
-		var net *broken
-		if errors.As(err, &net) || errors.Is(err, errAnew) {
+		if isBroken(err) || errors.Is(err, errAnew) {
 			return err
 		}
 		if err != nil {

@@ -45,13 +45,11 @@ type watcher struct {
 // renewed in time. A second one for the same root gives errRunning's sentence
 // and ends well.
 func (a *Agent) Watch(ctx context.Context, o WatchOptions) error {
-	begun := sync.OnceFunc(func() {
-		if o.Begun != nil {
-			o.Begun()
-		}
-	})
-	defer begun()
-	o.Begun = begun
+	if o.Begun == nil {
+		o.Begun = func() {}
+	}
+	o.Begun = sync.OnceFunc(o.Begun)
+	defer o.Begun()
 	lock, err := only(a.s.runtimeFile(".lock"))
 	if errors.Is(err, errRunning) {
 		_, err := askWatch(ctx, a.s, askNow)

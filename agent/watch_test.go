@@ -1,0 +1,277 @@
+package agent
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// watching starts a watch and gives a function that ends it and waits.
+func (h *home) watching(o WatchOptions) (stop func()) {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(h.t.Context())
+	done := make(chan error, 1)
+	a := h.agent()
+	go func() { done <- a.Watch(ctx, o) }()
+	stop = func() {
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				h.t.Error(err)
+			}
+			done <- nil
+		case <-time.After(10 * time.Second):
+			h.t.Fatal("watch does not end")
+		}
+		a.Close()
+	}
+	h.t.Cleanup(stop)
+	return stop
+}
+
+func (h *home) has(path, text string) func() bool {
+	return func() bool {
+		data, err := os.ReadFile(filepath.Join(h.root, path))
+		return err == nil && string(data) == text
+	}
+}
+
+func TestWatchBringsAPushWithinSeconds(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	begun := make(chan struct{})
+	h.watching(WatchOptions{Start: true, Begun: func() { close(begun) }})
+	<-begun
+	h.wantTree("scala101", lesson)
+	eventually(t, "the event stream", func() bool {
+		r, err := askWatch(t.Context(), h.s, askHow)
+		return err == nil && r.Stream
+	})
+	w.publish("scala101", with(lesson, "new.md", "pushed\n"))
+	eventually(t, "the push", h.has("scala101/new.md", "pushed\n"))
+}
+
+func TestWatchFindsAPushWithoutAnyEvent(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	w.behind(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/events") {
+				rw.WriteHeader(502) // a proxy that cannot do streams
+				return
+			}
+			next.ServeHTTP(rw, r)
+		})
+	})
+	h.watching(WatchOptions{Start: true})
+	eventually(t, "the first pass", h.has("scala101/README.md", lesson["README.md"]))
+	w.publish("scala101", with(lesson, "new.md", "pushed\n"))
+	if _, err := askWatch(t.Context(), h.s, askNow); err != nil { // as a poll, without its minute
+		t.Fatal(err)
+	}
+	eventually(t, "the push", h.has("scala101/new.md", "pushed\n"))
+}
+
+func TestWatchLeavesEditedFilesAloneDuringASession(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	h.sync()
+	h.watching(WatchOptions{})
+	h.write("scala101/README.md", "mine\n")
+	w.publish("scala101", with(lesson, "README.md", "2\n", "new.md", "pushed\n"))
+	if _, err := askWatch(t.Context(), h.s, askNow); err != nil {
+		eventually(t, "the socket", func() bool { _, err := askWatch(t.Context(), h.s, askNow); return err == nil })
+	}
+	eventually(t, "the push", h.has("scala101/new.md", "pushed\n"))
+	if !h.has("scala101/README.md", "mine\n")() {
+		t.Error("README.md was touched")
+	}
+	eventually(t, "what waits in the status", func() bool {
+		st, err := h.agent().Status(t.Context())
+		return err == nil && len(st.Courses) == 1 && slices.Equal(st.Courses[0].Waiting, []string{"README.md"})
+	})
+	eventually(t, "the sentence", func() bool { return slices.Contains(h.said(), "1 update waits until you close it: README.md.") })
+}
+
+func TestWatchComesBackWhenTheServiceDoes(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	w.behind(handler(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }))
+	begun := make(chan struct{})
+	h.watching(WatchOptions{Start: true, Begun: func() { close(begun) }})
+	<-begun
+	w.behind(nil)
+	eventually(t, "the material", h.has("scala101/README.md", lesson["README.md"]))
+}
+
+func TestSecondWatchEndsAndAsksTheFirstToLook(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	begun := make(chan struct{})
+	h.watching(WatchOptions{Begun: func() { close(begun) }})
+	<-begun
+	w.requests()
+	if err := h.agent().Watch(t.Context(), WatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "another look", func() bool { return slices.Contains(w.requests(), "GET /v1/sync") })
+}
+
+func TestWatchRenewsItsTicketAndLendsItToTheCommandLine(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	old := w.ticket("ana", 2*time.Second)
+	fresh := w.ticket("ana", time.Hour)
+	h.s.Ticket = Secret(old)
+	var renewed atomic.Int32
+	w.behind(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/v1/renew") {
+				renewed.Add(1)
+				rw.Header().Set("Content-Type", "application/json")
+				rw.Write([]byte(`{"ticket":"` + fresh + `","expires":"2030-01-01T00:00:00Z"}`))
+				return
+			}
+			next.ServeHTTP(rw, r)
+		})
+	})
+	h.watching(WatchOptions{Start: true})
+	eventually(t, "a fresh ticket", func() bool {
+		r, err := askWatch(t.Context(), h.s, askTicket)
+		return err == nil && r.Ticket == fresh
+	})
+	if renewed.Load() != 1 {
+		t.Errorf("renewed %d times", renewed.Load())
+	}
+	h.s.Ticket = "" // as a terminal has it
+	if out := h.sync(); out.Code != "" {
+		t.Errorf("%+v: %q", out, h.said())
+	}
+}
+
+func TestWithoutTicketAndWatchOneSentence(t *testing.T) {
+	w := newWorld(t)
+	h := w.home("ana")
+	h.s.Ticket = ""
+	if out := h.sync(); out.Code != CodeTicket {
+		t.Errorf("%+v", out)
+	}
+	h.wantSaid(Words{}.NoTicket())
+	if asked := w.requests(); len(asked) > 0 {
+		t.Errorf("asked %q", asked)
+	}
+}
+
+func TestWatchEndsWithItsServer(t *testing.T) {
+	w := newWorld(t)
+	h := w.home("ana")
+	server := exec.Command("sleep", "60")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	begun := make(chan struct{})
+	go func() {
+		ended <- h.agent().Watch(t.Context(), WatchOptions{ServerPID: server.Process.Pid, Begun: func() { close(begun) }})
+	}()
+	<-begun
+	if err := server.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = server.Wait()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("watch outlives its server")
+	}
+}
+
+func TestFollowByNumber(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { followNumber(ctx, os.Getpid()); close(done) }()
+	cancel()
+	<-done
+	followNumber(t.Context(), 1<<22+1) // nobody's number
+	follow(t.Context(), 1<<22+1)
+}
+
+func TestSocketIsTheStudentsAlone(t *testing.T) {
+	w := newWorld(t)
+	h := w.home("ana")
+	begun := make(chan struct{})
+	h.watching(WatchOptions{Begun: func() { close(begun) }})
+	<-begun
+	for _, ending := range []string{".sock", ".lock"} {
+		info, err := os.Stat(h.s.runtimeFile(ending))
+		if err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", ending, info.Mode(), err)
+		}
+		if strings.HasPrefix(h.s.runtimeFile(ending), h.root) {
+			t.Errorf("%s is on the volume", ending)
+		}
+	}
+	if _, err := askWatch(t.Context(), h.s, "rm -rf"); err == nil {
+		t.Error("an unknown question is answered")
+	}
+}
+
+func TestRuntimeDirRefusesWhatOthersCanEnter(t *testing.T) {
+	temp := t.TempDir()
+	uid := os.Getuid()
+	open := filepath.Join(temp, "open")
+	if err := os.Mkdir(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := RuntimeDir(open, temp, uid)
+	if err != nil || dir == open {
+		t.Errorf("%s, %v", dir, err)
+	}
+	if again, err := RuntimeDir("", temp, uid); err != nil || again != dir {
+		t.Errorf("%s, %v", again, err)
+	}
+	planted := t.TempDir()
+	if err := os.Symlink(open, filepath.Join(planted, filepath.Base(dir))); err != nil {
+		t.Fatal(err)
+	}
+	if dir, err := RuntimeDir("", planted, uid); err == nil {
+		t.Errorf("a planted link is taken: %s", dir)
+	}
+	if _, err := RuntimeDir("", temp, uid+1); err == nil {
+		t.Error("another user's folder is taken")
+	}
+}
+
+func TestEventsAreSpreadWithTheNumberOfListeners(t *testing.T) {
+	for n, want := range map[int]time.Duration{0: time.Second, 30: time.Second, 2000: 40 * time.Second, 1 << 30: 5 * time.Minute, -5: time.Second} {
+		if got := spread(n); got != want {
+			t.Errorf("%d listeners: %s", n, got)
+		}
+	}
+}
