@@ -23,6 +23,20 @@ type proxy struct {
 	mu       sync.Mutex
 	recorded bytes.Buffer
 	cuts     int
+	away     bool
+}
+
+// refuse makes it hang up at once, or serve again.
+func (p *proxy) refuse(away bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.away = away
+}
+
+func (p *proxy) refuses() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.away
 }
 
 func startProxy(t testing.TB, to string) *proxy {
@@ -47,6 +61,9 @@ func startProxy(t testing.TB, to string) *proxy {
 
 func (p *proxy) serve(client net.Conn, to string) {
 	defer client.Close()
+	if p.refuses() {
+		return
+	}
 	server, err := net.Dial("tcp", to)
 	if err != nil {
 		return

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -23,10 +21,10 @@ import (
 func (a *app) courseCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "course", GroupID: "start", Args: cobra.NoArgs,
-		Short: "Add a course",
+		Short: "Add a course; look at a git host's key",
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.courseAddCommand())
+	c.AddCommand(a.courseAddCommand(), a.hostKeyCommand())
 	return c
 }
 
@@ -160,7 +158,7 @@ func (a *app) keyAndHost(ctx context.Context, q *asker, cfg *config.Config, n ne
 	e.DeployKeyFile, e.KnownHostsFile = n.key, n.knownHosts
 	if e.KnownHostsFile == "" {
 		e.KnownHostsFile = filepath.Join(cfg.Dir, "secrets", "known_hosts")
-		if err := a.pinHost(ctx, q, n, e.KnownHostsFile); err != nil {
+		if err := a.pinHost(ctx, q, n.url, n.hostKey, e.KnownHostsFile); err != nil {
 			return err
 		}
 	}
@@ -175,50 +173,6 @@ func (a *app) keyAndHost(ctx context.Context, q *asker, cfg *config.Config, n ne
 	a.printf("\nPaste this line as a deploy key of %s, WITHOUT write access\n(GitHub, Gitea: Settings, Deploy keys; GitLab: Settings, Repository, Deploy keys):\n\n%s\n\n", n.url, public)
 	_, err = q.ask("Press Enter when it is there.", "")
 	return err
-}
-
-// pinHost shows the git host's keys and keeps them once they are confirmed.
-func (a *app) pinHost(ctx context.Context, q *asker, n newCourse, file string) error {
-	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
-	defer stop()
-	host, keys, err := source.ScanHostKeys(ctx, n.url)
-	if err != nil {
-		return err
-	}
-	have, err := os.ReadFile(file)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	known, sure := true, false
-	a.printf("%s shows these host keys:\n", host)
-	for _, k := range keys {
-		a.printf("  %-20s %s\n", k.Type, k.Fingerprint)
-		known = known && strings.Contains(string(have), k.Line)
-		sure = sure || k.Fingerprint == n.hostKey
-	}
-	if known {
-		return nil
-	}
-	if !sure && n.hostKey != "" {
-		return fmt.Errorf("none of them has the fingerprint %s that you gave: somebody may be in between, or the host changed its keys; nothing was written", n.hostKey)
-	}
-	if !sure {
-		sure, err = q.confirm("Compare them with what the host documents. Are they right?")
-		if err != nil {
-			return err
-		}
-	}
-	if !sure {
-		return fmt.Errorf("the host's keys were not confirmed: give --host-key FINGERPRINT or --known-hosts FILE; nothing was written")
-	}
-	var text strings.Builder
-	text.Write(have)
-	for _, k := range keys {
-		if !strings.Contains(string(have), k.Line) {
-			text.WriteString(k.Line + "\n")
-		}
-	}
-	return durable.WriteFile(file, []byte(text.String()), 0o644)
 }
 
 // deployKey gives the public half of the key in file, which is made if there

@@ -18,7 +18,8 @@ import (
 // courseStatus is one course of "satchel status --json".
 type courseStatus struct {
 	syncer.CourseStatus
-	Students *students.Summary `json:"students,omitempty"`
+	Students      *students.Summary `json:"students,omitempty"`
+	StudentsError string            `json:"students_error,omitempty"`
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -55,10 +56,7 @@ logins, first request and receipts.`,
 
 func (a *app) status(ctx context.Context, cfg *config.Config, st store.Store) error {
 	now := time.Now()
-	courses, running, err := standing(ctx, cfg, st)
-	if err != nil {
-		return err
-	}
+	courses, running := standing(ctx, cfg, st)
 	if a.json {
 		return a.printJSON(map[string]any{"syncer_running": running, "courses": courses})
 	}
@@ -75,7 +73,7 @@ func (a *app) status(ctx context.Context, cfg *config.Config, st store.Store) er
 }
 
 // standing asks the syncer, or where none runs reads the records.
-func standing(ctx context.Context, cfg *config.Config, st store.Store) (out []courseStatus, running bool, err error) {
+func standing(ctx context.Context, cfg *config.Config, st store.Store) (out []courseStatus, running bool) {
 	answer, err := syncer.NewClient(cfg.Listen.Control).Status(ctx)
 	running = err == nil
 	if !running {
@@ -92,13 +90,13 @@ func standing(ctx context.Context, cfg *config.Config, st store.Store) (out []co
 		}
 	}
 	for _, c := range answer.Courses {
-		sum, err := students.Summarize(ctx, st, c.Course, time.Now())
-		if err != nil {
-			return nil, running, err
+		s := courseStatus{CourseStatus: c}
+		if s.Students, err = students.Summarize(ctx, st, c.Course, time.Now()); err != nil {
+			s.StudentsError = err.Error() // the course's own state is told all the same
 		}
-		out = append(out, courseStatus{c, sum})
+		out = append(out, s)
 	}
-	return out, running, nil
+	return out, running
 }
 
 func (a *app) printCourse(c courseStatus, now time.Time) {
@@ -115,6 +113,9 @@ func (a *app) printCourse(c courseStatus, now time.Time) {
 	}
 	for _, n := range c.Notes {
 		a.printf("  note:     %s\n", n)
+	}
+	if c.StudentsError != "" {
+		a.printf("  students: not known now: %s\n", c.StudentsError)
 	}
 	if c.Students != nil && c.Students.Servers > 0 {
 		a.printf("  students: %s", plural(c.Students.Servers, "server"))
