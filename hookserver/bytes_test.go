@@ -156,6 +156,20 @@ func TestHistory(t *testing.T) {
 	wantError(t, err, http.StatusNotFound, hook.CodeNotFound)
 }
 
+// A history that is not the one that the manifest names is not handed out.
+func TestSpoiltHistory(t *testing.T) {
+	w := newWorld(t, nil)
+	w.course("scala", all)
+	w.publish("scala", everyone(map[string]string{"a": "1"}))
+	w.publishFrames("scala", everyone(map[string]string{"a": "2"}), []handFrame{{kind: bundle.Whole, items: []string{"2"}}},
+		func(x *bundle.Index) { x.Former = append(x.Former, bundle.Former{Path: "b", Digest: bundle.Sum(nil)}) })
+	ana := w.student("ana")
+	ana.sync()
+	ana.wantTree("scala", map[string]string{"a": "2"})
+	_, err := ana.client.History(t.Context(), "scala", "all")
+	wantError(t, err, http.StatusServiceUnavailable, hook.CodeUnavailable)
+}
+
 // Patches are sent to who has the base, whole files to who has not; a kind
 // that is not known is never sent; a large content in a frame that mixes is
 // streamed.

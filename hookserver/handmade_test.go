@@ -22,7 +22,7 @@ type handFrame struct {
 
 // publishFrames publishes a step of the channel "all" whose frames a test
 // wrote by hand.
-func (w *world) publishFrames(name string, channels map[string]audienceOf, frames []handFrame) {
+func (w *world) publishFrames(name string, channels map[string]audienceOf, frames []handFrame, change ...func(*bundle.Index)) {
 	w.t.Helper()
 	p := w.state[name]
 	from, base := p.record.Channels[0].Since, p.manifests["all"]
@@ -32,6 +32,9 @@ func (w *world) publishFrames(name string, channels map[string]audienceOf, frame
 	last := &c.Bundles[len(c.Bundles)-1]
 	x := *indexOf(w.t, w, name, last.Digest)
 	x.Base, x.From, x.Changes = base.Digest(), from, bundle.Diff(base, p.manifests["all"])
+	for _, f := range change {
+		f(&x)
+	}
 	data := w.handMade(&x, frames)
 	*last = store.BundleRef{From: from, To: x.To, Digest: bundle.Sum(data), Size: int64(len(data))}
 	if err := w.dir.Put(context.Background(), store.BundleKey(name, last.Digest), bytes.NewReader(data)); err != nil {

@@ -327,3 +327,19 @@ func indexOf(t testing.TB, w *world, course string, d bundle.Digest) *bundle.Ind
 	}
 	return x
 }
+
+// A channel that is dropped makes nobody fetch the others anew.
+func TestChannelIsDropped(t *testing.T) {
+	w := newWorld(t, nil)
+	w.course("scala", all)
+	text := noise(50_000, 7)
+	w.publish("scala", map[string]audienceOf{"all": {files: map[string]string{"a": text}}, "early": {groups: []string{"early"}, files: map[string]string{"week2": "w"}}})
+	eve := w.student("eve", "early")
+	eve.sync()
+	w.publish("scala", everyone(map[string]string{"a": text, "week2": "w"}))
+	c := eve.sync().Courses[0]
+	if fmt.Sprint(c.Left) != "[early]" || c.Channels[0].Base.IsZero() || frameBytes(eve.got) > 100 {
+		t.Errorf("%+v", c)
+	}
+	eve.wantTree("scala", map[string]string{"a": text, "week2": "w"})
+}
