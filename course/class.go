@@ -15,36 +15,11 @@ func parseClass(s string) (*[256]bool, int) {
 	}
 	last := -1 // the character before, from which a range may begin
 	for first := true; first || i < len(s) && s[i] != ']'; first = false {
-		if i >= len(s) {
-			return nil, 0
-		}
-		if name, ok := className(s[i:]); ok {
-			if !addClass(set, name) {
-				return nil, 0
-			}
-			i += len(name) + len("[::]")
-			last = -1
-			continue
-		}
-		c, n := classChar(s[i:])
-		if n == 0 {
+		var n int
+		if last, n = addMember(set, s[min(i, len(s)):], last); n == 0 {
 			return nil, 0
 		}
 		i += n
-		if c == '-' && n == 1 && last >= 0 && i < len(s) && s[i] != ']' {
-			end, m := classChar(s[i:])
-			if m == 0 {
-				return nil, 0
-			}
-			for r := last; r <= int(end); r++ {
-				set[r] = true
-			}
-			i += m
-			last = -1
-			continue
-		}
-		set[c] = true
-		last = int(c)
 	}
 	if i >= len(s) {
 		return nil, 0
@@ -58,15 +33,40 @@ func parseClass(s string) (*[256]bool, int) {
 	return set, i + 1
 }
 
+// addMember reads one member, a range from last or a class, and gives the
+// character from which a range may follow (-1: none) and the bytes read (0: a
+// mistake).
+func addMember(set *[256]bool, s string, last int) (next, n int) {
+	if name, ok := className(s); ok {
+		if !addClass(set, name) {
+			return -1, 0
+		}
+		return -1, len(name) + len("[::]")
+	}
+	c, n := classChar(s)
+	if isRange := c == '-' && n == 1 && last >= 0 && len(s) > 1 && s[1] != ']'; !isRange {
+		set[c] = set[c] || n > 0
+		return int(c), n
+	}
+	end, m := classChar(s[1:])
+	for r := last; r <= int(end) && m > 0; r++ {
+		set[r] = true
+	}
+	if m == 0 {
+		return -1, 0
+	}
+	return -1, n + m
+}
+
 // classChar is one member, perhaps after a backslash.
 func classChar(s string) (c byte, n int) {
-	if s[0] != '\\' {
-		return s[0], 1
-	}
-	if len(s) == 1 {
+	switch {
+	case s == "" || s == `\`:
 		return 0, 0
+	case s[0] == '\\':
+		return s[1], 2
 	}
-	return s[1], 2
+	return s[0], 1
 }
 
 // className finds [:name:].
