@@ -8,8 +8,10 @@ package course
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -91,3 +93,19 @@ func (c Course) Digest() bundle.Digest {
 
 // Local says whether the repository is a folder of this machine.
 func (c *Course) Local() bool { return strings.HasPrefix(c.Repository, "/") }
+
+// FolderTwins gives the courses that would share one folder in a home, each
+// with the other it meets; folders maps each course to its folder's name.
+// Capitals do not make two folders out of one: some homes do not see them.
+func FolderTwins(folders map[Name]string) map[Name]Name {
+	first, twins := map[string]Name{}, map[Name]Name{}
+	for _, name := range slices.Sorted(maps.Keys(folders)) {
+		folder := strings.ToLower(folders[name])
+		if other, taken := first[folder]; taken {
+			twins[name], twins[other] = other, name
+			continue
+		}
+		first[folder] = name
+	}
+	return twins
+}

@@ -185,3 +185,10 @@ func TestShrinks(t *testing.T) {
 		t.Error("from nothing nothing goes")
 	}
 }
+
+func TestFolderTwins(t *testing.T) {
+	twins := FolderTwins(map[Name]string{"a": "scala", "b": "Scala", "c": "c", "d": "python"})
+	if len(twins) != 2 || twins["a"] != "b" || twins["b"] != "a" {
+		t.Errorf("%v", twins)
+	}
+}
