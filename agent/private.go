@@ -50,9 +50,13 @@ func private(dir string, uid int) error {
 	return nil
 }
 
-// runtimeFile names a file for this root in the runtime folder. The name is
-// short, for a socket's path has 108 bytes.
+// runtimeFile names a file for this root in the runtime folder; where there is
+// none, one that cannot be made. The name is short, for a socket's path has
+// 108 bytes.
 func (s Settings) runtimeFile(ending string) string {
+	if s.Runtime == "" {
+		return "/proc/no-runtime-folder"
+	}
 	sum := bundle.Sum([]byte(s.Root))
 	return filepath.Join(s.Runtime, "satchel-"+hex.EncodeToString(sum[:6])+ending)
 }

@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -42,9 +41,9 @@ type watcher struct {
 
 // Watch keeps the folder fresh until ctx ends or the server does: one event
 // stream, a question each minute as the net below it, and a ticket that is
-// renewed in time. A second one for the same root gives errRunning's sentence
-// and ends well.
-func (a *Agent) Watch(ctx context.Context, o WatchOptions) error {
+// renewed in time. A second one for the same root asks the first to look, and
+// ends.
+func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 	if o.Begun == nil {
 		o.Begun = func() {}
 	}
@@ -52,23 +51,36 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) error {
 	defer o.Begun()
 	lock, err := only(a.s.runtimeFile(".lock"))
 	if errors.Is(err, errRunning) {
-		_, err := askWatch(ctx, a.s, askNow)
-		a.lg.Info("another watch runs here; it was asked to look", "error", err)
-		return nil
+		a.beside(ctx, o)
+		return
 	}
-	if err != nil {
-		return fmt.Errorf("watch: %w", err)
+	if err != nil { // two watches do no harm, for workdir has a lock of its own
+		a.lg.Warn("no lock for this watch", "error", err)
+	} else {
+		defer lock.Close()
 	}
-	defer lock.Close()
 	path := a.s.runtimeFile(".sock")
 	l, err := listen(path)
-	if err != nil {
-		return fmt.Errorf("watch: %w", err)
+	if err != nil { // the command line then finds no watch, no more
+		a.lg.Warn("no socket for the command line", "error", err)
+	} else {
+		defer os.Remove(path)
 	}
-	defer os.Remove(path)
 	w := &watcher{a: a, o: o, since: a.now(), hints: make(chan time.Duration, 1)}
 	w.run(ctx, l)
-	return nil
+}
+
+// beside is for where another watch runs: a start does its pass all the same,
+// else the other one is asked to look.
+func (a *Agent) beside(ctx context.Context, o WatchOptions) {
+	a.lg.Info("another watch runs here")
+	if o.Start {
+		a.Sync(ctx, SyncOptions{Mode: workdir.Start})
+		return
+	}
+	if _, err := askWatch(ctx, a.s, askNow); err != nil {
+		a.lg.Warn("the other watch does not answer", "error", err)
+	}
 }
 
 // run starts what a watch does at once, and ends when all of it has ended.
@@ -77,8 +89,10 @@ func (w *watcher) run(ctx context.Context, l net.Listener) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer stop()
-	context.AfterFunc(ctx, func() { l.Close() })
-	wg.Go(func() { serve(l, w.answer) })
+	if l != nil {
+		context.AfterFunc(ctx, func() { l.Close() })
+		wg.Go(func() { serve(l, w.answer) })
+	}
 	if w.o.ServerPID > 1 {
 		wg.Go(func() {
 			follow(ctx, w.o.ServerPID)

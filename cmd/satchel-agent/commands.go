@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -98,37 +99,48 @@ func (p *program) watch(ctx context.Context, args []string) int {
 		}
 		return exitDone
 	}
+	show := agent.Printer(p.out, p.look(*asJSON, false), p.words)
+	o := agent.WatchOptions{Start: *cont, ServerPID: *server}
+	if *cont {
+		show, o.Begun = reportTo(*report, agent.Printer(io.Discard, agent.Quiet, p.words))
+		defer o.Begun()
+		p.out = sentences{show}
+	}
 	s, code, ok := p.ready()
 	if !ok {
 		return code
 	}
-	o := agent.WatchOptions{Start: *cont, ServerPID: *server}
-	show := agent.Printer(p.out, p.look(*asJSON, false), p.words)
 	lg := p.logger(false)
 	if *cont {
-		s.Patience = min(s.Patience, s.Budget*3/4)
+		s.Patience = s.Budget * 3 / 4 // an answer comes within what a login waits, or none
 		log := agent.OpenLog(s.Root)
 		defer log.Close()
-		lg = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo}))
-		show = agent.Printer(log, agent.Lines, p.words)
-		show, o.Begun = reportTo(*report, show)
+		log.TakeStderr()
+		lg = slog.New(slog.NewTextHandler(log, nil))
 	}
 	a, err := agent.New(lg, s, agent.Options{Show: show})
-	if err == nil {
-		err = a.Watch(ctx, o)
-	}
 	if err != nil {
-		show(agent.Event{Kind: agent.Sentence, Text: p.sentence(err)})
+		fmt.Fprintln(p.out, p.sentence(err))
 		return exitNotDone
 	}
+	defer a.Close()
+	a.Watch(ctx, o)
 	return exitDone
+}
+
+// sentences makes each line that is written an event.
+type sentences struct{ show func(agent.Event) }
+
+func (s sentences) Write(line []byte) (int, error) {
+	s.show(agent.Event{Kind: agent.Sentence, Text: strings.TrimSpace(string(line))})
+	return len(line), nil
 }
 
 // reportTo shows events on an inherited file too, until the first pass is
 // over.
 func reportTo(fd int, show func(agent.Event)) (both func(agent.Event), begun func()) {
 	if fd < 3 {
-		return show, nil
+		return show, func() {}
 	}
 	f := os.NewFile(uintptr(fd), "report")
 	unix.CloseOnExec(fd)

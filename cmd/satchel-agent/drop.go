@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -45,11 +44,7 @@ func lower(e environ) []string {
 
 // drop lets go of root for ever and begins this program again. It returns
 // only with an error.
-func drop(to identity, args []string, e environ) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
+func drop(self string, to identity, args []string, e environ) error {
 	if err := syscall.Setgroups([]int{to.gid}); err != nil {
 		return fmt.Errorf("set groups: %w", err)
 	}

@@ -101,9 +101,9 @@ func (e environ) settings(uid int) (agent.Settings, error) {
 	if temp == "" {
 		temp = "/tmp"
 	}
-	var err error
-	if s.Runtime, err = agent.RuntimeDir(e["XDG_RUNTIME_DIR"], temp, uid); err != nil {
-		return s, &agent.SettingError{Name: "XDG_RUNTIME_DIR", Reason: err.Error()}
+	dir, err := agent.RuntimeDir(e["XDG_RUNTIME_DIR"], temp, uid)
+	if err == nil { // without one there is no socket, no more
+		s.Runtime = dir
 	}
 	s.Keys, err = readKeys(keysFile, e[hook.EnvKeys])
 	return s, err

@@ -58,16 +58,12 @@ func serverPID() int {
 // reports. With orphan it is nobody's child, so that a program that this one
 // becomes has no child it does not know of.
 func (p *program) leave(become *identity, server int, orphan bool) (io.ReadCloser, error) {
-	self, err := p.self()
-	if err != nil {
-		return nil, err
-	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close()
-	c := exec.Command(self, "watch", "--continue", "--report", "3", "--server-pid", strconv.Itoa(server))
+	c := exec.Command(p.self, "watch", "--continue", "--report", "3", "--server-pid", strconv.Itoa(server))
 	if orphan {
 		c.Args = append(c.Args, "--orphan")
 	}
@@ -96,11 +92,7 @@ func (p *program) leave(become *identity, server int, orphan bool) (io.ReadClose
 
 // again starts this very watch once more and lets it go.
 func (p *program) again(args []string) error {
-	self, err := p.self()
-	if err != nil {
-		return err
-	}
-	c := exec.Command(self, append([]string{"watch"}, args...)...)
+	c := exec.Command(p.self, append([]string{"watch"}, args...)...)
 	c.Args[0] = "satchel-agent"
 	c.Env = p.list
 	c.ExtraFiles = []*os.File{os.NewFile(3, "report")}

@@ -35,7 +35,7 @@ type program struct {
 	out    io.Writer
 	errOut io.Writer
 	uid    int
-	self   func() (string, error) // this program's file, to begin it again
+	self   string // this program's file, to begin it again
 }
 
 // run does what args say and gives the exit code. Called at a server's start
@@ -44,9 +44,23 @@ func run(ctx context.Context, args, env []string, _ io.Reader, out, errOut io.Wr
 	e := parseEnviron(env)
 	p := &program{
 		args: args, list: env, env: e, words: e.words(), out: out, errOut: errOut,
-		uid: os.Getuid(), self: os.Executable,
+		uid: os.Getuid(), self: self(),
 	}
 	return p.run(ctx)
+}
+
+// self is this program's own file, as the kernel holds it: right also where
+// its name is out of reach after letting go of root, or was replaced.
+func self() string {
+	const own = "/proc/self/exe"
+	if _, err := os.Lstat(own); err == nil {
+		return own
+	}
+	name, err := os.Executable()
+	if err != nil {
+		return os.Args[0]
+	}
+	return name
 }
 
 func (p *program) run(ctx context.Context) (code int) {
@@ -162,7 +176,7 @@ func (p *program) student() bool {
 		return true
 	}
 	if ok {
-		if err := drop(*to, p.args, p.env); err != nil {
+		if err := drop(p.self, *to, p.args, p.env); err != nil {
 			fmt.Fprintf(p.errOut, "satchel-agent: %v\n", err)
 		}
 	}
