@@ -164,9 +164,9 @@ func TestTodaysConfiguration(t *testing.T) {
 
 func TestNobodyGetsInWithout(t *testing.T) {
 	w := school(t)
-	good := w.student("ana").ticket
 	expired := w.student("ana")
 	w.pass(hook.TicketLife + hook.Leeway + time.Second)
+	good := w.student("ana").ticket
 	for name, header := range map[string]http.Header{
 		"no ticket":    nil,
 		"empty":        {"Authorization": {"Bearer "}},

@@ -518,6 +518,12 @@ func TestAgentProvesANewerVersion(t *testing.T) {
 	if c := o.Courses[0]; !c.Prove || c.Head != nil {
 		t.Fatalf("%+v", c)
 	}
+	// Nor is she told that nothing is new, though her ETag says so.
+	if a, err := ana.client.Sync(t.Context(), ana.haves(), nil, ana.etag); err != nil || a.NotModified || !a.Offer.Courses[0].Prove {
+		t.Errorf("%+v, %v", a, err)
+	} else {
+		a.Close()
+	}
 	stranger, _ := bundle.NewSigningKey()
 	forged, _ := bundle.Sign(h, stranger)
 	err := ana.client.Prove(t.Context(), "scala", *forged)

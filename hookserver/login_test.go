@@ -23,7 +23,7 @@ import (
 func (w *world) post(secret, body string) *httptest.ResponseRecorder {
 	w.t.Helper()
 	req := httptest.NewRequestWithContext(w.t.Context(), "POST", "/v1/logins", strings.NewReader(body))
-	if secret != "" {
+	if secret != "none" {
 		req.Header.Set("Authorization", "Bearer "+secret)
 	}
 	rec := httptest.NewRecorder()
@@ -79,7 +79,8 @@ func TestLoginRefused(t *testing.T) {
 		secret, body string
 		want         int
 	}{
-		"no secret":        {"", good, 401},
+		"no secret":        {"none", good, 401},
+		"empty secret":     {"", good, 401},
 		"wrong secret":     {hookSecret + "x", good, 401},
 		"part of secret":   {hookSecret[:10], good, 401},
 		"a ticket":         {w.student("ana").ticket, good, 401},
