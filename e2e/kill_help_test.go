@@ -42,6 +42,3 @@ func publishedOrDead(t *testing.T, s *site, v *service, commit string) bool {
 	t.Fatalf("neither published nor killed:\n%s", tail(v.output(), 3000))
 	return false
 }
-
-// ignoreKill: a process under strace's injection may end by the kill.
-func ignoreKill(error) error { return nil }
