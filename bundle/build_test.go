@@ -327,3 +327,46 @@ func TestUnknownKindOfFrameDoesNotSpoilTheIndex(t *testing.T) {
 		t.Errorf("%+v, %v", back, err)
 	}
 }
+
+func TestBundleRefusesAHostileHistory(t *testing.T) {
+	index, err := pack([]byte(indexJSON(1, 0, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(text []byte) []byte {
+		former, err := pack(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.Concat(lengths(uint32(len(index)), uint32(len(former))), index, former)
+	}
+	d := digestOf("x").String()
+	whole := with(History{{Path: "a", Digest: digestOf("1")}}.Encode())
+	for attack, data := range map[string][]byte{
+		"no history":     with([]byte("hello")),
+		"a manifest":     with(manifestOf().Encode()),
+		"climbs out":     with([]byte("satchel-history 1\nwas " + d + " - 4:../a\n")),
+		"out of order":   with([]byte("satchel-history 1\nwas " + d + " - 1:b\nwas " + d + " - 1:a\n")),
+		"more follows":   with(append(History(nil).Encode(), "and more"...)),
+		"cut off":        whole[:len(whole)-3],
+		"not there":      whole[:len(lengths(0, 0))+len(index)],
+		"4 GiB promised": slices.Concat(lengths(uint32(len(index)), 1<<32-1), index, whole),
+	} {
+		if x, err := ReadIndex(bytes.NewReader(data)); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %+v, %v; want ErrCorrupt", attack, x, err)
+		}
+	}
+	if _, err := ReadIndex(bytes.NewReader(with([]byte("satchel-history 2\n")))); !errors.Is(err, ErrFormat) {
+		t.Errorf("newer history: %v; want ErrFormat", err)
+	}
+	packed := bomb(t, 1<<30)
+	data := slices.Concat(lengths(uint32(len(index)), uint32(len(packed))), index, packed)
+	n := allocated(func() {
+		if _, err := ReadIndex(bytes.NewReader(data)); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("bomb: %v; want ErrCorrupt", err)
+		}
+	})
+	if n > 3*MaxHistorySize+(256<<20) {
+		t.Errorf("1 GiB in %d bytes made the reader ask for %d MB", len(data), n>>20)
+	}
+}

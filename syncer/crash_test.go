@@ -277,3 +277,63 @@ type swapless struct{ store.Store }
 func (s *swapless) CompareAndSwap(context.Context, string, string, []byte) (string, error) {
 	return "", errDead
 }
+
+// Prune may take an object in the moment between the last look and the swap.
+func TestBundleThatGoesAwayDuringTheSwapIsWrittenAgain(t *testing.T) {
+	s := newSite(t)
+	s.repo.commit(files{"a": "1"})
+	out := s.sync(s.syncer(&pruned{Store: s.st}))
+	if !out.Published {
+		t.Errorf("outcome %+v", out)
+	}
+	s.want(1, files{"a": "1"})
+}
+
+// One that goes away before the last look loses the try, not the record.
+func TestBundleThatGoesAwayBeforeTheSwapIsBuiltAgain(t *testing.T) {
+	s := newSite(t)
+	s.repo.commit(files{"a": "1"})
+	out := s.sync(s.syncer(&pruned{Store: s.st, early: true}))
+	if !out.Published || out.Stats.Tries != 2 {
+		t.Errorf("outcome %+v", out)
+	}
+	s.want(1, files{"a": "1"})
+}
+
+// pruned loses all bundles once: at the look before the swap, or at the swap.
+type pruned struct {
+	store.Store
+	early, done bool
+}
+
+func (p *pruned) lose(ctx context.Context) error {
+	if p.done {
+		return nil
+	}
+	p.done = true
+	for o, err := range p.List(ctx, store.BundlePrefix("scala101"), "") {
+		if err != nil {
+			return err
+		}
+		if err := p.Delete(ctx, o.Key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pruned) Head(ctx context.Context, key string) (store.Object, error) {
+	if p.early && strings.Contains(key, "/bundles/") {
+		if err := p.lose(ctx); err != nil {
+			return store.Object{}, err
+		}
+	}
+	return p.Store.Head(ctx, key)
+}
+
+func (p *pruned) CompareAndSwap(ctx context.Context, key, etag string, data []byte) (string, error) {
+	if err := p.lose(ctx); err != nil {
+		return "", err
+	}
+	return p.Store.CompareAndSwap(ctx, key, etag, data)
+}

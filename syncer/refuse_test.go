@@ -373,3 +373,43 @@ func TestMissingOrDamagedBundleIsSaidAndNothingIsPublishedOverIt(t *testing.T) {
 	s.sync(s.syncer())
 	s.want(2, files{"a": "2"})
 }
+
+// A store that was tampered with: the record names a bundle that is well-formed
+// and of the right versions, but does not lead to what the head names.
+func TestBundleThatLeadsElsewhereIsFound(t *testing.T) {
+	for name, tamper := range map[string]func(*bundle.Spec){
+		"another manifest": func(s *bundle.Spec) { s.Manifest.Files[0].Mode = 0o755 },
+		"another history":  func(s *bundle.Spec) { s.Former, _ = s.Former.Add(bundle.Former{Path: "b", Digest: bundle.Sum(nil)}) },
+	} {
+		s := newSite(t)
+		s.repo.commit(files{"a": "1"})
+		y := s.syncer()
+		s.sync(y)
+		c := y.known["scala101"].former
+		rec, etag, err := store.ReadRecord(t.Context(), s.st, "scala101")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch := &rec.Channels[0]
+		m := *c[ch.ID].manifest
+		m.Files = slices.Clone(m.Files)
+		spec := bundle.Spec{Course: "scala101", Channel: ch.ID, To: 1, Manifest: &m, Former: c[ch.ID].history}
+		tamper(&spec)
+		b, err := bundle.Build(t.Context(), t.TempDir(), spec, mapFS{"a": "1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Discard()
+		if err := store.PutBundle(t.Context(), s.st, "scala101", b.Digest, b.File); err != nil {
+			t.Fatal(err)
+		}
+		ch.Bundles[0].Digest, ch.Bundles[0].Size, rec.Publish = b.Digest, b.Size, "tampered"
+		if _, err := store.SwapRecord(t.Context(), s.st, rec, etag); err != nil {
+			t.Fatal(err)
+		}
+		s.repo.commit(files{"a": "2"})
+		if _, err := s.try(s.syncer()); !errors.Is(err, bundle.ErrCorrupt) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
