@@ -202,4 +202,7 @@ func (p *pass) published(ctx context.Context, chs []channel) {
 		p.k.pending = nil
 	}
 	p.k.settled, p.k.said = true, ""
+	if p.o.Published != nil {
+		p.o.Published()
+	}
 }

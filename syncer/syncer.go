@@ -59,6 +59,10 @@ type Options struct {
 	// Fold brings receipts into the students' records (students.Fold); nil:
 	// somebody else does.
 	Fold func(ctx context.Context) error
+	// Published is told after each new version, and must not block: so that a
+	// hookserver in the same process need not wait for its next look. May be
+	// nil.
+	Published func()
 }
 
 // Syncer publishes courses into one store.

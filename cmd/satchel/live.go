@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 
 	"satchel/bundle"
@@ -17,6 +16,7 @@ import (
 type live struct {
 	halves  halves
 	changed chan struct{}
+	newer   chan struct{} // the syncer published: the hookserver looks at once
 
 	mu   sync.RWMutex
 	cfg  *config.Config
@@ -32,7 +32,7 @@ type keys struct {
 }
 
 func newLive(cfg *config.Config, h halves) (*live, error) {
-	l := &live{halves: h, changed: make(chan struct{}, 1), cfg: cfg}
+	l := &live{halves: h, changed: make(chan struct{}, 1), newer: make(chan struct{}, 1), cfg: cfg}
 	var err error
 	l.keys, err = readKeys(cfg, h)
 	return l, err
@@ -50,8 +50,13 @@ func (l *live) take(lg *slog.Logger, next *config.Config) {
 	l.cfg, l.keys = next, k
 	l.mu.Unlock()
 	lg.Info("configuration taken up", "courses", len(next.Courses))
+	wake(l.changed)
+}
+
+// wake leaves a word for whoever listens on c, unless one is there already.
+func wake(c chan struct{}) {
 	select {
-	case l.changed <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -78,7 +83,7 @@ func readKeys(cfg *config.Config, h halves) (k keys, err error) {
 	if !h.hookserver {
 		return k, nil
 	}
-	text, err := os.ReadFile(cfg.Secrets.PublicKeys)
+	text, err := config.ReadFile(cfg.Secrets.PublicKeys)
 	if err != nil {
 		return k, fmt.Errorf("public half of the signing key: %w (\"satchel init\" makes it)", err)
 	}
@@ -108,7 +113,7 @@ func readKeys(cfg *config.Config, h halves) (k keys, err error) {
 
 func signingKeys(files []string) (keys []bundle.SigningKey, err error) {
 	for _, file := range files {
-		data, err := os.ReadFile(file)
+		data, err := config.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("signing key: %w (\"satchel init\" makes it)", err)
 		}

@@ -40,11 +40,12 @@ logins, first request and receipts.`,
 			if err != nil {
 				return err
 			}
+			p, err := privacy(cfg)
+			if err != nil {
+				return err
+			}
+			a.foldNow(c.Context(), st, p)
 			if user != "" {
-				p, err := privacy(cfg)
-				if err != nil {
-					return err
-				}
 				return a.studentShow(c.Context(), st, p, user)
 			}
 			return a.status(c.Context(), cfg, st)

@@ -56,8 +56,18 @@ func (a *app) onStudent(use, short string, do func(context.Context, store.Store,
 			if err != nil {
 				return err
 			}
+			a.foldNow(c.Context(), st, p)
 			return do(c.Context(), st, p, args[0])
 		},
+	}
+}
+
+// foldNow brings the receipts that still wait into the records, so that an
+// answer is seconds old, not a minute. Where this command may not write, the
+// records are shown as they are.
+func (a *app) foldNow(ctx context.Context, st store.Store, p students.Privacy) {
+	if _, err := students.Fold(ctx, a.logger(), st, p, time.Now()); err != nil {
+		a.logger().Debug("receipts not folded", "error", err)
 	}
 }
 

@@ -58,8 +58,9 @@ func startSyncer(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l *liv
 		return err
 	}
 	s := syncer.New(lg, st, syncer.Options{
-		StateDir: cfg.StateDir,
-		Keys:     func() []bundle.SigningKey { return l.held().signing },
+		StateDir:  cfg.StateDir,
+		Published: func() { wake(l.newer) },
+		Keys:      func() []bundle.SigningKey { return l.held().signing },
 		Fold: func(ctx context.Context) error {
 			_, err := students.Fold(ctx, lg, st, priv, time.Now())
 			return err
@@ -125,6 +126,16 @@ func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l 
 	if err != nil {
 		return errors.Join(err, front.Close())
 	}
+	g.Go(func() error {
+		for {
+			select {
+			case <-l.newer:
+				s.Refresh(ctx)
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	})
 	g.Go(func() error { return s.Run(ctx) })
 	g.Go(func() error { return s.Serve(ctx, front, back) })
 	g.Go(func() error { return writer.Run(ctx) })
