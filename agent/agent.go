@@ -67,6 +67,7 @@ type Agent struct {
 	show   func(Event)
 	now    func() time.Time
 	wait   backoff
+	said   map[string]bool // by the last pass
 }
 
 // agentVersion is what the service is told of this program.

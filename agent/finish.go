@@ -58,9 +58,9 @@ func (p *pass) unreachable() {
 		p.mem.Offline = p.began
 	}
 	said := false
-	for name, l := range p.courses {
+	for _, l := range p.inOrder() {
 		if st := l.dir.State(); st.Version > 0 {
-			p.say(name, p.words(name).Unreachable(st.Version, p.since(name)))
+			p.say(l.name, p.words(l.name).Unreachable(st.Version, p.since(l.name)))
 			said = true
 		}
 	}

@@ -28,6 +28,9 @@ type memory struct {
 	Sent    *hook.Receipt     `json:"sent,omitempty"`   // the last receipt that arrived
 	Unsent  []hook.Receipt    `json:"unsent,omitempty"` // those that did not
 	News    []newsItem        `json:"news,omitempty"`   // newest first
+
+	was      bundle.Digest // sum of what is on disk
+	wasAsked time.Time
 }
 
 // known is what is remembered of one course.
@@ -37,7 +40,7 @@ type known struct {
 	Published time.Time      `json:"published,omitzero"`
 	Updated   time.Time      `json:"updated,omitzero"`  // when this version came here
 	Message   string         `json:"message,omitempty"` // the last of the instructor's that was shown
-	Waiting   []string       `json:"waiting,omitempty"` // what waits for an open document
+	Told      bundle.Digest  `json:"told,omitzero"`     // of the last sentences, so that they are news once
 	Failed    []string       `json:"failed,omitempty"`
 	Language  string         `json:"language,omitempty"`
 }
@@ -75,19 +78,40 @@ func recall(lg *slog.Logger, root *os.Root) (*memory, error) {
 			delete(m.Courses, name)
 		}
 	}
-	return m, nil
+	m.was, err = m.sum()
+	m.wasAsked = m.Asked
+	return m, err
 }
 
-// keep writes the memory.
+// askedOften is how often the time of the last answer alone is written down:
+// a watch asks each minute, and a home may be on somebody else's disk.
+const askedOften = time.Hour
+
+// keep writes the memory, if there is anything new in it.
 func (m *memory) keep(root *os.Root) error {
 	if len(m.Unsent) > maxUnsent {
 		m.Unsent = m.Unsent[len(m.Unsent)-maxUnsent:]
+	}
+	sum, err := m.sum()
+	if err != nil || sum == m.was && m.Asked.Sub(m.wasAsked) < askedOften {
+		return err
 	}
 	data, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return writeWhole(root, memoryFile, data, 0o600)
+	if err = writeWhole(root, memoryFile, data, 0o600); err == nil {
+		m.was, m.wasAsked = sum, m.Asked
+	}
+	return err
+}
+
+// sum is of all but the time of the last answer.
+func (m *memory) sum() (bundle.Digest, error) {
+	without := *m
+	without.Asked = time.Time{}
+	data, err := json.Marshal(&without)
+	return bundle.Sum(data), err
 }
 
 // of gives what is remembered of a course, for changing.

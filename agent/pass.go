@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -27,6 +29,9 @@ type SyncOptions struct {
 	Mode workdir.Mode
 	Walk bool // look at every file, also where nothing is new
 	All  bool // ask for everything as if nothing was held
+	// Within bounds the question, until its answer begins; the download that
+	// follows may take longer. Zero: as long as the service is patient.
+	Within time.Duration
 	// Since is for the rights of a start while a session runs: a file that
 	// changed after it waits. Zero: none waits.
 	Since time.Time
@@ -59,12 +64,13 @@ type Outcome struct {
 func (a *Agent) Sync(ctx context.Context, o SyncOptions) Outcome {
 	p := a.newPass(o)
 	p.run(ctx)
+	a.said = p.said
 	a.show(Event{Kind: Finished, Code: p.out.Code, At: a.now()})
 	return p.out
 }
 
 func (a *Agent) newPass(o SyncOptions) *pass {
-	return &pass{a: a, lg: a.lg, o: o, courses: map[string]*local{}, anew: map[string]bool{}, began: a.now(), started: time.Now()}
+	return &pass{a: a, lg: a.lg, o: o, courses: map[string]*local{}, anew: map[string]bool{}, said: map[string]bool{}, began: a.now(), started: time.Now()}
 }
 
 // pass is one run of Sync.
@@ -80,8 +86,9 @@ type pass struct {
 	courses  map[string]*local
 	anew     map[string]bool // courses of which nothing is claimed, for what we hold did not fit
 	out      Outcome
-	receipts []hook.Receipt // to be sent
-	news     bool           // whether there is something for the page
+	said     map[string]bool // sentences
+	receipts []hook.Receipt  // to be sent
+	news     bool            // whether there is something for the page
 }
 
 // local is one course on this side.
@@ -187,6 +194,14 @@ func (p *pass) local(name string) (*local, error) {
 	return l, nil
 }
 
+// inOrder gives the courses by name.
+func (p *pass) inOrder() (out []*local) {
+	for _, name := range slices.Sorted(maps.Keys(p.courses)) {
+		out = append(out, p.courses[name])
+	}
+	return out
+}
+
 // cannotOpen says why nothing can be done in the root.
 func (p *pass) cannotOpen(err error) {
 	w, root := p.a.words, p.a.s.Root
@@ -242,10 +257,34 @@ func (p *pass) question(ctx context.Context, haves []hook.Have, etag string) (*h
 	if p.a.client == nil {
 		return nil, errNoService
 	}
-	if p.a.ticket.get() == "" {
+	used := p.a.ticket.get()
+	if used == "" {
 		return nil, errNoTicket
 	}
-	return p.a.client.Sync(ctx, haves, p.a.keyIDs(), etag)
+	ans, err := p.ask(ctx, haves, etag)
+	var e *hook.Error
+	if errors.As(err, &e) && e.Status == http.StatusUnauthorized && p.a.freshen(ctx, used) {
+		return p.ask(ctx, haves, etag)
+	}
+	return ans, err
+}
+
+// ask puts the question within its time.
+func (p *pass) ask(ctx context.Context, haves []hook.Have, etag string) (*hook.Answer, error) {
+	if p.o.Within <= 0 {
+		return p.a.client.Sync(ctx, haves, p.a.keyIDs(), etag)
+	}
+	inner, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(p.o.Within, func() { cancel(hook.ErrSilent) })
+	ans, err := p.a.client.Sync(inner, haves, p.a.keyIDs(), etag)
+	if !late.Stop() && err == nil { // it came and went in one moment
+		ans.Close()
+		err = hook.ErrSilent
+	}
+	if err != nil {
+		cancel(nil)
+	}
+	return ans, err // cancelling would end the download; it ends with ctx
 }
 
 var (
@@ -253,14 +292,20 @@ var (
 	errNoTicket  = errors.New("there is no ticket")
 )
 
-// borrow takes the watch's ticket where this process has none, or an old one.
+// borrow takes the watch's ticket where this process has none.
 func (a *Agent) borrow(ctx context.Context) {
-	if a.ticket.get() != "" {
-		return
+	if a.ticket.get() == "" {
+		a.freshen(ctx, "")
 	}
-	if r, err := askWatch(ctx, a.s, askTicket); err == nil && len(r.Ticket) <= hook.MaxTicket {
+}
+
+// freshen takes the watch's ticket if that is another than was used.
+func (a *Agent) freshen(ctx context.Context, used string) bool {
+	if r, err := askWatch(ctx, a.s, askTicket); err == nil && r.Ticket != used && len(r.Ticket) <= hook.MaxTicket {
 		a.ticket.set(r.Ticket)
+		return true
 	}
+	return false
 }
 
 func (a *Agent) keyIDs() (ids []string) {
@@ -273,12 +318,12 @@ func (a *Agent) keyIDs() (ids []string) {
 // haves says what is held, and the same as one text.
 func (p *pass) haves() (haves []hook.Have, text string) {
 	var lines []string
-	for name, l := range p.courses {
+	for _, l := range p.inOrder() {
 		st := l.dir.State()
-		if p.o.All || p.anew[name] || st.Version == 0 {
+		if p.o.All || p.anew[l.name] || st.Version == 0 {
 			continue
 		}
-		h := hook.Have{Course: name, Version: st.Version, Fingerprint: st.Fingerprint}
+		h := hook.Have{Course: l.name, Version: st.Version, Fingerprint: st.Fingerprint}
 		for id := range st.Manifests {
 			h.Channels = append(h.Channels, id)
 		}
@@ -286,7 +331,6 @@ func (p *pass) haves() (haves []hook.Have, text string) {
 		haves = append(haves, h)
 		lines = append(lines, h.String())
 	}
-	slices.Sort(lines)
 	return haves, strings.Join(lines, "\n")
 }
 
@@ -314,6 +358,9 @@ func (p *pass) consider(ctx context.Context, o *hook.Offer) error {
 	if len(o.Courses) == 0 {
 		p.out.Code = CodeNothing
 		p.say("", p.a.words.NoCourse(o.Groups))
+	}
+	for _, l := range p.courses { // of an answer before this one nothing counts
+		l.newest, l.plan, l.haul, l.bad = nil, nil, nil, nil
 	}
 	for _, co := range o.Courses {
 		if err := p.considerOne(ctx, co); err != nil {

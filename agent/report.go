@@ -7,11 +7,15 @@ import (
 	"satchel/workdir"
 )
 
-// say shows one sentence and keeps it for the page "What is new.md". course
-// is "" for what concerns none in particular.
+// say shows one sentence. course is "" for what concerns none in particular.
+// During a session what the pass before said is not said again.
 func (p *pass) say(course, text string) {
 	if course != "" && p.several() {
 		text = Plain(course) + ": " + text
+	}
+	p.said[text] = true
+	if p.o.Mode == workdir.Session && p.a.said[text] {
+		return
 	}
 	p.a.show(Event{Kind: Sentence, Text: text, Course: course})
 	p.lg.Info("said", "course", course, "text", text)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"satchel/bundle"
@@ -23,7 +24,7 @@ func (p *pass) how() workdir.How {
 // settle brings every considered course to its newest version.
 func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
 	hauls := map[string]*haul{}
-	for name, l := range p.courses {
+	for _, l := range p.inOrder() {
 		if l.newest == nil {
 			continue
 		}
@@ -32,18 +33,22 @@ func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
 			continue
 		}
 		if wanted := l.plan.Wanted(); len(wanted) > 0 {
-			l.haul = newHaul(name, l.dir, wanted, l.newest.Manifests)
-			hauls[name] = l.haul
+			l.haul = newHaul(l.name, l.dir, wanted, l.newest.Manifests)
+			hauls[l.name] = l.haul
 		}
 	}
 	var err error
 	if len(hauls) > 0 {
 		err = p.a.bring(ctx, hauls, ans, func(h *haul) { p.placeEarly(ctx, h) })
-		if errors.Is(err, errAnew) {
+		var e *hook.Error
+		switch {
+		case errors.Is(err, errAnew):
 			return err
+		case errors.As(err, &e):
+			p.out.RetryAfter = e.RetryAfter
 		}
 	}
-	for _, l := range p.courses {
+	for _, l := range p.inOrder() {
 		if l.plan != nil && l.bad == nil {
 			p.placeOne(ctx, l, err)
 		}
@@ -147,9 +152,9 @@ func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error
 	if len(r.Missing) > 0 {
 		text = append(text, p.arriving(w, l, r))
 	}
-	if msg := l.newest.Head.Message; msg != "" && msg != m.Message {
+	msg := l.newest.Head.Message
+	if msg != "" && msg != m.Message {
 		text = append(text, w.Teacher(msg))
-		m.Message = msg
 	}
 	if len(text) == 0 {
 		p.say(l.name, w.UpToDate(r.Version))
@@ -157,17 +162,20 @@ func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error
 	for _, t := range text {
 		p.say(l.name, t)
 	}
-	if changed {
-		m.Updated = p.began
-	}
-	m.Waiting, m.Failed = named(pathsOf(r, workdir.Waiting)), named(append(pathsOf(r, workdir.Failed, workdir.NoSpace), r.MissingPaths...))
 	code := p.code(r, why)
 	p.worse(code)
-	if len(text) > 0 {
+	// What was told before (an update that goes on waiting) is no news.
+	sum := bundle.Sum([]byte(strings.Join(text, "\n")))
+	if news := changed || sum != m.Told; news && len(text) > 0 {
 		p.news = true
 		p.mem.remember(newsItem{Time: p.began, Course: l.name, Lines: text, Hidden: !l.newest.Head.Settings.WhatIsNew})
 		p.receipts = append(p.receipts, p.a.receipt(l.name, r, code))
 	}
+	if changed {
+		m.Updated = p.began
+	}
+	m.Told, m.Message = sum, msg
+	m.Failed = named(append(pathsOf(r, workdir.Failed, workdir.NoSpace), r.MissingPaths...))
 	p.stale(l, w)
 }
 
@@ -245,7 +253,7 @@ func (p *pass) stale(l *local, w Words) {
 // nothingNew is the usual login: one look whether each folder is there, and,
 // where a pass is to look at every file, that.
 func (p *pass) nothingNew(ctx context.Context) error {
-	for _, l := range p.courses {
+	for _, l := range p.inOrder() {
 		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || len(st.Waiting) > 0 || !l.dir.Present()) {
 			p.fromState(l)
 		}
@@ -253,7 +261,7 @@ func (p *pass) nothingNew(ctx context.Context) error {
 	if err := p.settle(ctx, nil); err != nil {
 		return err
 	}
-	for _, l := range p.courses {
+	for _, l := range p.inOrder() {
 		if st := l.dir.State(); st.Version > 0 && l.newest == nil {
 			p.say(l.name, p.words(l.name).UpToDate(st.Version))
 		}
@@ -266,12 +274,12 @@ func (p *pass) withoutService(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
-	for _, l := range p.courses {
+	for _, l := range p.inOrder() {
 		if st := l.dir.State(); st.Version > 0 && len(st.Waiting) > 0 {
 			p.fromState(l)
 		}
 	}
-	for _, l := range p.courses {
+	for _, l := range p.inOrder() {
 		if l.newest == nil {
 			continue
 		}

@@ -75,7 +75,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 func (a *Agent) beside(ctx context.Context, o WatchOptions) {
 	a.lg.Info("another watch runs here")
 	if o.Start {
-		a.Sync(ctx, SyncOptions{Mode: workdir.Start})
+		a.Sync(ctx, SyncOptions{Mode: workdir.Start, Within: a.s.Budget * 3 / 4})
 		return
 	}
 	if _, err := askWatch(ctx, a.s, askNow); err != nil {
@@ -112,7 +112,7 @@ func (w *watcher) run(ctx context.Context, l net.Listener) {
 func (w *watcher) loop(ctx context.Context, ready chan struct{}) {
 	o := SyncOptions{Mode: workdir.Session}
 	if w.o.Start {
-		o.Mode = workdir.Start
+		o.Mode, o.Within = workdir.Start, w.a.s.Budget*3/4
 	}
 	out := w.pass(ctx, o)
 	w.o.Begun()

@@ -112,7 +112,6 @@ func (p *program) watch(ctx context.Context, args []string) int {
 	}
 	lg := p.logger(false)
 	if *cont {
-		s.Patience = s.Budget * 3 / 4 // an answer comes within what a login waits, or none
 		log := agent.OpenLog(s.Root)
 		defer log.Close()
 		log.TakeStderr()
