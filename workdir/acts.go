@@ -25,6 +25,9 @@ func (a *applier) do(ctx context.Context, act *Action) error {
 		return nil
 	}
 	folder, name := split(act.Path)
+	if act.Verb == Beside && act.Mine.blocked(act.Path) && !a.stillBlocked(act) {
+		act.Verb, act.Event, act.Status = Add, "", Delivered // what was in the way went
+	}
 	if act.Verb == Beside && (a.outside != "" || act.Mine.blocked(act.Path)) {
 		return a.besideOutside(ctx, act)
 	}
@@ -56,6 +59,18 @@ func (a *applier) do(ctx context.Context, act *Action) error {
 		return a.beside(ctx, act, at)
 	}
 	return fmt.Errorf("unknown verb %q", act.Verb)
+}
+
+// stillBlocked says whether something that is no folder stands above a path.
+func (a *applier) stillBlocked(act *Action) bool {
+	folder, name := split(act.Mine.At)
+	d, err := a.tree.descend(folder, nil)
+	if err != nil {
+		return true
+	}
+	defer d.close()
+	s, err := d.stat(name)
+	return err != nil || s.Kind != Nothing && s.Kind != Folder
 }
 
 // spot is one name in an open folder of the course.
@@ -141,8 +156,6 @@ func (a *applier) adoptFolders(path string) {
 
 func (a *applier) forget(act *Action) {
 	a.lines = append(a.lines, line{Forget: act.Path})
-	folder, _ := split(act.Path)
-	a.empty[folder] = true
 	if act.Event != "" {
 		a.tell(Event{Kind: act.Event, Path: act.Path})
 	}
@@ -287,7 +300,7 @@ func (a *applier) remove(ctx context.Context, act *Action, at *spot) error {
 		a.eraseCopies(ctx, act.Was)
 	}
 	a.lines = append(a.lines, line{Hold: &h}, line{Forget: act.Path})
-	a.dirty[at.folder], a.empty[at.folder] = true, true
+	a.dirty[at.folder] = true
 	a.res.Removed++
 	if act.Event != "" {
 		a.tell(Event{Kind: act.Event, Path: act.Path})
@@ -325,7 +338,7 @@ func (a *applier) move(ctx context.Context, act *Action, to *spot) error {
 		_ = to.d.chmod(to.name, perm(act.File))
 	}
 	a.res.Changed++
-	a.dirty[folder], a.empty[folder] = true, true
+	a.dirty[folder] = true
 	a.lines = append(a.lines, line{Forget: act.From})
 	a.done(act, a.entry(act, a.look(to, sum)), Event{Other: act.From})
 	return nil
@@ -376,6 +389,8 @@ func (a *applier) makeWay(act *Action) error {
 		return err
 	case s.Kind == Nothing || above && s.Kind == Folder:
 		return nil
+	case s.Kind == Folder && a.undoneBelow(act.Mine.At):
+		return errChanged // its files first
 	case s.Kind == Folder && a.c.rec.folders[act.Mine.At] && d.rmdir(name) == nil:
 		return nil
 	}
@@ -392,6 +407,15 @@ func (a *applier) makeWay(act *Action) error {
 	}
 	a.tell(Event{Kind: MovedAside, Path: act.Mine.At, Other: join(folder, to)})
 	return nil
+}
+
+func (a *applier) undoneBelow(folder string) bool {
+	for p := range a.undone {
+		if strings.HasPrefix(p, folder+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // carryAside renames something of the student's to its first free

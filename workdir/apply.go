@@ -22,7 +22,7 @@ const batch = 256
 func (c *Course) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	a := &applier{
 		c: c, p: p, res: &Result{Version: p.version, Events: p.events}, left: map[bundle.Digest]int{},
-		dirty: map[string]bool{}, empty: map[string]bool{}, undone: map[string]bool{}, ids: map[string]string{},
+		dirty: map[string]bool{}, undone: map[string]bool{}, ids: map[string]string{},
 		channels: map[string]int{}, stays: p.stays,
 	}
 	if p.applied {
@@ -57,7 +57,6 @@ type applier struct {
 	left     map[bundle.Digest]int    // how many paths still need a content
 	lines    []line                   // to be recorded once the folders are on disk
 	dirty    map[string]bool          // folders to be brought to disk
-	empty    map[string]bool          // folders that may have become empty
 	undone   map[string]bool          // paths that are not the newest yet
 	placed   []*Entry                 // freshly delivered, for the base bytes
 	channels map[string]int           // left channels, with their files
@@ -211,6 +210,9 @@ func (a *applier) run(ctx context.Context) error {
 		if err := a.pass(ctx, room); err != nil {
 			return err
 		}
+		if err := a.flush(); err != nil {
+			return err
+		}
 		a.tidyFolders()
 	}
 	return a.flush()
@@ -355,22 +357,33 @@ func (a *applier) flush() error {
 	return a.c.save(lines...)
 }
 
-// tidyFolders removes folders that Satchel made and that are empty now.
+// tidyFolders removes folders that Satchel made, that are empty, and that no
+// path of the course is or will be in; also those that a run before could not
+// remove.
 func (a *applier) tidyFolders() {
-	folders := sortedKeys(a.empty)
-	clear(a.empty)
-	for _, f := range slices.Backward(folders) {
-		for ; f != "" && a.c.rec.folders[f]; f, _ = split(f) {
-			up, name := split(f)
-			d, err := a.tree.descend(up, nil)
-			if err != nil {
-				break
-			}
+	used := map[string]bool{}
+	use := func(p string) {
+		for f, _ := split(p); f != "" && !used[f]; f, _ = split(f) {
+			used[f] = true
+		}
+	}
+	for p := range a.c.rec.files {
+		use(p)
+	}
+	for i := range a.p.actions {
+		use(a.p.actions[i].File.Path)
+	}
+	for _, f := range slices.Backward(sortedKeys(a.c.rec.folders)) {
+		if used[f] {
+			continue
+		}
+		up, name := split(f)
+		d, err := a.tree.descend(up, nil)
+		if err == nil {
 			err = d.rmdir(name)
 			d.close()
-			if err != nil {
-				break // not empty: it stays
-			}
+		}
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
 			a.dirty[up] = true
 			a.lines = append(a.lines, line{Folder: &folderLine{Path: f, Gone: true}})
 		}

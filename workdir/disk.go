@@ -341,8 +341,8 @@ func split(path string) (folder, name string) {
 }
 
 func join(folder, name string) string {
-	if folder == "" {
-		return name
+	if folder == "" || name == "" {
+		return folder + name
 	}
 	return folder + "/" + name
 }

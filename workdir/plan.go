@@ -83,9 +83,11 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 	if err := c.openArea(tree); err != nil {
 		return nil, fmt.Errorf("open %s: %w", ownFolder, writable(err))
 	}
-	if p.events, err = c.settle(ctx, tree, p.version, newest); err != nil {
+	settled, err := c.settle(ctx, tree, p.version, newest)
+	if err != nil {
 		return nil, err
 	}
+	p.events = append(p.events, settled...)
 	if err := p.look(ctx, tree, newest); err != nil {
 		return nil, err
 	}
