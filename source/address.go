@@ -130,7 +130,8 @@ func parseShort(raw string) (a address, err error) {
 	}
 	var colon bool
 	a.host, a.path, colon = strings.Cut(rest, ":")
-	if !colon || strings.Contains(a.host, "/") {
+	// host::x is how git writes "run the helper called host".
+	if !colon || strings.Contains(a.host, "/") || strings.HasPrefix(a.path, ":") {
 		return a, notAnAddress(raw)
 	}
 	return a, nil

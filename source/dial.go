@@ -93,7 +93,7 @@ func (l *link) explain(ctx context.Context, doing string, err error) error {
 		return silentFault(l.host, l.idle, doing)
 	}
 	words := said(err.Error())
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		words = "it hung up"
 	}
 	return fault(Unreachable, err, "the connection to %s broke while %s (%s); it will be tried again", l.host, doing, words)

@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"io"
 	"io/fs"
@@ -22,17 +23,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func logger(t *testing.T) *slog.Logger {
+func logger(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // repo is a real repository with a working tree, made by the git command.
 type repo struct {
-	t   *testing.T
+	t   testing.TB
 	dir string
 }
 
-func newRepo(t *testing.T) *repo {
+func newRepo(t testing.TB) *repo {
 	t.Helper()
 	r := &repo{t: t, dir: filepath.Join(t.TempDir(), "work")}
 	r.t.Helper()
@@ -96,7 +97,7 @@ type host struct {
 
 // serve starts an SSH server for the repository. Options' zero fields are
 // filled in.
-func serve(t *testing.T, r *repo, o sshgit.Options) *host {
+func serve(t testing.TB, r *repo, o sshgit.Options) *host {
 	t.Helper()
 	file, public := newKeyFile(t, "key")
 	if o.Repos == nil {
@@ -115,7 +116,7 @@ func serve(t *testing.T, r *repo, o sshgit.Options) *host {
 	return &host{s, Remote{URL: s.URL("/school/course.git"), KeyFiles: []string{file}, KnownHostsFile: known}}
 }
 
-func newKeyFile(t *testing.T, name string) (file string, public ssh.PublicKey) {
+func newKeyFile(t testing.TB, name string) (file string, public ssh.PublicKey) {
 	t.Helper()
 	pem, line, err := NewDeployKey("test")
 	if err != nil {
@@ -130,19 +131,19 @@ func newKeyFile(t *testing.T, name string) (file string, public ssh.PublicKey) {
 	return file, public
 }
 
-func writeFile(t *testing.T, name, text string) {
+func writeFile(t testing.TB, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func newMirror(t *testing.T, r Remote) *Mirror {
+func newMirror(t testing.TB, r Remote) *Mirror {
 	t.Helper()
 	return mirrorIn(t, filepath.Join(t.TempDir(), "mirror"), r)
 }
 
-func mirrorIn(t *testing.T, dir string, r Remote) *Mirror {
+func mirrorIn(t testing.TB, dir string, r Remote) *Mirror {
 	t.Helper()
 	m, err := NewMirror(logger(t), dir, r, Options{Idle: 20 * time.Second})
 	if err != nil {
@@ -152,7 +153,7 @@ func mirrorIn(t *testing.T, dir string, r Remote) *Mirror {
 }
 
 // newest is the folder at the branch's tip.
-func newest(t *testing.T, m *Mirror) *Tree {
+func newest(t testing.TB, m *Mirror) *Tree {
 	t.Helper()
 	tip, err := m.Tip(t.Context())
 	if err != nil {
@@ -161,7 +162,7 @@ func newest(t *testing.T, m *Mirror) *Tree {
 	return at(t, m, tip)
 }
 
-func at(t *testing.T, m *Mirror, commit string) *Tree {
+func at(t testing.TB, m *Mirror, commit string) *Tree {
 	t.Helper()
 	tree, err := m.At(t.Context(), commit)
 	if err != nil {
@@ -175,7 +176,7 @@ func at(t *testing.T, m *Mirror, commit string) *Tree {
 }
 
 // contents reads all regular files of a tree.
-func contents(t *testing.T, fsys fs.FS) map[string]string {
+func contents(t testing.TB, fsys fs.FS) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
@@ -197,8 +198,10 @@ func (r *repo) sameAs(tree *Tree, folder string) {
 	r.t.Helper()
 	got := contents(r.t, tree)
 	want := map[string]string{}
-	for _, name := range strings.Split(r.git("ls-tree", "-r", "--name-only", "-z", tree.Commit(), "--", folder), "\x00") {
-		if name != "" {
+	for line := range strings.SplitSeq(r.git("ls-tree", "-r", "-z", tree.Commit(), "--", folder), "\x00") {
+		// mode, type, object, tab, name; 100644 and 100755 are regular files
+		about, name, _ := strings.Cut(line, "\t")
+		if strings.HasPrefix(about, "100") {
 			want[strings.TrimPrefix(name, folder+"/")] = r.blob(tree.Commit(), name)
 		}
 	}
@@ -224,7 +227,7 @@ func (r *repo) blob(commit, name string) string {
 }
 
 // fails checks an error's kind, and that its sentence says these things.
-func fails(t *testing.T, err error, kind Kind, says ...string) {
+func fails(t testing.TB, err error, kind Kind, says ...string) {
 	t.Helper()
 	var e *Error
 	if !errors.As(err, &e) || e.Kind != kind {
@@ -261,7 +264,7 @@ func readAll(fsys fs.FS, name string) error {
 	return err
 }
 
-func within(t *testing.T, d time.Duration) context.Context {
+func within(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
@@ -270,3 +273,10 @@ func within(t *testing.T, d time.Duration) context.Context {
 func bufferLogger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
+
+func pemText(block *pem.Block) []byte { return pem.EncodeToMemory(block) }
+
+// absent is a path at which there is nothing.
+const absent = "/proc/none/of/this"
+
+const second = time.Second

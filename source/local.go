@@ -149,7 +149,7 @@ func supported(store *filesystem.Storage) error {
 	}
 	extensions := config.Raw.Section("extensions")
 	if f := extensions.Option("objectformat"); f != "" && !strings.EqualFold(f, "sha1") {
-		return fault(Repository, nil, "the repository names its objects by %s, which is not supported yet; use one made with --object-format=sha1", said(f))
+		return fault(Repository, nil, "the repository names its objects by %s, which is not supported yet; use one made with --object-format=sha1", strings.ToUpper(said(f)))
 	}
 	if f := extensions.Option("refstorage"); f != "" && !strings.EqualFold(f, "files") {
 		return fault(Repository, nil, "the repository keeps its branches as %s, which is not supported yet; run `git refs migrate --ref-format=files` in it", said(f))

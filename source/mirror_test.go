@@ -148,11 +148,12 @@ func TestWhatIsHereNeedsNoServer(t *testing.T) {
 }
 
 func TestWornMirrorIsClonedAnew(t *testing.T) {
+	t.Parallel()
 	r := newRepo(t)
 	r.write("a.txt", "0\n")
 	r.commit()
 	m := newMirror(t, serve(t, r, sshgit.Options{}).remote)
-	for i := range maxPacks {
+	for i := range maxPacks + 1 {
 		r.write("a.txt", strings.Repeat("x", i+1))
 		r.commit()
 		newest(t, m).Close()
@@ -165,6 +166,9 @@ func TestWornMirrorIsClonedAnew(t *testing.T) {
 	c := m.newestClone()
 	if packs, _, _ := c.weigh(); packs != 1 || c.dir == first {
 		t.Errorf("%d packs in %s, want a fresh clone", packs, c.dir)
+	}
+	if _, err := os.Stat(first); err != nil {
+		t.Errorf("a clone that is being read was removed: %v", err)
 	}
 	r.sameAs(old, ".")
 	old.Close()
@@ -191,8 +195,8 @@ func TestMirrorOfAnotherRepositoryIsNotUsed(t *testing.T) {
 	h.remote.URL = h.URL("/b.git")
 	m := mirrorIn(t, dir, h.remote)
 	b.sameAs(newest(t, m), ".")
-	if dirs := m.cloneFolders(); len(dirs) != 1 {
-		t.Errorf("the clones are %v", dirs)
+	if dirs := m.cloneFolders(); len(dirs) != 1 || filepath.Base(dirs[0]) != "clone-000002" {
+		t.Errorf("the clones are %v, want only a second one", dirs)
 	}
 }
 
@@ -236,10 +240,10 @@ func TestKeysAreTriedInOrder(t *testing.T) {
 		"the first":                                     {[]string{old, stranger}, true, "", nil},
 		"the second, the first is unknown":              {[]string{stranger, old}, true, "", nil},
 		"the second, the first is another repository's": {[]string{fresh, old}, true, "", nil},
-		"the second, the first is not there":            {[]string{"/nowhere/key", old}, true, "", nil},
+		"the second, the first is not there":            {[]string{absent, old}, true, "", nil},
 		"none is known":                                 {[]string{stranger}, false, DeployKey, []string{"paste its public half as a read-only deploy key", "SHA256:", stranger}},
 		"known, but another repository's":               {[]string{stranger, fresh}, false, Repository, []string{"Repository not found", "SHA256:", fresh}},
-		"none can be read":                              {[]string{"/nowhere/key"}, false, DeployKey, []string{"/nowhere/key", "is not there"}},
+		"none can be read":                              {[]string{absent}, false, DeployKey, []string{absent, "is not there"}},
 		"none is set":                                   {nil, false, DeployKey, []string{"deploy_key_file"}},
 	} {
 		t.Run(name, func(t *testing.T) {

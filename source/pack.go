@@ -2,6 +2,8 @@ package source
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -55,7 +57,7 @@ func storePack(dir string, pack io.Reader) (err error) {
 // indexPack resolves all of a pack and gives its checksum and its index.
 func indexPack(f io.ReadSeeker) (name string, index []byte, err error) {
 	defer recovered(&err)
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
+	if err := checkCount(f); err != nil {
 		return "", nil, err
 	}
 	w := new(idxfile.Writer)
@@ -67,6 +69,18 @@ func indexPack(f io.ReadSeeker) (name string, index []byte, err error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("the pack cannot be read: %w", err)
 	}
+	// The parser takes a pack that ends before its checksum, and does not look
+	// at what comes after it.
+	end := make([]byte, len(sum))
+	if _, err := f.Seek(-int64(len(end)), io.SeekEnd); err != nil {
+		return "", nil, err
+	}
+	if _, err := io.ReadFull(f, end); err != nil {
+		return "", nil, err
+	}
+	if sum.IsZero() || !bytes.Equal(end, sum[:]) {
+		return "", nil, errors.New("the pack does not end with its checksum")
+	}
 	idx, err := w.Index()
 	if err != nil {
 		return "", nil, err
@@ -76,6 +90,30 @@ func indexPack(f io.ReadSeeker) (name string, index []byte, err error) {
 		return "", nil, err
 	}
 	return sum.String(), out.Bytes(), nil
+}
+
+// smallestObject is a header of one byte and a zlib stream of nothing.
+const smallestObject = 9
+
+// checkCount refuses a pack that claims more objects than its bytes can hold:
+// the parser makes room for as many as it claims. It leaves f at its start.
+func checkCount(f io.ReadSeeker) error {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	var head [12]byte // PACK, version, count
+	if _, err := io.ReadFull(f, head[:]); err != nil {
+		return fmt.Errorf("the pack is too short: %w", err)
+	}
+	if count := int64(binary.BigEndian.Uint32(head[8:])); count > size/smallestObject {
+		return fmt.Errorf("the pack claims %d objects in %d bytes", count, size)
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return err
 }
 
 func (c *clone) packDir() string { return filepath.Join(c.dir, "objects", "pack") }

@@ -3,8 +3,6 @@ package source
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -241,11 +239,16 @@ func (m *Mirror) fetchFault(ctx context.Context, t *talk, err error) error {
 		return silentFault(t.link.host, t.link.idle, "sending the repository")
 	case errors.As(m.diskOr(err), &disk):
 		return disk
+	}
+	words := serverSaid(err)
+	if words == "" && t.raw.err != nil {
+		words = t.words.String()
+	}
+	switch {
+	case words != "":
+		return fault(Unreachable, err, "%s stopped sending the repository (it says: %s); it will be tried again", t.link.host, said(words))
 	case t.raw.err != nil:
-		if words := t.words.String(); errors.Is(t.raw.err, io.EOF) && words != "" {
-			err = fmt.Errorf("it says: %s", said(words))
-		}
-		return t.link.explain(ctx, "the repository was being sent", err)
+		return t.link.explain(ctx, "the repository was being sent", t.raw.err)
 	}
 	return m.broken(err)
 }

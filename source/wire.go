@@ -25,6 +25,9 @@ const (
 	maxAcks = 10_000   // lines before a pack
 )
 
+// errObjectFormat means: not SHA-1.
+var errObjectFormat = errors.New("the objects are named by SHA-256")
+
 // talk is one conversation with git-upload-pack (gitprotocol-pack(5), version
 // 0, which every host speaks): it lists its branches first (refs), then sends
 // one pack when asked (pack).
@@ -75,22 +78,34 @@ func (l *link) uploadPack(ctx context.Context, at address) (*talk, error) {
 
 // noRefs says why there was no list of branches.
 func (t *talk) noRefs(ctx context.Context, at address, err error) error {
-	if t.raw.err != nil && !errors.Is(t.raw.err, io.EOF) {
-		return t.link.explain(ctx, "the branches were being listed", t.raw.err)
-	}
-	t.link.wait(t.session.Wait) // for its last words
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	words := t.words.String()
+	const doing = "the branches were being listed"
 	var line *pktline.ErrorLine
-	if errors.As(err, &line) {
-		words = line.Text
+	switch {
+	case t.raw.err != nil && !errors.Is(t.raw.err, io.EOF):
+		return t.link.explain(ctx, doing, t.raw.err)
+	case errors.Is(err, errObjectFormat):
+		return fault(Repository, err, "the repository %s names its objects by SHA-256, which is not supported yet; use one made with --object-format=sha1", at)
+	case errors.As(err, &line):
+		return t.link.notShown(at, line.Text, err)
+	case t.raw.err == nil, errors.Is(err, pktline.ErrInvalidPktLen):
+		return fault(Repository, err, "%s answers with something that is not git's (%s); see whether `repository` is right, and whether a login script there prints something", t.link.host, said(err.Error()))
 	}
+	t.in.Close()
+	waited := t.link.wait(t.session.Wait) // for its last words
+	words := t.words.String()
+	var cut *ssh.ExitMissingError
+	if ctx.Err() != nil || t.link.silent.Load() || (errors.As(waited, &cut) && words == "") {
+		return t.link.explain(ctx, doing, io.EOF)
+	}
+	return t.link.notShown(at, words, err)
+}
+
+// notShown is for a host that let us in, and does not show the repository.
+func (l *link) notShown(at address, words string, err error) *Error {
 	if words == "" {
-		return fault(Repository, err, "%s does not show the repository %s, and does not say why; see whether `repository` is right, and whether git is installed there", t.link.host, at)
+		return fault(Repository, err, "%s does not show the repository %s, and does not say why; see whether `repository` is right, and whether git is installed there", l.host, at)
 	}
-	return fault(Repository, err, "%s does not show the repository %s (it says: %s); see whether `repository` is right", t.link.host, at, said(words))
+	return fault(Repository, err, "%s does not show the repository %s (it says: %s); see whether `repository` is right", l.host, at, said(words))
 }
 
 // pack asks for a commit and all that it needs beyond what we have, and gives
@@ -123,12 +138,13 @@ func (t *talk) Close() error {
 func readRefs(r io.Reader) (_ *refs, err error) {
 	defer recovered(&err)
 	list := packp.NewAdvRefs()
-	err = list.Decode(&capped{r: r, left: maxRefs})
+	begin := &firstWords{}
+	err = list.Decode(io.TeeReader(&capped{r: r, left: maxRefs}, begin))
+	if err != nil && strings.Contains(begin.String(), "object-format=sha256") {
+		return nil, errObjectFormat
+	}
 	if err != nil && !errors.Is(err, packp.ErrEmptyAdvRefs) {
 		return nil, err
-	}
-	if format := list.Capabilities.Get("object-format"); len(format) > 0 && format[0] != "sha1" {
-		return nil, fmt.Errorf("its objects are named by %s, which is not supported yet", said(format[0]))
 	}
 	out := &refs{heads: map[string]plumbing.Hash{}, can: list.Capabilities}
 	for name, hash := range list.References {
@@ -180,6 +196,20 @@ func readAcks(r io.Reader) error {
 		}
 	}
 	return errors.New("the server never comes to the pack")
+}
+
+// serverSaid is what the server said instead of going on, "" if it is not that
+// which ended the conversation.
+func serverSaid(err error) string {
+	var line *pktline.ErrorLine
+	if errors.As(err, &line) {
+		return line.Text
+	}
+	words, found := strings.CutPrefix(err.Error(), "unexpected error: ") // go-git has no type for it
+	if !found {
+		return ""
+	}
+	return words
 }
 
 // quote writes a path as one word of a shell, as git does.
