@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"os"
@@ -297,12 +298,18 @@ func TestCanaryTicketIsNowhereButInItsHeader(t *testing.T) {
 	w.publish("scala101", lesson)
 	h := w.home("ana")
 	log := OpenLog(h.root)
+	h.lg = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	h.sync()
 	h.write("scala101/README.md", "changed\n")
 	w.publish("scala101", with(lesson, "README.md", "2\n"))
 	h.sync()
 	w.behind(func(http.Handler) http.Handler { return http.NotFoundHandler() })
 	h.sync()
+	w.behind(nil)
+	stop := h.watching(WatchOptions{Start: true})
+	eventually(t, "the watch", func() bool { _, err := askWatch(t.Context(), h.s, askTicket); return err == nil })
+	stop()
+	WriteChecks(log, h.agent().Doctor(t.Context()), false)
 	st, err := h.agent().Status(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -277,6 +277,7 @@ type home struct {
 	root string
 	s    Settings
 	http *http.Client
+	lg   *slog.Logger
 
 	mu     sync.Mutex
 	events []Event
@@ -284,7 +285,7 @@ type home struct {
 
 func (w *world) home(user string) *home {
 	w.t.Helper()
-	h := &home{t: w.t, w: w, root: filepath.Join(w.t.TempDir(), "work")}
+	h := &home{t: w.t, w: w, lg: testLog(w.t), root: filepath.Join(w.t.TempDir(), "work")}
 	if err := os.Mkdir(h.root, 0o755); err != nil {
 		w.t.Fatal(err)
 	}
@@ -304,7 +305,7 @@ func (w *world) home(user string) *home {
 
 func (h *home) agent() *Agent {
 	h.t.Helper()
-	a, err := New(testLog(h.t), h.s, Options{Show: h.show, HTTP: h.http})
+	a, err := New(h.lg, h.s, Options{Show: h.show, HTTP: h.http})
 	if err != nil {
 		h.t.Fatal(err)
 	}
