@@ -145,10 +145,14 @@ func TestE2ESyncerKilledAtEachStep(t *testing.T) {
 			}
 			v = s.configure("s0", "").run("syncer")
 			eventually(t, timeToPublish, "the next pass", func() error { return newestIs(t, s, v, commit) })
+			published, _ := newest(t, s, v)
 			_ = v.stop()
-			front.ready(int(logEntries(t, s, v)[0].Version))
-			ana.sync(front.login("ana"))
+			front.ready(published)
+			said := ana.sync(front.login("ana"))
 			equalFolder(t, s, ana)
+			if t.Failed() {
+				t.Fatalf("%s: version %d, and the agent said %s", what, published, said)
+			}
 		}
 	}
 	t.Logf("%d passes were killed", killed)

@@ -142,3 +142,22 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// TestE2EChangeRightAfterAChange: what Satchel itself wrote a moment ago is
+// no student's edit.
+func TestE2EChangeRightAfterAChange(t *testing.T) {
+	s := newSite(t)
+	v := s.configure("one", "").run("serve")
+	ana := s.student("ana")
+	for n := 1; n <= 4; n++ {
+		v.ready(n)
+		out := ana.sync(v.login("ana"))
+		equalFolder(t, s, ana)
+		if t.Failed() {
+			t.Fatal(out)
+		}
+		s.repo.set("lab1/n.txt", strings.Repeat("x", n))
+		s.repo.push("next")
+		v.publish()
+	}
+}

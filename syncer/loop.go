@@ -25,6 +25,7 @@ type loop struct {
 	sync    func(context.Context, *course.Course, Request) (Outcome, error)
 	watch   func(context.Context, *course.Course, func()) // calls back when the repository may have moved
 	planned func(name course.Name, next time.Time)
+	removed func(name course.Name)
 
 	mu      sync.Mutex
 	workers map[course.Name]*worker
@@ -45,7 +46,7 @@ type worker struct {
 // is taken up, and all others look at once (a key may have changed). A pass
 // that panics is an error of that course.
 func (s *Syncer) Run(ctx context.Context, courses func() []course.Course, changed <-chan struct{}) error {
-	l := &loop{lg: s.lg, sync: s.Sync, watch: s.watch, planned: s.board.plan, workers: map[course.Name]*worker{}}
+	l := &loop{lg: s.lg, sync: s.Sync, watch: s.watch, planned: s.board.plan, removed: s.claims.drop, workers: map[course.Name]*worker{}}
 	s.attach(l, courses)
 	var tidy sync.WaitGroup
 	tidy.Go(func() { s.housekeep(ctx, courses) })
@@ -127,6 +128,9 @@ func (l *loop) take(ctx context.Context, courses []course.Course) {
 	l.mu.Unlock()
 	for _, w := range ended {
 		<-w.done // its pass is broken off, which harms nothing
+		if name := w.course.Load().Name; want[name] == nil {
+			l.removed(name)
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -46,7 +46,7 @@ func runLoop(t *testing.T, p *passes, courses func() []course.Course) (l *loop, 
 	l = &loop{
 		lg: slog.New(slog.DiscardHandler), sync: p.sync,
 		watch:   func(ctx context.Context, _ *course.Course, _ func()) { <-ctx.Done() },
-		planned: func(course.Name, time.Time) {}, workers: map[course.Name]*worker{},
+		planned: func(course.Name, time.Time) {}, removed: func(course.Name) {}, workers: map[course.Name]*worker{},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	changed = make(chan struct{})

@@ -33,6 +33,9 @@ func (p *pass) publish(ctx context.Context) error {
 		return err
 	}
 	chs := nextChannels(before, channelsOf(sel, p.c), sel.Forms, p.withdrawn(), bundle.NewID)
+	if err := p.checkFolder(sel); err != nil {
+		return err
+	}
 	if err := p.check(chs); err != nil {
 		return err
 	}

@@ -159,6 +159,9 @@ func (p *pass) read(ctx context.Context) error {
 			return fmt.Errorf("record of %s: %w: its head is version %d of %s", p.c.Name, bundle.ErrCorrupt, p.head.Version, p.head.Course)
 		}
 	}
+	if p.head != nil {
+		p.claims.take(p.head.Settings.Folder, p.c.Name)
+	}
 	p.out.Version, p.out.Commit = rec.Version, rec.Commit
 	return nil
 }

@@ -67,12 +67,13 @@ type Options struct {
 
 // Syncer publishes courses into one store.
 type Syncer struct {
-	lg    *slog.Logger
-	st    store.Store
-	o     Options
-	open  func(c *course.Course) (repository, error)
-	heavy chan struct{} // one token for each pass that may select or build at once
-	board board
+	lg     *slog.Logger
+	st     store.Store
+	o      Options
+	open   func(c *course.Course) (repository, error)
+	heavy  chan struct{} // one token for each pass that may select or build at once
+	board  board
+	claims claims
 
 	mu      sync.Mutex
 	known   map[course.Name]*known

@@ -79,15 +79,12 @@ func standing(ctx context.Context, cfg *config.Config, st store.Store) (out []co
 	running = err == nil
 	if !running {
 		for _, c := range cfg.Courses {
-			s := syncer.CourseStatus{Course: string(c.Name)}
-			r, _, err := store.ReadRecord(ctx, st, string(c.Name))
-			switch {
-			case err == nil:
-				s.Version, s.Commit = r.Version, r.Commit
-			case !errors.Is(err, store.ErrNotFound):
-				s.Error = err.Error()
-			}
-			answer.Courses = append(answer.Courses, s)
+			answer.Courses = append(answer.Courses, syncer.CourseStatus{Course: string(c.Name)})
+		}
+	}
+	for i := range answer.Courses {
+		if c := &answer.Courses[i]; c.Version == 0 { // none, or the syncer has not looked yet
+			readVersion(ctx, st, c)
 		}
 	}
 	for _, c := range answer.Courses {
@@ -98,6 +95,17 @@ func standing(ctx context.Context, cfg *config.Config, st store.Store) (out []co
 		out = append(out, s)
 	}
 	return out, running
+}
+
+// readVersion takes what the store has of a course.
+func readVersion(ctx context.Context, st store.Store, c *syncer.CourseStatus) {
+	r, _, err := store.ReadRecord(ctx, st, c.Course)
+	switch {
+	case err == nil:
+		c.Version, c.Commit = r.Version, r.Commit
+	case !errors.Is(err, store.ErrNotFound) && c.Error == "":
+		c.Error = err.Error()
+	}
 }
 
 func (a *app) printCourse(c courseStatus, now time.Time) {
