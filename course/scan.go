@@ -74,7 +74,7 @@ func (s *scan) lookSecrets(end int) {
 		if kind == "" || len(s.secrets) >= maxPerContent {
 			continue
 		}
-		s.secrets = append(s.secrets, Finding{Line: s.lineOf(i), Reason: fmt.Sprintf("holds %s; take it out, make it invalid, and hide such files", kind)})
+		s.secrets = append(s.secrets, Finding{Line: s.lineOf(i), Reason: fmt.Sprintf("holds %s; take it out, hide such files, and replace it where it was valid: who reads this repository has seen it", kind)})
 		i += length
 	}
 }

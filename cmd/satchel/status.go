@@ -32,11 +32,7 @@ and how many students' servers have which version. With --user: that student's
 logins, first request and receipts.`,
 		Example: "  satchel status\n  satchel status --user ana\n  satchel status --json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := a.config()
-			if err != nil {
-				return err
-			}
-			st, err := openStore(c.Context(), a.logger(), cfg)
+			cfg, st, err := a.opened(c.Context())
 			if err != nil {
 				return err
 			}
@@ -149,11 +145,7 @@ func (a *app) logCommand() *cobra.Command {
 		Short:   "What happened to a course: publishes, refusals, commands",
 		Example: "  satchel log scala101\n  satchel log scala101 -n 100 --json",
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := a.config()
-			if err != nil {
-				return err
-			}
-			st, err := openStore(c.Context(), a.logger(), cfg)
+			_, st, err := a.opened(c.Context())
 			if err != nil {
 				return err
 			}

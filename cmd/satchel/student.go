@@ -44,15 +44,11 @@ func (a *app) onStudent(use, short string, do func(context.Context, store.Store,
 	return &cobra.Command{
 		Use: use, Args: exactly("NAME"), Short: short,
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := a.config()
+			cfg, st, err := a.opened(c.Context())
 			if err != nil {
 				return err
 			}
 			p, err := privacy(cfg)
-			if err != nil {
-				return err
-			}
-			st, err := openStore(c.Context(), a.logger(), cfg)
 			if err != nil {
 				return err
 			}

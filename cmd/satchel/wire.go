@@ -34,6 +34,16 @@ func openStore(ctx context.Context, lg *slog.Logger, cfg *config.Config) (store.
 	return store.Open(ctx, lg, c)
 }
 
+// opened is the configuration and its store, for a command.
+func (a *app) opened(ctx context.Context) (*config.Config, store.Store, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := openStore(ctx, a.logger(), cfg)
+	return cfg, st, err
+}
+
 // privacy is what is kept about students. The key is needed for pseudonyms
 // alone, but tombstones of forgotten students are keyed too.
 func privacy(cfg *config.Config) (students.Privacy, error) {
