@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -266,7 +267,7 @@ func TestProxyOnlyWhenGiven(t *testing.T) {
 
 func TestCAFile(t *testing.T) {
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }))
-	srv.Config.ErrorLog = nil
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
 	srv.StartTLS()
 	defer srv.Close()
 	file := filepath.Join(t.TempDir(), "ca.pem")
@@ -368,13 +369,13 @@ func TestSlowReaderIsNotSilence(t *testing.T) {
 	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
 		sendOffer(w, offerOf(t, big, strings.Repeat("a", 8<<20), "defg"))
 	})
-	c.o.Idle = 100 * time.Millisecond
+	c.o.Idle = time.Second
 	a, err := c.Sync(t.Context(), nil, nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	time.Sleep(300 * time.Millisecond) // the agent writes to a slow disk
+	time.Sleep(1500 * time.Millisecond) // the agent writes to a slow disk
 	if _, _, r, err := a.Next(); err != nil {
 		t.Error(err)
 	} else if n, err := io.Copy(io.Discard, r); n != 8<<20 || err != nil {
