@@ -1,17 +1,13 @@
 package workdir
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"satchel/bundle"
 )
-
-func cmpString(a, b string) int { return cmp.Compare(a, b) }
 
 // do does one action whose bytes are at hand. When it returns without an
 // error, its lines are ready to be recorded.
@@ -227,67 +223,6 @@ func (a *applier) replace(ctx context.Context, act *Action, at *spot) error {
 	return nil
 }
 
-// save lays the student's file beside, and puts theirs in its place. Only the
-// newest few stay beside; older ones go to the shelf.
-func (a *applier) save(ctx context.Context, act *Action, at *spot) error {
-	id := a.ids[act.Path]
-	out, err := a.swap(ctx, act, at, id)
-	if err != nil {
-		return err
-	}
-	as, err := placeBeside(a.hold, out, at.d, at.name, mySuffix, false)
-	if err != nil {
-		return err
-	}
-	a.res.Changed++
-	e := a.entry(act, a.look(at, act.File.Digest))
-	e.Saved = a.shelveOld(ctx, append(append([]Copy(nil), e.Saved...), Copy{Path: join(at.folder, as), Digest: act.Mine.Digest}))
-	a.done(act, e, Event{Other: join(at.folder, as)})
-	a.lines = append(a.lines, line{Hold: &hold{ID: id, Gone: true}})
-	return nil
-}
-
-// shelveOld keeps the newest saved copies and shelves the others, if they are
-// as they were saved.
-func (a *applier) shelveOld(ctx context.Context, saved []Copy) []Copy {
-	for len(saved) > savedKept {
-		if err := a.takeAway(ctx, saved[0], true); err != nil {
-			a.c.home.lg.Info("an old copy stays", "course", a.c.name, "path", saved[0].Path, "error", err)
-		}
-		saved = saved[1:]
-	}
-	return saved
-}
-
-// takeAway removes a copy that is still as it was laid, to the shelf if it is
-// the student's.
-func (a *applier) takeAway(ctx context.Context, c Copy, shelf bool) error {
-	root := a.tree
-	if c.Outside {
-		root = a.c.home.top
-	}
-	folder, name := split(c.Path)
-	d, err := root.descend(folder, nil)
-	if err != nil {
-		return err
-	}
-	defer d.close()
-	if sum, _, err := hashName(ctx, d, name); err != nil || sum != c.Digest {
-		return err
-	}
-	out := outName(randomName())
-	if err := move(d, name, a.hold, out); err != nil {
-		return err
-	}
-	if sum, _, err := hashName(ctx, a.hold, out); err != nil || sum != c.Digest {
-		return errors.Join(err, putBack(a.hold, out, d, name))
-	}
-	if shelf {
-		return a.c.shelve(a.hold, out, c.Path)
-	}
-	return a.hold.remove(out)
-}
-
 // remove takes an untouched file away.
 func (a *applier) remove(ctx context.Context, act *Action, at *spot) error {
 	out := outName(a.ids[act.Path])
@@ -306,129 +241,6 @@ func (a *applier) remove(ctx context.Context, act *Action, at *spot) error {
 		a.tell(Event{Kind: act.Event, Path: act.Path})
 	}
 	return nil
-}
-
-// eraseCopies takes the withdrawn bytes away where Satchel laid them beside.
-func (a *applier) eraseCopies(ctx context.Context, was *Entry) {
-	for _, c := range was.Copies {
-		if a.p.withdrawn[bundle.Pair{Path: was.Path, Digest: c.Digest}] {
-			_ = a.takeAway(ctx, c, false)
-		}
-	}
-}
-
-// move renames a file as the course did, with whatever bytes it has.
-func (a *applier) move(ctx context.Context, act *Action, to *spot) error {
-	folder, name := split(act.From)
-	d, err := a.tree.descend(folder, nil)
-	if err != nil {
-		return err
-	}
-	defer d.close()
-	if err := a.carry(d, name, to, a.ids[act.Path]); err != nil {
-		return err
-	}
-	sum, stat, err := hashName(ctx, to.d, to.name)
-	if err != nil {
-		return err
-	}
-	if sum != act.File.Digest {
-		act.Status = Mine
-	} else if stat.perm != perm(act.File) {
-		_ = to.d.chmod(to.name, perm(act.File))
-	}
-	a.res.Changed++
-	a.dirty[folder] = true
-	a.lines = append(a.lines, line{Forget: act.From})
-	a.done(act, a.entry(act, a.look(to, sum)), Event{Other: act.From})
-	return nil
-}
-
-// carry renames something of the student's to a free name, in one step, or by
-// way of the hold.
-func (a *applier) carry(d *dir, name string, to *spot, id string) error {
-	err := rename(d, name, to.d, to.name)
-	if err != errNoReplace {
-		if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w: %w", errChanged, err)
-		}
-		return err
-	}
-	s, err := d.stat(name)
-	if err != nil {
-		return err
-	}
-	if s.Kind == Folder {
-		return moveFolder(d, name, to.d, to.name)
-	}
-	if id == "" {
-		id = randomName()
-	}
-	if err := move(d, name, a.hold, outName(id)); err != nil {
-		return err
-	}
-	if err := moveNew(a.hold, outName(id), to.d, to.name); err != nil {
-		return errors.Join(err, putBack(a.hold, outName(id), d, name))
-	}
-	return nil
-}
-
-// makeWay renames what stands where a file or folder of the course is to be.
-// An empty folder that Satchel made simply goes.
-func (a *applier) makeWay(act *Action) error {
-	folder, name := split(act.Mine.At)
-	d, err := a.tree.descend(folder, nil)
-	if err != nil {
-		return err
-	}
-	defer d.close()
-	s, err := d.stat(name)
-	above := act.Mine.At != act.Path // it must be a folder
-	switch {
-	case err != nil:
-		return err
-	case s.Kind == Nothing || above && s.Kind == Folder:
-		return nil
-	case s.Kind == Folder && a.undoneBelow(act.Mine.At):
-		return errChanged // its files first
-	case s.Kind == Folder && a.c.rec.folders[act.Mine.At] && d.rmdir(name) == nil:
-		return nil
-	}
-	to, err := a.carryAside(d, name, s.Kind == Folder, a.ids[act.Path])
-	if err != nil {
-		return err
-	}
-	a.dirty[folder] = true
-	a.lines = append(a.lines, line{Forget: act.Mine.At})
-	for p := range a.c.rec.files {
-		if strings.HasPrefix(p, act.Mine.At+"/") {
-			a.lines = append(a.lines, line{Forget: p}) // it went along
-		}
-	}
-	a.tell(Event{Kind: MovedAside, Path: act.Mine.At, Other: join(folder, to)})
-	return nil
-}
-
-func (a *applier) undoneBelow(folder string) bool {
-	for p := range a.undone {
-		if strings.HasPrefix(p, folder+"/") {
-			return true
-		}
-	}
-	return false
-}
-
-// carryAside renames something of the student's to its first free
-// "NAME (my copy)".
-func (a *applier) carryAside(d *dir, name string, folder bool, id string) (string, error) {
-	for n := 1; n <= maxCopies; n++ {
-		to := copyName(name, mySuffix, n, folder)
-		err := a.carry(d, name, &spot{d: d, name: to}, id)
-		if err == nil || !errors.Is(err, fs.ErrExist) {
-			return to, err
-		}
-	}
-	return "", fmt.Errorf("%q: too many copies lie beside it", name)
 }
 
 // chmod changes permissions only: all of an untouched file's, the x bit of an

@@ -118,9 +118,17 @@ func TestWithoutTheHistoryNothingIsGuessed(t *testing.T) {
 		t.Fatal(err)
 	}
 	away := func(string) (bundle.History, error) { return nil, errors.New("away") }
-	p, err := c.Plan(t.Context(), w.newest(), away, How{})
-	if err != nil {
-		t.Fatal(err)
+	lies := func(string) (bundle.History, error) {
+		return bundle.History{{Path: "a.txt", Digest: bundle.Sum(nil)}}, nil
+	}
+	var p *Plan
+	for _, history := range []HistoryFunc{nil, lies, away} {
+		if p, err = c.Plan(t.Context(), w.newest(), history, How{}); err != nil {
+			t.Fatal(err)
+		}
+		if a := p.Actions()[0]; a.Path != "a.txt" || a.Verb != Skip {
+			t.Fatalf("%+v", a)
+		}
 	}
 	if err := w.fetch(c, p); err != nil {
 		t.Fatal(err)

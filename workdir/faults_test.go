@@ -108,7 +108,7 @@ func TestWhatDoesNotFitDoesNotStopTheRest(t *testing.T) {
 				}
 				return n
 			}
-			w.do.space = func() int64 { return reserveBytes + 2<<20 - used() }
+			w.do.space = func() int64 { return reserveBytes + 3<<20 + 200<<10 - used() }
 			h := w.open()
 			c, _ := h.Course("scala101")
 			p, err := c.Plan(t.Context(), w.newest(), w.ask, How{})

@@ -215,7 +215,7 @@ func (s *settling) giveBack(ctx context.Context, h *hold, name string) error {
 	ev := Event{Kind: Recovered, Path: h.Path}
 	f := s.look(h.Path)
 	switch {
-	case f.Kind == Nothing && f.Err == nil && h.Then != thenBeside:
+	case f.Kind == Nothing && f.Err == nil && (h.Then != thenBeside || !h.Done):
 		if err = moveNew(s.d, name, d, base); err == nil && !h.Done {
 			ev.Kind = "" // as it was before; nothing to be told
 		}

@@ -181,6 +181,11 @@ func checkKilled(t *testing.T, n int, root string, poor bool) {
 	if !r.Complete {
 		t.Errorf("step %d: not complete after the next run: %v", n, r.kinds())
 	}
+	for _, k := range r.kinds() {
+		if strings.HasPrefix(k, "returned") && k != "returned back.txt" {
+			t.Errorf("step %d: the run before is taken for the student: %s", n, k)
+		}
+	}
 	if got := tree(t, filepath.Join(root, "scala")); !maps.Equal(got, storyEnd) {
 		t.Errorf("step %d: after the next run:\n%s", n, diffTrees(got, storyEnd))
 	}

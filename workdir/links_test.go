@@ -190,3 +190,59 @@ func TestAFolderSwappedForALinkInARace(t *testing.T) {
 	wg.Wait()
 	same()
 }
+
+// The looks before are only the first wall; each opening refuses links by
+// itself.
+func TestOpeningALinkIsRefusedByTheKernel(t *testing.T) {
+	w := newWorld(t)
+	dir, _ := outside(t)
+	os.Symlink(dir, filepath.Join(w.root, "folder"))
+	os.Symlink(filepath.Join(dir, "a.txt"), filepath.Join(w.root, "file"))
+	h := w.open()
+	defer h.Close()
+	if d, err := h.top.sub("folder"); err == nil {
+		d.close()
+		t.Error("a folder was opened through a link")
+	}
+	for _, flags := range []int{os.O_RDONLY, os.O_WRONLY | os.O_CREATE, os.O_WRONLY | os.O_APPEND} {
+		if fd, err := openat(h.top, "file", flags, 0o600); err == nil {
+			syscall.Close(fd)
+			t.Errorf("a file was opened through a link with flags %x", flags)
+		}
+	}
+}
+
+// Whoever waits to write into a FIFO would see somebody open it.
+func TestAFIFOIsLookedAtNotOpened(t *testing.T) {
+	w := newWorld(t)
+	fifo := filepath.Join(w.root, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error, 1)
+	go func() {
+		f, err := os.OpenFile(fifo, os.O_WRONLY, 0)
+		if err == nil {
+			f.Close()
+		}
+		opened <- err
+	}()
+	h := w.open()
+	defer h.Close()
+	for range 100 {
+		if _, _, err := h.top.open("fifo"); !errors.Is(err, errNotRegular) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	select {
+	case <-opened:
+		t.Error("it was opened")
+	default:
+		r, err := os.OpenFile(fifo, os.O_RDONLY, 0) // let the writer go
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-opened
+		r.Close()
+	}
+}

@@ -1,0 +1,128 @@
+package workdir
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"satchel/bundle"
+)
+
+// tidyFolders removes folders that Satchel made, that are empty, and that no
+// path of the course is or will be in; also those that a run before could not
+// remove.
+func (a *applier) tidyFolders() {
+	used := map[string]bool{}
+	use := func(p string) {
+		for f, _ := split(p); f != "" && !used[f]; f, _ = split(f) {
+			used[f] = true
+		}
+	}
+	for p := range a.c.rec.files {
+		use(p)
+	}
+	for i := range a.p.actions {
+		use(a.p.actions[i].File.Path)
+	}
+	for _, f := range slices.Backward(sortedKeys(a.c.rec.folders)) {
+		if used[f] {
+			continue
+		}
+		up, name := split(f)
+		d, err := a.tree.descend(up, nil)
+		if err == nil {
+			err = d.rmdir(name)
+			d.close()
+		}
+		if err == nil || errors.Is(err, fs.ErrNotExist) {
+			a.dirty[up] = true
+			a.lines = append(a.lines, line{Folder: &folderLine{Path: f, Gone: true}})
+		}
+	}
+}
+
+// finish records the version if every path is in place or waits with its
+// bytes at hand, and tidies up.
+func (a *applier) finish() error {
+	for _, ch := range sortedKeys(a.channels) {
+		a.tell(Event{Kind: LeftChannel, Count: a.channels[ch]})
+	}
+	a.refresh()
+	if err := a.flush(); err != nil {
+		return err
+	}
+	a.res.Complete = len(a.undone) == 0 && a.p.newest.Head != nil
+	if !a.p.partial && a.atHand() {
+		if err := a.applied(); err != nil {
+			return err
+		}
+	}
+	if a.c.name != notesName {
+		a.c.keepBases(a.tree, a.placed)
+		a.c.tidyBase(a.p.withdrawn)
+	}
+	a.c.tidyShelf()
+	return nil
+}
+
+// atHand says whether the bytes of every path that is not done are here.
+func (a *applier) atHand() bool {
+	for i := range a.p.actions {
+		act := &a.p.actions[i]
+		if a.undone[act.Path] && act.theirs() && !a.c.stage.has(act.File.Digest) {
+			return false
+		}
+	}
+	return a.p.newest.Head != nil
+}
+
+func (a *applier) applied() error {
+	n := a.p.newest
+	waiting := sortedKeys(a.undone)
+	was := a.c.rec.applied
+	if was != nil && was.Version == n.Head.Version && was.Fingerprint == n.Head.Fingerprint() &&
+		slices.Equal(was.Waiting, waiting) && sameEnvelope(was.Envelope, n.Envelope) && len(was.Manifests) == len(n.Manifests) {
+		return nil
+	}
+	manifests, err := a.c.saveManifests(n.Manifests)
+	if err != nil {
+		return err
+	}
+	err = a.c.save(line{Applied: &applied{
+		Version: n.Head.Version, Fingerprint: n.Head.Fingerprint(),
+		Manifests: manifests, Envelope: n.Envelope, Waiting: waiting,
+	}})
+	if err == nil {
+		a.c.dropManifests()
+	}
+	return err
+}
+
+func sameEnvelope(a, b *bundle.Envelope) bool {
+	return a == b || a != nil && b != nil && bytes.Equal(a.Payload, b.Payload) && slices.EqualFunc(a.Signatures, b.Signatures,
+		func(x, y bundle.Signature) bool { return x.KeyID == y.KeyID && bytes.Equal(x.Sig, y.Sig) })
+}
+
+// refresh remembers what files looked like whose bytes had to be read, so
+// that the next walk need not.
+func (a *applier) refresh() {
+	for _, p := range sortedKeys(a.p.facts) {
+		f, e := a.p.facts[p], a.c.rec.files[p]
+		if e == nil || f.Kind != Regular || f.Err != nil || f.blocked(p) || a.touched(p) {
+			continue
+		}
+		if s := a.c.home.seen(f); e.Seen == nil || !e.Seen.same(f.Stat) || s.Sure && !e.Seen.Sure {
+			again := *e
+			again.Seen = s
+			a.lines = append(a.lines, line{File: &again})
+		}
+	}
+}
+
+// touched says whether the plan did something at p: then its facts are old.
+func (a *applier) touched(p string) bool {
+	_, found := slices.BinarySearchFunc(a.p.actions, p, func(act Action, p string) int { return strings.Compare(act.Path, p) })
+	return found
+}
