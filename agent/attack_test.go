@@ -7,11 +7,13 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"satchel/bundle"
 	"satchel/hook"
+	"satchel/store"
 )
 
 // tamper gives a wall that changes the service's answers to what: an offer,
@@ -249,9 +251,19 @@ func TestAttackEndlessDataInFramesNobodyWants(t *testing.T) {
 		o.Courses[0].Frames = append(more, o.Courses[0].Frames...)
 		return o, append(bytes, f...)
 	}))
+	var sent atomic.Int64
+	w.mu.Lock()
+	inner := w.wall
+	w.mu.Unlock()
+	w.behind(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			inner(next).ServeHTTP(&dyingWriter{rw, &sent, 1 << 40}, r)
+		})
+	})
 	if out := h.sync(); out.Code != "" { // the rest is had by digest
 		t.Errorf("%+v", out)
 	}
+	h.wantAsked("POST /v1/courses/scala101/files")
 	if got := h.tree("scala101"); got["README.md"] != "version 2\n" {
 		t.Errorf("README.md is %q", got["README.md"])
 	}
@@ -347,5 +359,66 @@ func TestTrustedKeysMissing(t *testing.T) {
 	h.wantTree("scala101", lesson)
 	if asked := w.requests(); len(asked) > 0 {
 		t.Errorf("asked %q", asked)
+	}
+}
+
+// TestAttackForgedHistory: bytes of the student's that a forged history calls
+// the course's own are not replaced.
+func TestAttackForgedHistory(t *testing.T) {
+	const mine = "my own notes\n"
+	for forged, want := range map[bool]string{false: mine, true: mine} {
+		w := newWorld(t)
+		w.course("scala101")
+		w.publish("scala101", lesson)
+		h := w.home("ana")
+		h.write("scala101/README.md", mine)
+		asked := false
+		w.behind(func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if !strings.HasSuffix(r.URL.Path, "/history") || !forged {
+					next.ServeHTTP(rw, r)
+					return
+				}
+				asked = true
+				all, _ := bundle.History{}.Add(bundle.Former{Path: "README.md", Digest: bundle.Sum([]byte(mine))})
+				if err := bundle.Compress(rw, bytes.NewReader(all.Encode())); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+		h.sync()
+		if !h.has("scala101/README.md", want)() || asked != forged {
+			t.Errorf("forged %v: README.md is not the student's any more (asked: %v)", forged, asked)
+		}
+	}
+}
+
+// TestFolderOfAnOlderVersionIsRecognised: what a tarball of a former version
+// left is no edit.
+func TestFolderOfAnOlderVersionIsRecognised(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", with(lesson, "README.md", "the first\n"))
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	h.write("scala101/README.md", "the first\n")
+	h.sync()
+	h.wantTree("scala101", lesson)
+}
+
+func TestHeadsOfYesterdayAreAskedForAnew(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson, func(h *bundle.Head, _ *store.Record) { h.Checked = time.Now().AddDate(0, 0, -2) })
+	h := w.home("ana")
+	h.sync()
+	w.mu.Lock()
+	w.received = nil
+	w.mu.Unlock()
+	h.sync()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if strings.Contains(string(w.received), "If-None-Match") {
+		t.Error("an ETag was sent for heads of two days ago")
 	}
 }

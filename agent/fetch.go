@@ -85,9 +85,9 @@ func (a *Agent) bring(ctx context.Context, hauls map[string]*haul, first *hook.A
 	return err
 }
 
-// maxSkip is how many bytes that nobody wants are read past in one answer:
-// about what is under way anyhow.
-const maxSkip = 512 << 10
+// maxSkip is how many bytes that nobody wants are always read past in one
+// answer: about what is under way anyhow before the service learns of the end.
+const maxSkip = 4 << 20
 
 // worthReading says whether an answer's frames are had best by reading on. An
 // answer of which most is here already (a download that goes on) is not.
@@ -152,14 +152,18 @@ func (a *Agent) round(ctx context.Context, h *haul, staged func(*haul)) error {
 		return err
 	}
 	defer ans.Close()
-	return a.take(ctx, map[string]*haul{h.course: h}, ans, staged)
+	one := map[string]*haul{h.course: h}
+	if !worthReading(ans.Offer, one) {
+		return fmt.Errorf("%w: the answer is mostly what nobody asked for", bundle.ErrCorrupt)
+	}
+	return a.take(ctx, one, ans, staged)
 }
 
 // take reads an answer's frames. An error says why the rest was not read;
 // frames that were bad alone are passed over.
 func (a *Agent) take(ctx context.Context, hauls map[string]*haul, ans *hook.Answer, staged func(*haul)) error {
 	var bad error
-	for skipped, taken := int64(0), int64(0); skipped <= maxSkip || skipped < taken/2; {
+	for {
 		name, f, r, err := ans.Next()
 		if err == io.EOF {
 			break
@@ -169,10 +173,8 @@ func (a *Agent) take(ctx context.Context, hauls map[string]*haul, ans *hook.Answ
 		}
 		h := hauls[name]
 		if h == nil || !wantsFrame(f.Frame, h.want) {
-			skipped += f.Length
 			continue
 		}
-		taken += f.Length
 		err = a.takeFrame(ctx, h, f, r)
 		if isBroken(err) || errors.Is(err, errAnew) {
 			return err

@@ -273,6 +273,25 @@ func TestLostMemoryAsksAgainAndDownloadsNothing(t *testing.T) {
 	h.wantTree("scala101", lesson)
 }
 
+func TestLostStateOfOneCourseIsMadeAgain(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"algo", "scala101"} {
+		w.course(name)
+		w.publish(name, lesson)
+	}
+	h := w.home("ana")
+	h.sync()
+	if err := os.RemoveAll(filepath.Join(h.root, ".satchel/algo")); err != nil {
+		t.Fatal(err)
+	}
+	h.sync()
+	st, err := h.agent().Status(t.Context())
+	if err != nil || len(st.Courses) != 2 || st.Courses[0].Version != 1 {
+		t.Errorf("%+v, %v", st, err)
+	}
+	h.wantTree("algo", lesson)
+}
+
 func TestNewerMemoryIsLeftAsItIs(t *testing.T) {
 	w := newWorld(t)
 	w.course("scala101")

@@ -346,6 +346,14 @@ func (h *home) wantSaid(want ...string) {
 	}
 }
 
+// wantAsked checks that a request was among those since the last time.
+func (h *home) wantAsked(request string) {
+	h.t.Helper()
+	if asked := h.w.requests(); !slices.Contains(asked, request) {
+		h.t.Errorf("asked %q", asked)
+	}
+}
+
 // tree is a course's folder as path and text.
 func (h *home) tree(course string) map[string]string {
 	h.t.Helper()

@@ -274,6 +274,7 @@ func TestWhomToBecome(t *testing.T) {
 		{0, environ{"NB_UID": "1000"}, nil, false},
 		{0, environ{"NB_UID": "0", "NB_GID": "0"}, nil, false},
 		{0, environ{"NB_UID": "1000", "NB_GID": "0"}, nil, false},
+		{0, environ{"NB_UID": "0", "NB_GID": "100"}, nil, false},
 		{0, environ{"NB_UID": "-1", "NB_GID": "100"}, nil, false},
 		{0, environ{"NB_UID": "4294967295", "NB_GID": "100"}, nil, false},
 		{0, environ{"NB_UID": "root", "NB_GID": "root"}, nil, false},
