@@ -226,7 +226,8 @@ func readBody(c *gin.Context, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// readJSON reads one strict JSON value.
+// readJSON reads one JSON value. Fields that this service does not know are
+// passed over, and kept nowhere: images may run ahead of the service.
 func readJSON(c *gin.Context, limit int64, v any) error {
 	data, err := readBody(c, limit)
 	if err != nil {
@@ -235,7 +236,7 @@ func readJSON(c *gin.Context, limit int64, v any) error {
 	if bundle.FormatOf(data) > hook.Format {
 		return bad("made by a newer Satchel than this service")
 	}
-	if err := bundle.DecodeStrict(data, int(limit), v); err != nil {
+	if err := bundle.DecodeLenient(data, int(limit), v); err != nil {
 		return bad("the body is not the JSON that belongs here")
 	}
 	return nil

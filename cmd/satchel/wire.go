@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -124,6 +125,7 @@ func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l 
 		Cache:    hookserver.CacheLimits{Size: cfg.Cache.Size, FreeFloor: cfg.Cache.FreeFloor},
 		Limits:   hookserver.Limits{Streams: cfg.Limits.Streams},
 		Students: writer,
+		Silent:   silentAgents(ctx, st),
 	})
 	if err != nil {
 		return err
@@ -136,20 +138,48 @@ func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l 
 	if err != nil {
 		return errors.Join(err, front.Close())
 	}
+	g.Go(func() error { return whenever(ctx, l.newer, s.Refresh) })
+	g.Go(func() error { return s.Run(ctx) })
+	// Receipts arrive until the last answer is done, so the writer ends after
+	// the listeners.
+	last, done := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error {
-		for {
-			select {
-			case <-l.newer:
-				s.Refresh(ctx)
-			case <-ctx.Done():
-				return nil
+		defer done()
+		return s.Serve(ctx, front, back)
+	})
+	g.Go(func() error { return writer.Run(last) })
+	return nil
+}
+
+// whenever does what is to be done each time that c has a word.
+func whenever(ctx context.Context, c <-chan struct{}, do func(context.Context)) error {
+	for {
+		select {
+		case <-c:
+			do(ctx)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// silentAgents counts the logins after which the agent did not run, for the
+// metrics. It reads all records, so a minute's answer is kept.
+func silentAgents(ctx context.Context, st store.Store) func() float64 {
+	var mu sync.Mutex
+	var at time.Time
+	var n float64
+	return func() float64 {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(at) > time.Minute {
+			at = time.Now()
+			if sum, err := students.Summarize(ctx, st, "", at); err == nil {
+				n = float64(sum.DidNotRun)
 			}
 		}
-	})
-	g.Go(func() error { return s.Run(ctx) })
-	g.Go(func() error { return s.Serve(ctx, front, back) })
-	g.Go(func() error { return writer.Run(ctx) })
-	return nil
+		return n
+	}
 }
 
 // listen opens an address, unless a listener was given.
