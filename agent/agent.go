@@ -10,9 +10,11 @@
 // It does not decide what happens to a file (workdir), nor what a student may
 // have (the service).
 //
-// One pass, in the order of the files: pass.go asks, verify.go checks what was
-// offered, fetch.go and resume.go bring the bytes, settle.go has them placed,
-// report.go makes sentences of it, receipt.go tells the service.
+// One pass, in the order of the files: pass.go leads it, ask.go asks,
+// consider.go and verify.go check what was offered, fetch.go and resume.go
+// bring the bytes, settle.go has them placed, report.go makes sentences of it,
+// finish.go writes down what was done and tells the service. login.go is what
+// a login waits for, watch.go what stays.
 package agent
 
 import (

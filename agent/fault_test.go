@@ -46,9 +46,11 @@ func TestServiceFaultsLeaveYesterdaysFiles(t *testing.T) {
 		wall     func(http.Handler) http.Handler
 		sentence string
 	}{
-		"500":           {handler(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }), away},
-		"a portal":      {handler(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>Log in</html>") }), away},
-		"redirect":      {handler(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", 302) }), away},
+		"500":      {handler(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }), away},
+		"a portal": {handler(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>Log in</html>") }), away},
+		"redirect": {handler(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusFound)
+		}), away},
 		"half-closed":   {handler(halfClosed), away},
 		"cut at once":   {handler(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), away},
 		"silent":        {handler(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), away},
@@ -140,7 +142,9 @@ func TestRedirectNeverTakesTheTicketAlong(t *testing.T) {
 	var stolen atomic.Bool
 	thief := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { stolen.Store(true) }))
 	defer thief.Close()
-	h.w.behind(handler(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, thief.URL+r.URL.Path, 307) }))
+	h.w.behind(handler(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, thief.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
 	h.sync()
 	if stolen.Load() {
 		t.Error("the redirect was followed")

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"satchel/bundle"
 )
 
 // newsFile is the page in the root that says what changed, newest first.
-const newsFile = "What is new.md"
+const newsFile = bundle.WhatIsNewFile
 
 // maxNews is how many syncs the page tells of, maxNewsLines how many lines of
 // each.

@@ -183,6 +183,28 @@ func TestNothingReleasedYet(t *testing.T) {
 	}
 }
 
+func TestEmptyCourseBesideAFullOneStillCostsOneQuestion(t *testing.T) {
+	w := newWorld(t)
+	w.course("algo")
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	h.sync()
+	if said := h.said(); !slices.Contains(said, "algo: Nothing has been released yet in algo.") && !slices.Contains(said, "Nothing has been released yet in algo.") {
+		t.Errorf("said %q", said)
+	}
+	w.requests()
+	w.mu.Lock()
+	w.received = nil
+	w.mu.Unlock()
+	h.sync()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.asked) != 1 || !strings.Contains(string(w.received), "If-None-Match") {
+		t.Errorf("asked %q", w.asked)
+	}
+}
+
 func TestPausedCourseGivesNothingOutAndTakesNothingAway(t *testing.T) {
 	w := newWorld(t)
 	w.course("scala101")

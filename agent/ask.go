@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"satchel/hook"
+)
+
+// question asks the service, with a ticket of the running watch where this
+// process has none.
+func (p *pass) question(ctx context.Context, haves []hook.Have, etag string) (*hook.Answer, error) {
+	p.a.borrow(ctx)
+	if p.a.client == nil {
+		return nil, errNoService
+	}
+	used := p.a.ticket.get()
+	if used == "" {
+		return nil, errNoTicket
+	}
+	ans, err := p.ask(ctx, haves, etag)
+	var e *hook.Error
+	if errors.As(err, &e) && e.Status == http.StatusUnauthorized && p.a.freshen(ctx, used) {
+		return p.ask(ctx, haves, etag)
+	}
+	return ans, err
+}
+
+// ask puts the question within its time.
+func (p *pass) ask(ctx context.Context, haves []hook.Have, etag string) (*hook.Answer, error) {
+	if p.o.Within <= 0 {
+		return p.a.client.Sync(ctx, haves, p.a.keyIDs(), etag)
+	}
+	inner, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(p.o.Within, func() { cancel(hook.ErrSilent) })
+	ans, err := p.a.client.Sync(inner, haves, p.a.keyIDs(), etag)
+	if !late.Stop() && err == nil { // it came and went in one moment
+		ans.Close()
+		err = hook.ErrSilent
+	}
+	if err != nil {
+		cancel(nil)
+	}
+	return ans, err // cancelling would end the download; it ends with ctx
+}
+
+var (
+	errNoService = errors.New("no course server is set up here")
+	errNoTicket  = errors.New("there is no ticket")
+)
+
+// borrow takes the watch's ticket where this process has none.
+func (a *Agent) borrow(ctx context.Context) {
+	if a.ticket.get() == "" {
+		a.freshen(ctx, "")
+	}
+}
+
+// freshen takes the watch's ticket if that is another than was used.
+func (a *Agent) freshen(ctx context.Context, used string) bool {
+	if r, err := askWatch(ctx, a.s, askTicket); err == nil && r.Ticket != used && len(r.Ticket) <= hook.MaxTicket {
+		a.ticket.set(r.Ticket)
+		return true
+	}
+	return false
+}
+
+func (a *Agent) keyIDs() (ids []string) {
+	for _, k := range a.s.Keys {
+		ids = append(ids, k.ID())
+	}
+	return ids
+}
+
+// haves says what is held, and the same as one text.
+func (p *pass) haves() (haves []hook.Have, text string) {
+	var lines []string
+	for _, l := range p.inOrder() {
+		st := l.dir.State()
+		if p.o.All || p.anew[l.name] || st.Version == 0 {
+			continue
+		}
+		h := hook.Have{Course: l.name, Version: st.Version, Fingerprint: st.Fingerprint}
+		for id := range st.Manifests {
+			h.Channels = append(h.Channels, id)
+		}
+		slices.Sort(h.Channels)
+		haves = append(haves, h)
+		lines = append(lines, h.String())
+	}
+	return haves, strings.Join(lines, "\n")
+}
+
+// headAge is how old a head may be before it is asked for anew.
+const headAge = 24 * time.Hour
+
+// etag is the last answer's, where it still says something: all of what it
+// brought is in place, nothing was lost since, and its heads are fresh.
+func (p *pass) etag(haves string) string {
+	if haves == "" || haves != p.mem.Haves || p.mem.Asked.IsZero() {
+		return ""
+	}
+	for name, l := range p.courses {
+		m := p.mem.Courses[name]
+		st := l.dir.State()
+		if st.Highest == 0 && st.Version == 0 {
+			continue // nothing of it was ever released to this student
+		}
+		if st.Version != st.Highest || m == nil || m.Checked.IsZero() || p.began.Sub(m.Checked) > headAge {
+			return ""
+		}
+	}
+	return p.mem.ETag
+}
