@@ -17,8 +17,9 @@ const batch = 256
 
 // Apply does what can be done now of a plan. It goes path by path; what fails
 // fails alone, is told as an Event, and is tried again by the next plan. The
-// error is for what keeps everything from going on; what was done is recorded
-// all the same. A plan is applied once.
+// error is for what keeps everything from going on, the context's end among
+// it; what was done until then is recorded, and stands in the Result. A plan
+// is applied once.
 func (c *Course) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	a := &applier{
 		c: c, p: p, res: &Result{Version: p.version, Events: p.events}, left: map[bundle.Digest]int{},
@@ -42,7 +43,7 @@ func (c *Course) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	}
 	defer a.close()
 	if err := a.run(ctx); err != nil {
-		return nil, err
+		return a.res, err
 	}
 	return a.res, a.finish()
 }
@@ -139,6 +140,9 @@ func (a *applier) open() (err error) {
 			return err
 		}
 		if a.tree, err = top.sub(p.folder); err != nil {
+			return err
+		}
+		if err := top.sync(); err != nil {
 			return err
 		}
 	}

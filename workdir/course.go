@@ -36,7 +36,7 @@ type State struct {
 	Highest            bundle.Version
 	HighestFingerprint string
 	Folder             string   // the course's folder below the root; "" before the first Apply
-	Waiting            []string // paths that are not the newest yet, with their bytes at hand
+	Waiting            []string // the first of the paths that are not the newest yet, with their bytes at hand
 	Complete           bool     // Version is Highest and nothing waits
 }
 

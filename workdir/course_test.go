@@ -138,6 +138,19 @@ func TestOlderAndForeignHeadsAreRefused(t *testing.T) {
 		t.Fatalf("the same number, another content: %v", err)
 	}
 	w.has("a.txt", "two")
+	w.version, w.files["a.txt"] = 3, "three"
+	n := w.newest()
+	n.Manifests["main"].Files[0].Digest = bundle.Sum([]byte("evil"))
+	h := w.open()
+	defer h.Close()
+	c, _ := h.Course("scala101")
+	defer c.Close()
+	if _, err := c.Plan(t.Context(), n, w.ask, How{}); !errors.Is(err, ErrMismatch) {
+		t.Fatalf("a manifest that the head does not name: %v", err)
+	}
+	if c.State().Highest != 2 {
+		t.Fatal("what was refused counts as seen")
+	}
 }
 
 func TestTheCoursesFolderIsRenamed(t *testing.T) {

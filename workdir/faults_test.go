@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"satchel/bundle"
 )
 
 // Each change of the disk fails once, in each of the usual ways; the next
@@ -227,5 +229,23 @@ func TestStagedContentsOutliveAProcess(t *testing.T) {
 	}
 	if names, _ := os.ReadDir(stage); len(names) != 0 {
 		t.Fatalf("%d things stay staged", len(names))
+	}
+}
+
+func TestASpoiledStageIsNotPlaced(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", "one", "b.txt", "two")
+	w.newest()
+	stage := filepath.Join(w.root, ".satchel/scala101/stage")
+	os.MkdirAll(stage, 0o700)
+	os.WriteFile(filepath.Join(stage, bundle.Sum([]byte("one")).String()), []byte("evil"), 0o600)
+	shared := filepath.Join(w.root, "shared")
+	os.WriteFile(shared, []byte("two"), 0o644)
+	os.Link(shared, filepath.Join(stage, bundle.Sum([]byte("two")).String()))
+	w.sync()
+	w.has("a.txt", "one", "b.txt", "two")
+	w.write("b.txt", "mine")
+	if data, _ := os.ReadFile(shared); string(data) != "two" {
+		t.Fatal("a delivered file shares its bytes with another name")
 	}
 }

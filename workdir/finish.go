@@ -81,6 +81,7 @@ func (a *applier) atHand() bool {
 func (a *applier) applied() error {
 	n := a.p.newest
 	waiting := sortedKeys(a.undone)
+	waiting = waiting[:min(len(waiting), maxWaiting)]
 	was := a.c.rec.applied
 	if was != nil && was.Version == n.Head.Version && was.Fingerprint == n.Head.Fingerprint() &&
 		slices.Equal(was.Waiting, waiting) && sameEnvelope(was.Envelope, n.Envelope) && len(was.Manifests) == len(n.Manifests) {
@@ -98,6 +99,21 @@ func (a *applier) applied() error {
 		a.c.dropManifests()
 	}
 	return err
+}
+
+// maxWaiting bounds how many waiting paths are remembered by name.
+const maxWaiting = 200
+
+// Resigned remembers a newly signed head of the version that is applied,
+// without looking at any file. Of another version it remembers nothing.
+func (c *Course) Resigned(h *bundle.Head, e *bundle.Envelope) error {
+	a := c.rec.applied
+	if a == nil || a.Version != h.Version || a.Fingerprint != h.Fingerprint() || sameEnvelope(a.Envelope, e) {
+		return nil
+	}
+	again := *a
+	again.Envelope = e
+	return c.save(line{Applied: &again})
 }
 
 func sameEnvelope(a, b *bundle.Envelope) bool {

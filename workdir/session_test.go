@@ -104,6 +104,25 @@ func TestLateBytesOfAnEditor(t *testing.T) {
 	}
 }
 
+func TestHeldBytesOfALostJournalGoToTheShelf(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", "one")
+	w.sync()
+	editor, err := os.OpenFile(w.path("a.txt"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer editor.Close()
+	w.publish("a.txt", "two")
+	w.sync()
+	editor.WriteString("late words")
+	os.Remove(filepath.Join(w.root, ".satchel/scala101/journal"))
+	w.now = w.now.Add(time.Hour)
+	w.sync()
+	everyByteOf(t, 0, w.root, "late words")
+	w.has("a.txt", "two")
+}
+
 func TestWhatIsHeldIsLetGoAfterTenMinutes(t *testing.T) {
 	w := newWorld(t)
 	w.publish("a.txt", "one")

@@ -1,6 +1,8 @@
 package workdir
 
 import (
+	"context"
+	"errors"
 	"os"
 	"testing"
 
@@ -75,4 +77,61 @@ func TestBothChanged(t *testing.T) {
 	w.publish("a.ipynb", "three")
 	wantEvents(t, w.sync(), "kept a.ipynb | a (course v3).ipynb")
 	w.has("a.ipynb", "mine", "a (course v3).ipynb", "three", "Main.scala", "mine too", "Main.scala (course v2)", "object 2")
+}
+
+func TestANewlySignedHeadIsRemembered(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", "one")
+	w.sync()
+	h := w.open()
+	c, _ := h.Course("scala101")
+	e := &bundle.Envelope{PayloadType: bundle.PayloadType, Payload: []byte("{}")}
+	head := w.newest().Head
+	if err := c.Resigned(head, e); err != nil {
+		t.Fatal(err)
+	}
+	head.Version++
+	if err := c.Resigned(head, &bundle.Envelope{Payload: []byte("[]")}); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	h.Close()
+	if s := w.state(); s.Version != 1 || !sameEnvelope(s.Envelope, e) || len(s.Manifests) != 1 {
+		t.Fatalf("%+v", s)
+	}
+}
+
+// The foreground's time is over in the middle of an update.
+func TestApplyCutShort(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", "a1", "b.txt", "b1", "c.txt", "c1")
+	h := w.open()
+	c, _ := h.Course("scala101")
+	p, err := c.Plan(t.Context(), w.newest(), w.ask, How{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.fetch(c, p); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	w.do.before = func(op, name string) error {
+		if name == "b.txt" {
+			stop()
+		}
+		return nil
+	}
+	r, err := c.Apply(ctx, p)
+	if !errors.Is(err, context.Canceled) || r == nil || r.Added != 2 || r.Complete {
+		t.Fatalf("%v, %+v", err, r)
+	}
+	if again, err := c.Apply(t.Context(), p); err == nil {
+		t.Fatalf("a plan was applied twice: %+v", again)
+	}
+	c.Close()
+	h.Close()
+	w.do.before, w.fetched = nil, nil
+	if r := w.sync(); !r.Complete || r.Added != 1 || len(w.fetched) != 0 {
+		t.Fatalf("%+v, fetched %d", r, len(w.fetched))
+	}
 }
