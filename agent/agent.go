@@ -70,6 +70,7 @@ type Agent struct {
 	now    func() time.Time
 	wait   backoff
 	said   map[string]bool // by the last pass
+	early  time.Duration   // see the constant
 }
 
 // agentVersion is what the service is told of this program.
@@ -90,7 +91,7 @@ func New(lg *slog.Logger, s Settings, o Options) (*Agent, error) {
 	if s.Patience <= 0 {
 		s.Patience = 20 * time.Second
 	}
-	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff}
+	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff, early: early}
 	if a.show == nil {
 		a.show = func(Event) {}
 	}

@@ -306,3 +306,52 @@ func (c *dyingWriter) Write(p []byte) (int, error) {
 }
 
 func (c *dyingWriter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// TestNotebooksAreThereWhileLargeFilesStillArrive: the service holds the large
+// file back until the notebook is on disk.
+func TestNotebooksAreThereWhileLargeFilesStillArrive(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	files := with(lesson, "data/big.bin", string(bigBytes(3<<20)))
+	w.publish("scala101", files)
+	h := w.home("ana")
+	placed := h.has("scala101/intro.ipynb", lesson["intro.ipynb"])
+	w.behind(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(&holdingWriter{ResponseWriter: rw, t: t, left: 1 << 20, until: placed}, r)
+		})
+	})
+	a := h.agent()
+	a.early = 0
+	if out := a.Sync(t.Context(), SyncOptions{}); out.Code != "" {
+		t.Errorf("%+v", out)
+	}
+	h.wantTree("scala101", files)
+	h.wantSaid("Updated to version 1: 4 new.")
+	if r := w.receipts(); len(r) != 1 || r[0].Added != 4 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// holdingWriter stops after so many bytes, for at most five seconds.
+type holdingWriter struct {
+	http.ResponseWriter
+	t     testing.TB
+	left  int
+	until func() bool
+}
+
+func (w *holdingWriter) Write(p []byte) (int, error) {
+	if w.left -= len(p); w.left < 0 {
+		w.ResponseWriter.(http.Flusher).Flush()
+		for end := time.Now().Add(5 * time.Second); !w.until(); time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				w.t.Error("the notebook did not come before the rest")
+				panic(http.ErrAbortHandler)
+			}
+		}
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *holdingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -84,7 +84,7 @@ func (p *pass) history(ctx context.Context, l *local, channel string) (bundle.Hi
 // placeEarly places once what has arrived, when a download takes long.
 func (p *pass) placeEarly(ctx context.Context, h *haul) {
 	l := p.courses[h.course]
-	if l.placed || len(h.want) == 0 || time.Since(p.started) < early || !h.notebooks() {
+	if l.placed || len(h.want) == 0 || time.Since(p.started) < p.a.early || !h.notebooks() {
 		return
 	}
 	l.placed = true
