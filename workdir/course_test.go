@@ -93,10 +93,10 @@ func TestACopyThatTheStudentTouchedStays(t *testing.T) {
 
 func TestChannels(t *testing.T) {
 	w := newWorld(t)
-	w.channel["b.txt"], w.channel["c.txt"] = "lab-b", "lab-b"
+	w.channel["b.txt"], w.channel["c.txt"] = "labb", "labb"
 	w.publish("a.txt", "a1", "b.txt", "b1", "c.txt", "c1")
 	w.sync()
-	w.gone = []string{"lab-b"}
+	w.gone = []string{"labb"}
 	w.publish("a.txt", "a2")
 	r := w.sync()
 	if len(r.Events) != 1 || r.Events[0].Kind != LeftChannel || r.Events[0].Count != 2 {

@@ -19,6 +19,30 @@ const heldFor = 10 * time.Minute
 func inName(id string) string  { return id + "-in" }
 func outName(id string) string { return id + "-out" }
 
+// Holding says whether anything is held that Settle has to look at again.
+func (c *Course) Holding() bool { return len(c.rec.holds) > 0 }
+
+// Settle looks again at what was exchanged out, ten minutes after an Apply
+// for instance; Plan does the same. It needs no newest version.
+func (c *Course) Settle(ctx context.Context) ([]Event, error) {
+	if c.home.look {
+		return nil, errors.New("settle: opened for reading only")
+	}
+	tree, err := c.tree(c.rec.named.Folder)
+	var blocked *blockedError
+	if err != nil && !errors.As(err, &blocked) {
+		return nil, err
+	}
+	if tree != nil {
+		defer tree.close()
+	}
+	if err := c.openArea(tree); err != nil {
+		return nil, err
+	}
+	v := c.rec.highest.Version
+	return c.settle(ctx, tree, v, nil)
+}
+
 // settle deals with everything that lies in the hold: what a run that died
 // left half done is finished or undone, what an editor wrote late is put back
 // as the student's, what is surely nobody's any more is let go.

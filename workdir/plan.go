@@ -112,6 +112,12 @@ func (c *Course) accept(n Newest) error {
 	if n.Head == nil {
 		return errors.New("plan: no head")
 	}
+	if err := n.Head.Check(); err != nil {
+		return err
+	}
+	if n.Head.Course != c.name {
+		return fmt.Errorf("head of the course %.80q: %w", n.Head.Course, ErrMismatch)
+	}
 	h := c.rec.highest
 	print := n.Head.Fingerprint()
 	if n.Head.Version < h.Version || n.Head.Version == h.Version && print != h.Fingerprint {
@@ -120,6 +126,9 @@ func (c *Course) accept(n Newest) error {
 	for id, m := range n.Manifests {
 		if want, ok := n.Head.Channel(id); !ok || m.Digest() != want {
 			return fmt.Errorf("channel %s: %w", id, ErrMismatch)
+		}
+		if err := m.Check(); err != nil {
+			return fmt.Errorf("channel %s: %w", id, err)
 		}
 	}
 	if n.Head.Version == h.Version {

@@ -104,6 +104,37 @@ func TestLateBytesOfAnEditor(t *testing.T) {
 	}
 }
 
+func TestSettleWithoutANewVersion(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", "one")
+	w.sync()
+	editor, err := os.OpenFile(w.path("a.txt"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer editor.Close()
+	w.publish("a.txt", "two")
+	w.sync()
+	editor.WriteString("late")
+	w.now = w.now.Add(11 * time.Minute)
+	h := w.open()
+	defer h.Close()
+	c, _ := h.Course("scala101")
+	defer c.Close()
+	if !c.Holding() {
+		t.Fatal("nothing is held")
+	}
+	events, err := c.Settle(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, &Result{Events: events}, "recovered a.txt | a (course v2).txt")
+	w.has("a.txt", "late", "a (course v2).txt", "two")
+	if c.Holding() {
+		t.Fatal("still held")
+	}
+}
+
 func TestHeldBytesOfALostJournalGoToTheShelf(t *testing.T) {
 	w := newWorld(t)
 	w.publish("a.txt", "one")
