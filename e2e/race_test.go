@@ -52,7 +52,7 @@ func TestE2EOneHistoryThatOnlyGoesForward(t *testing.T) {
 	wg.Add(1)
 	go func() { defer wg.Done(); keepFreezing(ctx, syncers) }()
 
-	published := pushAll(t, s.repo, commits, fronts[0])
+	published := pushAll(t, s, commits, syncers[0])
 	stop()
 	wg.Wait()
 	for _, v := range syncers {
@@ -95,7 +95,7 @@ func manyCommits(t *testing.T, r *repository, n int) []string {
 		body := fmt.Sprintf("version %d\n%s", i, bytes.Repeat([]byte("text\n"), i%50))
 		fmt.Fprintf(&in, "commit refs/heads/gen\nmark :%d\ncommitter I <i@example.org> %d +0000\ndata 2\nc\n", i, 1_700_000_000+i)
 		fmt.Fprintf(&in, "from %s\nM 100644 inline notebooks/lab1/n%d.txt\ndata %d\n%s\nM 100644 inline notebooks/count.txt\ndata %d\n%d\n",
-			from, i%17, len(body), body, len(strconv.Itoa(i)), i)
+			from, i%4, len(body), body, len(strconv.Itoa(i)), i)
 	}
 	c := exec.Command("git", "fast-import", "--quiet", "--force", "--export-marks="+r.bare+"/marks")
 	c.Dir = r.bare
@@ -116,16 +116,13 @@ func manyCommits(t *testing.T, r *repository, n int) []string {
 }
 
 // pushAll moves the branch through all commits; for one in four it waits
-// until that content is handed out.
-func pushAll(t *testing.T, r *repository, commits []string, front *service) (waited int) {
+// until it is published.
+func pushAll(t *testing.T, s *site, commits []string, any *service) (waited int) {
+	r := s.repo
 	for i, c := range commits {
 		mustRun(t, exec.Command("git", "-C", r.bare, "update-ref", "refs/heads/main", c))
 		if rand.IntN(4) == 0 || i == len(commits)-1 {
-			before := front.version()
-			deadline := time.Now().Add(60 * time.Second)
-			for front.version() == before && time.Now().Before(deadline) {
-				time.Sleep(10 * time.Millisecond)
-			}
+			eventually(t, 2*time.Minute, "commit "+c, func() error { return newestIs(t, s, any, c) })
 			waited++
 		}
 	}

@@ -68,7 +68,7 @@ func nextChannels(before []former, now []audience, forms map[bundle.Digest]bundl
 			continue
 		}
 		ch := channel{id: newID(), groups: a.groups, users: a.users}
-		ch.fill(a.files, forms, withdrawn)
+		ch.fill(a.files, forms, withdrawn, salt(newID))
 		out = append(out, ch)
 	}
 	slices.SortFunc(out, func(a, b channel) int { return cmp.Compare(a.id, b.id) })
@@ -85,14 +85,22 @@ func sorted(names []string) []string {
 	return s
 }
 
+// salt is what a channel's history begins with: a content that no path ever
+// has. A head tells every student the digests of all manifests, and a manifest
+// holds the digest of its history; so whoever guesses what a channel delivers
+// that is not theirs cannot try the guess.
+func salt(newID func() string) bundle.Former {
+	return bundle.Former{Path: "salt", Digest: bundle.Sum([]byte(newID() + newID()))}
+}
+
 // fill makes the next manifest and history out of files.
-func (ch *channel) fill(files []bundle.File, forms map[bundle.Digest]bundle.Digest, withdrawn []bundle.Pair) {
+func (ch *channel) fill(files []bundle.File, forms map[bundle.Digest]bundle.Digest, withdrawn []bundle.Pair, also ...bundle.Former) {
 	gone := make(map[bundle.Pair]bool, len(withdrawn))
 	for _, p := range withdrawn {
 		gone[p] = true
 	}
 	m := &bundle.Manifest{}
-	var seen []bundle.Former
+	seen := also
 	for _, f := range files {
 		if !gone[bundle.Pair{Path: f.Path, Digest: f.Digest}] {
 			m.Files = append(m.Files, f)

@@ -11,7 +11,7 @@ import (
 // shrinks refuses a publish after which more than half of the files would be
 // gone for a student of any group, or of none. A file that moved is not gone.
 // The files that would go are the findings.
-func shrinks(chs []channel, tip string) *Refusal {
+func shrinks(chs []channel, name course.Name, tip string) *Refusal {
 	for i := range chs {
 		var seen []channel
 		for j, c := range chs {
@@ -24,7 +24,7 @@ func shrinks(chs []channel, tip string) *Refusal {
 		if 2*len(gone) <= len(before) {
 			continue
 		}
-		r := refuse(Shrink, "%d of %d files would be removed from the students' folders. If that is meant, say so with `satchel publish --confirm-shrink`; else put them back in the repository", len(gone), len(before))
+		r := refuse(Shrink, "%d of %d files would be removed from the students' folders. If that is meant, say so with `satchel publish %s --confirm-shrink`; else put them back in the repository", len(gone), len(before), name)
 		r.Commit = tip
 		for _, p := range gone {
 			r.Findings = append(r.Findings, course.Finding{Path: p, Reason: "would be removed"})

@@ -27,6 +27,8 @@ type loop struct {
 	planned func(name course.Name, next time.Time)
 	removed func(name course.Name)
 
+	said sync.Map // course name to the last error's text
+
 	mu      sync.Mutex
 	workers map[course.Name]*worker
 }
@@ -184,12 +186,24 @@ func (l *loop) pass(ctx context.Context, c *course.Course) error {
 	case ctx.Err() != nil:
 		return nil
 	case errors.As(err, &refused):
-		l.lg.Warn("refused", "course", c.Name, "error", err)
+		l.say(ctx, c.Name, "refused", err)
 		return nil
 	case err != nil:
-		l.lg.Warn("not published", "course", c.Name, "error", err)
+		l.say(ctx, c.Name, "not published", err)
+	default:
+		l.said.Delete(c.Name)
 	}
 	return err
+}
+
+// say warns of what went wrong, once: the same again at each poll is for
+// whoever wants all.
+func (l *loop) say(ctx context.Context, name course.Name, what string, err error) {
+	level := slog.LevelWarn
+	if last, _ := l.said.Swap(name, err.Error()); last == err.Error() {
+		level = slog.LevelDebug
+	}
+	l.lg.Log(ctx, level, what, "course", name, "error", err)
 }
 
 // delay is when to look next: after the poll interval, and after errors in a

@@ -93,7 +93,7 @@ func (p *pass) check(chs []channel) error {
 			return &Refusal{Cause: Content, Commit: p.tip, Sentence: "nothing was published: " + err.Error()}
 		}
 	}
-	if r := shrinks(chs, p.tip); r != nil && !p.confirmed() {
+	if r := shrinks(chs, p.c.Name, p.tip); r != nil && !p.confirmed() {
 		return r
 	}
 	return nil
