@@ -66,8 +66,8 @@ func TestChannelStaysWithItsAudience(t *testing.T) {
 	if n := len(four[1].next.history.At("lab")); n != 3 {
 		t.Errorf("lab has %d former contents; want 3", n)
 	}
-	if n := len(four[2].next.history); n != 1 {
-		t.Errorf("a new audience knows %d former contents; want only its own", n)
+	if n := len(four[2].next.history); n != 2 {
+		t.Errorf("a new audience knows %d former contents; want only its own, and the salt", n)
 	}
 }
 

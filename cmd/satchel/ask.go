@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,13 +15,31 @@ import (
 // asker puts questions to a person. Without a terminal (or with --yes) it
 // takes the default of each question and says so.
 type asker struct {
-	in    *bufio.Reader
+	ctx   context.Context // Ctrl-C ends a question; it lives as long as one command
+	lines <-chan string   // closed at the end of the input
 	out   io.Writer
 	quiet bool // nobody is there to answer
 }
 
-func (a *app) asker(yes bool) *asker {
-	return &asker{in: bufio.NewReader(a.in), out: a.out, quiet: yes || !isTerminal(a.in)}
+func (a *app) asker(ctx context.Context, yes bool) *asker {
+	q := &asker{ctx: ctx, out: a.out, quiet: yes || !isTerminal(a.in)}
+	if !q.quiet {
+		q.lines = readLines(a.in)
+	}
+	return q
+}
+
+// readLines reads in a goroutine of its own, for nothing else can end a read
+// from a terminal. It ends with the process.
+func readLines(r io.Reader) <-chan string {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(r); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+	return lines
 }
 
 func isTerminal(r any) bool {
@@ -38,14 +57,18 @@ func (q *asker) ask(question, preset string) (string, error) {
 	} else {
 		fmt.Fprintf(q.out, "%s ", question)
 	}
-	line, err := q.in.ReadString('\n')
-	if err != nil && line == "" {
-		return "", errors.New("no answer; nothing was changed. Without a terminal give the answers as flags (see --help)")
-	}
-	if line = strings.TrimSpace(line); line == "" {
+	select {
+	case <-q.ctx.Done():
+		return "", errors.New("interrupted; nothing more was written")
+	case line, ok := <-q.lines:
+		if !ok {
+			return "", errors.New("no answer; nothing more was written. Without a terminal give the answers as flags (see --help)")
+		}
+		if line = strings.TrimSpace(line); line != "" {
+			preset = line
+		}
 		return preset, nil
 	}
-	return line, nil
 }
 
 // confirm asks for a yes; nobody there is a no.

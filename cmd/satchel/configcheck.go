@@ -6,12 +6,12 @@ import (
 
 func (a *app) configCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "config", GroupID: "start", Args: cobra.NoArgs,
+		Use: "config", GroupID: "start", Args: noArgs,
 		Short: "Check the configuration",
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(&cobra.Command{
-		Use: "check", Args: cobra.NoArgs,
+		Use: "check", Args: noArgs,
 		Short:   "Read the configuration and tell every mistake",
 		Example: "  satchel config check\n  satchel config check --config /etc/satchel/satchel.yaml --json",
 		RunE: func(*cobra.Command, []string) error {

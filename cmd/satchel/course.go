@@ -20,7 +20,7 @@ import (
 
 func (a *app) courseCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "course", GroupID: "start", Args: cobra.NoArgs,
+		Use: "course", GroupID: "start", Args: noArgs,
 		Short: "Add a course; look at a git host's key",
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -78,7 +78,13 @@ func (a *app) courseAdd(ctx context.Context, n newCourse) error {
 	if err != nil {
 		return err
 	}
-	q := a.asker(n.yes)
+	if _, err := source.NewMirror(a.logger(), os.TempDir(), source.Remote{URL: n.url, Branch: n.branch, Folder: n.folder}, source.Options{}); err != nil {
+		var se *source.Error
+		if errors.As(err, &se) && se.Kind == source.Repository {
+			return fmt.Errorf("%w: %w", err, errUsage)
+		}
+	}
+	q := a.asker(ctx, n.yes)
 	if n.name == "" {
 		if n.name, err = q.ask("The course's name?", nameFromURL(n.url)); err != nil {
 			return err
@@ -103,7 +109,11 @@ func (a *app) courseAdd(ctx context.Context, n newCourse) error {
 	if a.json {
 		return a.printJSON(map[string]string{"course": n.name, "file": file, "deploy_key": entry.DeployKeyFile})
 	}
-	a.printf("wrote %s\n\nNext: satchel serve   (a running one takes the course up by itself)\n", file)
+	a.printf("wrote %s\n", file)
+	if entry.Audience == "everyone" {
+		a.printf("Everyone who logs in gets it; --groups and --users would narrow that.\n")
+	}
+	a.printf("\nNext: satchel serve   (a running one takes the course up by itself);\n      satchel status, a minute later\n")
 	return nil
 }
 
@@ -127,7 +137,7 @@ func (n newCourse) entry(cfg *config.Config) (courseEntry, error) {
 	}
 	for _, c := range cfg.Courses {
 		if c.Name == name {
-			return courseEntry{}, fmt.Errorf("there is a course %q already (%s); choose another --name", name, cfg.File)
+			return courseEntry{}, fmt.Errorf("there is a course %q already; choose another --name", name)
 		}
 	}
 	e := courseEntry{Name: n.name, Repository: n.url, Branch: n.branch, Folder: n.folder, Audience: "everyone"}
@@ -206,7 +216,7 @@ func (a *app) tryRepository(ctx context.Context, q *asker, e courseEntry, n newC
 		}
 		var se *source.Error
 		if q.quiet && errors.As(err, &se) && se.Kind == source.DeployKey && n.key == "" {
-			fmt.Fprintf(a.err, "satchel: %v\nThe course is written all the same; it is published once the key is there.\n", err)
+			fmt.Fprintf(a.err, "The key is not accepted yet; the course is written all the same, and published once it is there.\n(%v)\n", err)
 			return nil
 		}
 		if q.quiet {
@@ -230,8 +240,15 @@ func tip(ctx context.Context, a *app, r source.Remote) error {
 	if err != nil {
 		return err
 	}
-	_, err = m.Tip(ctx)
-	return err
+	commit, err := m.Tip(ctx)
+	if err != nil || !source.IsLocal(r.URL) {
+		return err // a remote one is not fetched for this
+	}
+	t, err := m.At(ctx, commit) // is the folder there?
+	if err != nil {
+		return err
+	}
+	return t.Close()
 }
 
 // writeCourse writes courses.d/NAME.yaml and checks the configuration that

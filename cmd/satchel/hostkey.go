@@ -39,7 +39,7 @@ with what the host documents. Keys that are pinned already stay.`,
 				if source.IsLocal(co.Repository) {
 					return fmt.Errorf("%s is a folder of this machine: there is no host key", co.Repository)
 				}
-				if err := a.pinHost(c.Context(), a.asker(false), co.Repository, confirmed, co.KnownHostsFile); err != nil {
+				if err := a.pinHost(c.Context(), a.asker(c.Context(), false), co.Repository, confirmed, co.KnownHostsFile); err != nil {
 					return err
 				}
 				a.printf("%s has them.\n", co.KnownHostsFile)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -19,7 +20,7 @@ func (a *app) initCommand() *cobra.Command {
 	var dir, url string
 	var yes bool
 	c := &cobra.Command{
-		Use: "init", GroupID: "start", Args: cobra.NoArgs,
+		Use: "init", GroupID: "start", Args: noArgs,
 		Short: "Make satchel.yaml and every secret that is missing",
 		Long: `Makes satchel.yaml and the secrets of a service in one folder. It can be run
 again: what is there stays as it is, only what is missing is made.
@@ -33,26 +34,52 @@ again: what is there stays as it is, only what is missing is made.
   secrets/pseudonyms    hides names, if privacy asks for that`,
 		Example: `  satchel init
   satchel init --dir /etc/satchel --url http://satchel:8484 --yes`,
-		RunE: func(*cobra.Command, []string) error {
-			q := a.asker(yes)
-			var err error
-			if url == "" {
-				url, err = q.ask("Where will students' servers reach this service?", "http://127.0.0.1:8484")
-				if err != nil {
-					return err
-				}
-			}
-			made, err := initialise(dir, url)
+		RunE: func(c *cobra.Command, _ []string) error {
+			abs, err := filepath.Abs(dir)
 			if err != nil {
 				return err
 			}
-			return a.reportInit(dir, made)
+			url, err := initURL(a.asker(c.Context(), yes), abs, url)
+			if err != nil {
+				return err
+			}
+			made, err := initialise(abs, url)
+			if err != nil {
+				return err
+			}
+			return a.reportInit(abs, made)
 		},
 	}
 	c.Flags().StringVar(&dir, "dir", ".", "the `folder` to make it in")
 	c.Flags().StringVar(&url, "url", "", "where students' servers reach the service")
 	c.Flags().BoolVarP(&yes, "yes", "y", false, "ask nothing, take the defaults")
 	return c
+}
+
+// initURL is the address that goes into a new satchel.yaml. One that is there
+// already is not asked about, and not changed.
+func initURL(q *asker, dir, given string) (string, error) {
+	file := filepath.Join(dir, "satchel.yaml")
+	if _, err := os.Lstat(file); err == nil {
+		if given != "" {
+			return "", fmt.Errorf("%s is there already and stays as it is: change its line \"url:\" by hand", file)
+		}
+		return "", nil
+	}
+	if given == "" && !q.quiet {
+		fmt.Fprintln(q.out, "Students' servers reach this service by an address. In a container 127.0.0.1 is the\ncontainer itself: give the name or address of this machine as the containers see it.")
+	}
+	if given == "" {
+		var err error
+		if given, err = q.ask("Which address is it?", "http://127.0.0.1:8484"); err != nil {
+			return "", err
+		}
+	}
+	u, err := url.Parse(given)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return "", fmt.Errorf("%q is no address; give one such as http://satchel:8484 or https://hub.school.org/satchel: %w", given, errUsage)
+	}
+	return given, nil
 }
 
 func (a *app) reportInit(dir string, made []string) error {

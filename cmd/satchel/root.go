@@ -84,12 +84,13 @@ Exit codes: 0 done · 1 it did not work (the message says what to do) ·
 		Version:       release.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", "", "the configuration `file` (default: $SATCHEL_CONFIG, ./satchel.yaml, /etc/satchel/satchel.yaml)")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON for scripts")
 	root.PersistentFlags().BoolVarP(&a.verbose, "verbose", "v", false, "log more")
+	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", err, errUsage) })
 	root.AddGroup(
 		&cobra.Group{ID: "start", Title: "Start:"},
@@ -102,6 +103,20 @@ Exit codes: 0 done · 1 it did not work (the message says what to do) ·
 		a.publishCommand(), a.statusCommand(), a.logCommand(), a.studentCommand(), a.docsCommand(),
 	)
 	return root
+}
+
+// noArgs refuses any argument as a usage mistake, with the nearest command.
+func noArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	what := fmt.Sprintf("%q is no command of %q", args[0], c.CommandPath())
+	if !c.HasSubCommands() {
+		what = fmt.Sprintf("%q takes no argument, and %q was given", c.CommandPath(), args[0])
+	} else if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		what += fmt.Sprintf("; did you mean %q?", near[0])
+	}
+	return fmt.Errorf("%s; see %q: %w", what, c.CommandPath()+" --help", errUsage)
 }
 
 // exactly is cobra.ExactArgs as a usage mistake that names what is missing.

@@ -19,7 +19,7 @@ import (
 
 func (a *app) serveCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "serve", GroupID: "run", Args: cobra.NoArgs,
+		Use: "serve", GroupID: "run", Args: noArgs,
 		Short: "Run the whole service in one process: syncer and hookserver",
 		Long: `Runs the syncer, which watches the course repositories and publishes, and the
 hookserver, which answers the hub and the students, until it is stopped with
@@ -37,7 +37,7 @@ the process that students reach holds neither deploy key nor signing key.`,
 
 func (a *app) syncerCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "syncer", GroupID: "run", Args: cobra.NoArgs,
+		Use: "syncer", GroupID: "run", Args: noArgs,
 		Short: "Run only the half that holds the deploy keys and publishes",
 		RunE:  func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), halves{syncer: true}) },
 	}
@@ -45,7 +45,7 @@ func (a *app) syncerCommand() *cobra.Command {
 
 func (a *app) hookserverCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "hookserver", GroupID: "run", Args: cobra.NoArgs,
+		Use: "hookserver", GroupID: "run", Args: noArgs,
 		Short: "Run only the half that answers the hub and the students",
 		RunE:  func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), halves{hookserver: true}) },
 	}
@@ -126,7 +126,7 @@ func listenUnix(path string) (net.Listener, error) {
 	}
 	l, err := net.Listen("unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("control socket %s: %w", path, err)
+		return nil, fmt.Errorf("control socket %s: %w: the service's user must be able to write there", path, err)
 	}
 	return l, os.Chmod(path, 0o600)
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"satchel/course"
 	"satchel/internal/config"
 	"satchel/internal/students"
 	"satchel/store"
@@ -25,11 +27,12 @@ type courseStatus struct {
 func (a *app) statusCommand() *cobra.Command {
 	var user string
 	c := &cobra.Command{
-		Use: "status", GroupID: "course", Args: cobra.NoArgs,
+		Use: "status", GroupID: "course", Args: noArgs,
 		Short: "How the courses stand: versions, errors, and who has what",
 		Long: `Shows each course: the version, the last look at the repository, what is wrong,
 and how many students' servers have which version. With --user: that student's
-logins, first request and receipts.`,
+logins, first request and receipts. What students' servers do shows here within
+some ten seconds. The exit code is 0 also when a course has an error.`,
 		Example: "  satchel status\n  satchel status --user ana\n  satchel status --json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, st, err := a.opened(c.Context())
@@ -145,7 +148,7 @@ func (a *app) logCommand() *cobra.Command {
 		Short:   "What happened to a course: publishes, refusals, commands",
 		Example: "  satchel log scala101\n  satchel log scala101 -n 100 --json",
 		RunE: func(c *cobra.Command, args []string) error {
-			_, st, err := a.opened(c.Context())
+			cfg, st, err := a.opened(c.Context())
 			if err != nil {
 				return err
 			}
@@ -157,7 +160,10 @@ func (a *app) logCommand() *cobra.Command {
 				a.printEntry(e)
 			}
 			if len(entries) == 0 && err == nil {
-				a.printf("Nothing happened to %q yet. Courses: satchel status\n", args[0])
+				if !slices.ContainsFunc(cfg.Courses, func(c course.Course) bool { return string(c.Name) == args[0] }) {
+					return fmt.Errorf("there is no course %q in %s; \"satchel status\" lists them", args[0], cfg.File)
+				}
+				a.printf("Nothing happened to %q yet.\n", args[0])
 			}
 			return err
 		},

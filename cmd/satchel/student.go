@@ -16,7 +16,7 @@ import (
 
 func (a *app) studentCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "student", GroupID: "course", Args: cobra.NoArgs,
+		Use: "student", GroupID: "course", Args: noArgs,
 		Short: "What is kept about a student: show, export, forget; or a ticket to try with",
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -31,7 +31,7 @@ func (a *app) studentCommand() *cobra.Command {
 				if err := students.Forget(ctx, st, p, name, time.Now()); err != nil {
 					return err
 				}
-				a.printf("Nothing is kept about %q any more. A new login begins a new record.\n", name)
+				a.printf("Nothing is kept about %q. A new login begins a new record.\n", name)
 				return nil
 			}),
 		a.studentTicketCommand(),
@@ -86,10 +86,10 @@ func (a *app) printStudents(name string, found []students.Student, now time.Time
 	}
 	for _, s := range found {
 		for _, v := range s.Servers {
-			a.printf("%s, %s: login %s, first request %s%s\n", agent.Plain(s.User), serverName(v.Server), ago(now, v.Login.Time), ago(now, v.First.Time), didRun(&v, now))
+			a.printf("%s, %s: login %s, first request %s%s\n", agent.Plain(s.User), agent.Plain(serverName(v.Server)), ago(now, v.Login.Time), ago(now, v.First.Time), didRun(&v, now))
 			for _, c := range v.Courses {
 				a.printf("  %s: version %d, %s (%d new, %d changed, %d removed, %d waiting)%s\n",
-					c.Course, c.Version, ago(now, c.Time), c.Added, c.Changed, c.Removed, c.Waiting, trouble(c))
+					agent.Plain(c.Course), c.Version, ago(now, c.Time), c.Added, c.Changed, c.Removed, c.Waiting, trouble(c))
 			}
 		}
 	}
@@ -113,7 +113,7 @@ func trouble(c students.CourseReceipt) string {
 	if c.Code == "" {
 		return ""
 	}
-	return ", " + c.Code
+	return ", " + agent.Plain(c.Code)
 }
 
 func (a *app) studentTicketCommand() *cobra.Command {

@@ -30,7 +30,7 @@ type tryOptions struct {
 func (a *app) tryCommand() *cobra.Command {
 	o := tryOptions{}
 	c := &cobra.Command{
-		Use: "try", GroupID: "start", Args: cobra.NoArgs,
+		Use: "try", GroupID: "start", Args: noArgs,
 		Short: "See the whole way on this machine: a course, the service, a student",
 		Long: `Makes a private course repository behind an SSH server on loopback with a
 deploy key, starts the service, logs a student in, pushes a change that clashes
@@ -65,11 +65,15 @@ type trial struct {
 	served chan error
 	hub    string // address of the hub's listener
 	began  time.Time
+	made   bool // the folder is ours
 }
 
 func (a *app) try(ctx context.Context, o tryOptions) error {
 	if _, err := exec.LookPath("git"); err != nil {
 		return errors.New("satchel try needs the git command: install git and run it again")
+	}
+	if o.repository == "" && (o.folder != "" || o.branch != "main") {
+		return fmt.Errorf("--folder and --branch go with --repository: %w", errUsage)
 	}
 	t := &trial{app: a, o: o, began: time.Now()}
 	defer t.close()
@@ -77,9 +81,7 @@ func (a *app) try(ctx context.Context, o tryOptions) error {
 		t.prepare, t.repository, t.service, t.firstLogin, t.bothChange, t.secondLogin, t.explain,
 	} {
 		if err := step(ctx); err != nil {
-			if log, lerr := os.ReadFile(t.path("service.log")); lerr == nil && len(log) > 0 {
-				fmt.Fprintf(a.err, "\nThe service said (%s):\n%s\n", t.path("service.log"), tail(log, 3000))
-			}
+			t.failed()
 			return err
 		}
 	}
@@ -87,6 +89,18 @@ func (a *app) try(ctx context.Context, o tryOptions) error {
 		return t.waitForEnd(ctx)
 	}
 	return nil
+}
+
+// failed shows what the service said, and how to take away what was made.
+func (t *trial) failed() {
+	if t.served != nil {
+		if log, err := os.ReadFile(t.path("service.log")); err == nil && len(log) > 0 {
+			fmt.Fprintf(t.err, "\nThe service said (%s):\n%s\n", t.path("service.log"), tail(log, 3000))
+		}
+	}
+	if t.made {
+		fmt.Fprintf(t.err, "\nTo take away what this try made: rm -r %s\n", t.dir)
+	}
 }
 
 func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
@@ -120,6 +134,7 @@ func (t *trial) prepare(context.Context) (err error) {
 	if old, err := os.ReadDir(t.dir); err != nil || len(old) > 0 {
 		return errors.Join(err, fmt.Errorf("%s is not empty: name a new folder with --dir", t.dir))
 	}
+	t.made = true
 	t.printf("Everything of this try lies in %s\n", t.dir)
 	return os.MkdirAll(t.home(), 0o755)
 }
@@ -157,7 +172,11 @@ func (t *trial) repository(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.printf("\n1. A private course repository: %s\n   It opens only to the service's deploy key.\n", t.git.URL("/school/scala101.git"))
+	what := "A private course repository"
+	if t.o.repository != "" {
+		what = "A copy of your course, as a private repository (yours is never written to)"
+	}
+	t.printf("\n1. %s:\n   %s\n   It opens only to the service's deploy key.\n", what, t.git.URL("/school/scala101.git"))
 	return nil
 }
 
@@ -231,9 +250,26 @@ func (t *trial) firstLogin(ctx context.Context) error {
 	if err := t.list(folder); err != nil {
 		return err
 	}
-	if t.o.repository == "" {
-		t.printf("   Not there: %s, nor anything outside %s/.\n", strings.Join(sample.Withheld, ", "), sample.Folder)
+	return t.listMissing(folder)
+}
+
+// listMissing names what the instructor has and students do not get.
+func (t *trial) listMissing(folder string) error {
+	names, err := missing(t.path("instructor", t.o.folder), folder)
+	if err != nil {
+		return err
 	}
+	if n := len(names); n > listed {
+		names = append(names[:listed], fmt.Sprintf("and %d more", n-listed))
+	}
+	if len(names) == 0 {
+		names = []string{"nothing"}
+	}
+	t.printf("   Kept back: %s", strings.Join(names, ", "))
+	if t.o.folder != "" {
+		t.printf("; and everything outside %s/", t.o.folder)
+	}
+	t.printf(".\n")
 	return nil
 }
 
@@ -334,16 +370,35 @@ func (t *trial) explain(ctx context.Context) error {
 }
 
 func (t *trial) waitForEnd(ctx context.Context) error {
+	satchel, agent := t.programs()
 	t.printf(` The service goes on until Ctrl-C. In another terminal:
-  push as the instructor:   cd %s && echo "Hello" >> %s && git commit -qam "Hello" && git push -q
-  watch the service:        satchel --config %s status
-  be ana's server:          eval "$(satchel --config %s student ticket ana)"; SATCHEL_ROOT=%s satchel-agent watch
-`, t.path("instructor"), filepath.Join(t.o.folder, "README.md"), t.cfg.File, t.cfg.File, t.home())
+
+  push as the instructor:   cd '%s' && echo Hello >> '%s' && git add -A && git commit -qm Hello && git push -q
+  watch the service:        %s --config '%s' status
+  be ana's server:          eval "$(%s --config '%s' student ticket ana)"; SATCHEL_ROOT='%s' %s watch
+`, t.path("instructor"), filepath.Join(t.o.folder, "hello.md"), satchel, t.cfg.File, satchel, t.cfg.File, t.home(), agent)
+	if os.Getuid() == 0 {
+		t.printf("  (the last one not as root: the agent refuses that; run this try as an ordinary user)\n")
+	}
+	var err error
 	select {
 	case <-ctx.Done():
-		return nil
-	case err := <-t.served:
+	case err = <-t.served:
 		t.served <- err
-		return err
 	}
+	t.printf("\nThe service has stopped. To take everything away: rm -r %s\n", t.dir)
+	return err
+}
+
+// programs are the commands as they can be typed here.
+func (t *trial) programs() (satchel, agent string) {
+	satchel, err := os.Executable()
+	if err != nil {
+		satchel = "satchel"
+	}
+	agent = filepath.Join(filepath.Dir(satchel), "satchel-agent")
+	if _, err := os.Stat(agent); err != nil {
+		agent = "satchel-agent" // "make build" makes it
+	}
+	return satchel, agent
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // gitIn runs the git command in dir, apart from the person's own settings.
@@ -18,7 +19,7 @@ func gitIn(ctx context.Context, dir string, args ...string) error {
 	c.Dir = dir
 	c.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL="+os.DevNull, "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0")
 	if out, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("git %s: %w\n%s", args[len(args)-1], err, bytes.TrimSpace(out))
+		return fmt.Errorf("git %s: %w\n%s", strings.Join(args[12:], " "), err, bytes.TrimSpace(out))
 	}
 	return nil
 }
@@ -40,6 +41,9 @@ func sampleRepository(ctx context.Context, course fs.FS, bare, work string) erro
 		{work, []string{"add", "-A"}},
 		{work, []string{"commit", "-q", "-m", "Scala 101"}},
 		{work, []string{"push", "-q", "-u", "origin", "main"}},
+		// So that the push that --keep prints works where git has no identity.
+		{work, []string{"config", "user.name", "Instructor"}},
+		{work, []string{"config", "user.email", "instructor@example.org"}},
 	} {
 		if err := gitIn(ctx, c.dir, c.args...); err != nil {
 			return err
@@ -55,7 +59,17 @@ func copyRepository(ctx context.Context, url, branch, bare, work string) error {
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("git clone %s: %w\n%s", url, err, bytes.TrimSpace(out))
 	}
-	return gitIn(ctx, filepath.Dir(bare), "clone", "-q", "-b", branch, "--", bare, work)
+	if err := gitIn(ctx, filepath.Dir(bare), "clone", "-q", "-b", branch, "--", bare, work); err != nil {
+		out, berr := exec.CommandContext(ctx, "git", "-C", bare, "branch", "--format=%(refname:short)").Output()
+		if berr != nil || len(out) == 0 {
+			return fmt.Errorf("%s has no branch yet: push a commit first", url)
+		}
+		return fmt.Errorf("%s has no branch %q; it has %s (--branch)", url, branch, strings.Join(strings.Fields(string(out)), ", "))
+	}
+	if err := gitIn(ctx, work, "config", "user.name", "Instructor"); err != nil {
+		return err
+	}
+	return gitIn(ctx, work, "config", "user.email", "instructor@example.org")
 }
 
 // push commits all of work and pushes it.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,6 +33,9 @@ func appending(line string) func([]byte) []byte {
 
 // findClash looks for a text file in somebody's own course.
 func findClash(folder string) (clash, error) {
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return clash{}, fmt.Errorf("the course has no folder %q (--folder)", filepath.Base(folder))
+	}
 	found := ""
 	err := filepath.WalkDir(folder, func(p string, d fs.DirEntry, err error) error {
 		if err != nil || found != "" {
@@ -46,7 +50,7 @@ func findClash(folder string) (clash, error) {
 		return nil
 	})
 	if err == nil && found == "" {
-		err = errors.New("no text file to change")
+		err = errors.New("the course has no text file (.md, .txt, .csv, .py, .scala) that student and instructor could both change")
 	}
 	return clash{found, appending("ana's own line"), appending("a new line of the instructor's")}, err
 }
@@ -70,4 +74,27 @@ func edit(file string, change func([]byte) []byte) error {
 		return errors.New(file + ": the edit changed nothing")
 	}
 	return os.WriteFile(file, changed, 0o644)
+}
+
+// missing are the files below source that are not below folder, sorted.
+func missing(source, folder string) (out []string, err error) {
+	err = filepath.WalkDir(source, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(source, p)
+		switch {
+		case err != nil:
+			return err
+		case rel == ".git":
+			return fs.SkipDir
+		case d.IsDir():
+			return nil
+		}
+		if _, err := os.Lstat(filepath.Join(folder, rel)); errors.Is(err, fs.ErrNotExist) {
+			out = append(out, rel)
+		}
+		return nil
+	})
+	return out, err
 }

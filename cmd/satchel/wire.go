@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -188,8 +189,13 @@ func listen(given net.Listener, addr, key string) (net.Listener, error) {
 		return given, nil
 	}
 	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w (is another satchel running? choose another address in satchel.yaml)", key, err)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s: %w: is another satchel running? Else choose another address in satchel.yaml", key, err)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s: %w: ports below 1024 need a right that this user has not; choose a higher one", key, err)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	return l, nil
 }
