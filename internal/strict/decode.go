@@ -128,6 +128,7 @@ func (d *decoder) unknown(key *yaml.Node, fields map[string]int) {
 	}
 	if near != "" {
 		d.add(key, "", "%q is not known here; did you mean %q?", Cut(key.Value), near)
+		d.problems[len(d.problems)-1].Meant = near
 		return
 	}
 	d.add(key, "", "%q is not known here; known are %s", Cut(key.Value), strings.Join(known, ", "))

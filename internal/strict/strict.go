@@ -29,6 +29,7 @@ type Problem struct {
 	Line   int    `json:"line,omitempty"`
 	Field  string `json:"field,omitempty"` // the key at fault, for example poll
 	Reason string `json:"reason"`          // what is wrong and what to write, without a full stop
+	Meant  string `json:"-"`               // the key that was probably meant, where one is not known
 }
 
 func (p Problem) String() string {
@@ -172,6 +173,7 @@ var hints = []struct{ says, hint string }{
 	{"expected ',' or ']'", "a list that begins with [ must end with ], with commas between"},
 	{"expected ',' or '}'", "what begins with { must end with }, with commas between"},
 	{"could not find expected ':'", `each line is "key: value"; perhaps a colon, or the blank after it, is missing`},
+	{"expected node content", "a value is missing between [ ] or { }, or needs quotes"},
 	{"did not find expected key", "the indentation or a quote in this line or the one before is wrong"},
 	{"unexpected end of stream", "a quote is not closed"},
 }
@@ -180,14 +182,21 @@ var hints = []struct{ says, hint string }{
 // own: an alias, an anchor or a tag.
 var unquoted = regexp.MustCompile(`(?:[\[,{:]|^\s*-)\s*([*&!][^\s,\]}]+)`)
 
+// colon finds a text within [ ] or { } that begins with a colon: what stands
+// for "every address" elsewhere, YAML takes there for a key's.
+var colon = regexp.MustCompile(`(?:^|[\[{,]|:[ \t])[ \t]*(:[^\s,\]}]+)`)
+
 // syntax rewords an error of the YAML library, which leaves out the line when
-// it is the first.
+// it is the first, and counts from 0 where its parser finds it.
 func syntax(err error, text []byte) Problem {
 	said := err.Error()
 	p := Problem{Line: 1}
 	if m := yamlLine.FindStringSubmatch(said); m != nil {
 		p.Line, _ = strconv.Atoi(cmp.Or(m[1], "1"))
 		said = said[len(m[0]):]
+		if m[1] != "" && fromZero(said, line(text, p.Line+1)) {
+			p.Line++
+		}
 	}
 	if name, ok := strings.CutPrefix(said, "unknown anchor '"); ok {
 		name, _, _ = strings.Cut(name, "'")
@@ -198,6 +207,20 @@ func syntax(err error, text []byte) Problem {
 	return p
 }
 
+// fromZero says whether the line of this message counts from 0, as the YAML
+// library's parser does and its scanner does not. Where a bracket is not
+// closed, the line is meant that opens it: next, unless that opens none.
+func fromZero(said, next string) bool {
+	what, parser := strings.CutPrefix(said, "did not find expected ")
+	switch what {
+	case "node content", "key", "'-' indicator", "<document start>":
+		return parser
+	case "',' or ']'", "',' or '}'":
+		return parser && strings.ContainsAny(next, "[{")
+	}
+	return false
+}
+
 func line(text []byte, n int) string {
 	lines := strings.Split(string(text), "\n")
 	return lines[min(max(n, 1), len(lines))-1]
@@ -206,6 +229,9 @@ func line(text []byte, n int) string {
 func hint(said, line string) string {
 	if m := unquoted.FindStringSubmatch(line); m != nil {
 		return fmt.Sprintf("%s needs quotes: \"%s\"", Cut(m[1]), Cut(m[1]))
+	}
+	if m := colon.FindStringSubmatch(line); m != nil && strings.Contains(said, "expected node content") {
+		return fmt.Sprintf("put it in quotes: \"%s\"", Cut(m[1]))
 	}
 	for _, h := range hints {
 		if strings.Contains(said, h.says) {
