@@ -10,8 +10,10 @@ import (
 // published once it has a folder of its own, or the first is gone.
 func TestTwoCoursesWithOneFolder(t *testing.T) {
 	var c claims
-	if c.take("Scala", "a") != "a" || c.take("Scala", "a") != "a" {
-		t.Error("a course does not get its own folder")
+	for range 2 {
+		if c.take("Scala", "a") != "a" {
+			t.Error("a course does not get its own folder")
+		}
 	}
 	if c.take("scala", "b") != "a" {
 		t.Error("capitals made two folders out of one")

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -253,26 +251,6 @@ func (t *trial) firstLogin(ctx context.Context) error {
 	return t.listMissing(folder)
 }
 
-// listMissing names what the instructor has and students do not get.
-func (t *trial) listMissing(folder string) error {
-	names, err := missing(t.path("instructor", t.o.folder), folder)
-	if err != nil {
-		return err
-	}
-	if n := len(names); n > listed {
-		names = append(names[:listed], fmt.Sprintf("and %d more", n-listed))
-	}
-	if len(names) == 0 {
-		names = []string{"nothing"}
-	}
-	t.printf("   Kept back: %s", strings.Join(names, ", "))
-	if t.o.folder != "" {
-		t.printf("; and everything outside %s/", t.o.folder)
-	}
-	t.printf(".\n")
-	return nil
-}
-
 // courseFolder is the one folder that arrived.
 func (t *trial) courseFolder() (string, error) {
 	dirs, err := os.ReadDir(t.home())
@@ -285,30 +263,6 @@ func (t *trial) courseFolder() (string, error) {
 		}
 	}
 	return "", errors.New("nothing arrived")
-}
-
-const listed = 20 // lines of files shown
-
-func (t *trial) list(folder string) error {
-	n := 0
-	err := filepath.WalkDir(folder, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		if n++; n > listed {
-			return nil
-		}
-		rel, _ := filepath.Rel(folder, p)
-		info, err := d.Info()
-		if err == nil {
-			t.printf("     %-36s %6d bytes\n", rel, info.Size())
-		}
-		return err
-	})
-	if n > listed {
-		t.printf("     and %s more\n", plural(n-listed, "file"))
-	}
-	return err
 }
 
 // bothChange lets student and instructor edit the same file.
@@ -340,65 +294,4 @@ func (t *trial) secondLogin(ctx context.Context) error {
 	}
 	t.printf("\n5. Ana logs in again. The agent says:\n")
 	return t.login(ctx)
-}
-
-func (t *trial) explain(ctx context.Context) error {
-	folder, err := t.courseFolder()
-	if err != nil {
-		return err
-	}
-	mine := filepath.Join(folder, t.clash.path)
-	stem := strings.TrimSuffix(filepath.Base(mine), filepath.Ext(mine))
-	dir, err := os.ReadDir(filepath.Dir(mine))
-	if err != nil {
-		return err
-	}
-	beside := slices.IndexFunc(dir, func(d fs.DirEntry) bool {
-		return strings.HasPrefix(d.Name(), stem+" (course") || strings.HasPrefix(d.Name(), filepath.Base(mine)+" (course")
-	})
-	t.printf("\nWhat happened: the new file arrived; ana's work was not touched.\n  hers:          %s\n", mine)
-	if beside >= 0 {
-		t.printf("  the course's:  %s\n", filepath.Join(filepath.Dir(mine), dir[beside].Name()))
-	}
-	t.printf("Where to look:\n  what ana reads      %s\n  the service's log   %s\n  the instructor's    %s\n",
-		filepath.Join(t.home(), "What is new.md"), t.path("service.log"), t.path("instructor"))
-	t.printf("\nDone in %.1f s.", time.Since(t.began).Seconds())
-	if !t.o.keep {
-		t.printf(" The service has stopped; remove the folder when you have seen enough:\n  rm -r %s\n", t.dir)
-	}
-	return ctx.Err()
-}
-
-func (t *trial) waitForEnd(ctx context.Context) error {
-	satchel, agent := t.programs()
-	t.printf(` The service goes on until Ctrl-C. In another terminal:
-
-  push as the instructor:   cd '%s' && echo Hello >> '%s' && git add -A && git commit -qm Hello && git push -q
-  watch the service:        %s --config '%s' status
-  be ana's server:          eval "$(%s --config '%s' student ticket ana)"; SATCHEL_ROOT='%s' %s watch
-`, t.path("instructor"), filepath.Join(t.o.folder, "hello.md"), satchel, t.cfg.File, satchel, t.cfg.File, t.home(), agent)
-	if os.Getuid() == 0 {
-		t.printf("  (the last one not as root: the agent refuses that; run this try as an ordinary user)\n")
-	}
-	var err error
-	select {
-	case <-ctx.Done():
-	case err = <-t.served:
-		t.served <- err
-	}
-	t.printf("\nThe service has stopped. To take everything away: rm -r %s\n", t.dir)
-	return err
-}
-
-// programs are the commands as they can be typed here.
-func (t *trial) programs() (satchel, agent string) {
-	satchel, err := os.Executable()
-	if err != nil {
-		satchel = "satchel"
-	}
-	agent = filepath.Join(filepath.Dir(satchel), "satchel-agent")
-	if _, err := os.Stat(agent); err != nil {
-		agent = "satchel-agent" // "make build" makes it
-	}
-	return satchel, agent
 }
