@@ -2,6 +2,9 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -17,7 +20,7 @@ func (c *Config) lookAround() {
 	for i := range c.Courses {
 		k := &c.Courses[i]
 		if err := k.Audience.Load(); err != nil {
-			c.warn(k.Audience.UsersFile, "nobody is admitted by it: %s", err)
+			c.warn(k.Audience.UsersFile, "nobody is admitted to %s by it: %s", k.Name, err)
 		}
 	}
 	if n := len(c.Listen.Control); n > maxSocket {
@@ -33,6 +36,37 @@ func (c *Config) lookAround() {
 		if open := OpenToOthers(f); open != "" {
 			c.warn(f, "%s", open)
 		}
+	}
+	for _, dir := range folders(secret) {
+		info, err := os.Stat(dir)
+		if err == nil && info.Mode().Perm()&0o002 != 0 && info.Mode()&os.ModeSticky == 0 {
+			c.warn(dir, "every user of this machine can put secrets of their own there; chmod 700 %s", dir)
+		}
+	}
+}
+
+// folders are those that files lie in, each once.
+func folders(files []string) []string {
+	var dirs []string
+	for _, f := range files {
+		if !strings.HasPrefix(f, envPrefix) {
+			dirs = append(dirs, filepath.Dir(f))
+		}
+	}
+	return named(dirs)
+}
+
+// warnLoopback warns of a URL that leads every student's server to itself.
+func (l *loader) warnLoopback() {
+	u, err := url.Parse(l.c.URL)
+	if err != nil {
+		return
+	}
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	addr, _ := netip.ParseAddr(host)
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") || addr.Unmap().IsLoopback() {
+		l.c.Warnings = append(l.c.Warnings, strict.Problem{File: l.c.File, Line: lineOf(l.root, "url"),
+			Reason: "url is this machine's own loopback: containers cannot reach it; give the name or address by which students' servers reach this service"})
 	}
 }
 

@@ -34,12 +34,15 @@ func Load(path string) (*Config, error) {
 	l.main()
 	l.extra()
 	l.c.setDefaults()
-	l.check(path, l.root, l.c.validate())
+	if !l.unread {
+		l.check(path, l.root, l.c.validate())
+	}
 	l.checkCourses()
 	if l.problems.Sort(); len(l.problems) > 0 {
 		return nil, l.problems
 	}
 	l.c.lookAround()
+	l.warnLoopback()
 	return l.c, nil
 }
 
@@ -47,6 +50,7 @@ func Load(path string) (*Config, error) {
 type loader struct {
 	c        *Config
 	root     *yaml.Node
+	unread   bool    // root is nil because the file was not understood
 	places   []place // of each course
 	problems strict.Problems
 }
@@ -103,6 +107,7 @@ var otherWords = strict.Other{
 
 func (l *loader) main() {
 	l.root = l.read(l.c.File)
+	l.unread = len(l.problems) > 0
 	l.problems = append(l.problems, strict.Decode(l.root, l.c, otherWords).In(l.c.File)...)
 	list := value(l.root, "courses")
 	for i := range l.c.Courses {
@@ -170,7 +175,7 @@ func courseFiles(dir string) (files, others []string) {
 
 // check gives problems their file, and the line of the key they name: a path
 // such as "listen.students" below n. What was not even understood there is
-// not told twice.
+// not told twice, nor is a key missing that stands there misspelt.
 func (l *loader) check(file string, n *yaml.Node, ps strict.Problems) {
 	for _, p := range ps {
 		p.File = file
@@ -180,10 +185,29 @@ func (l *loader) check(file string, n *yaml.Node, ps strict.Problems) {
 		told := slices.ContainsFunc(l.problems, func(o strict.Problem) bool {
 			return o.File == p.File && o.Line == p.Line && o.Field != "" && o.Field == p.Field
 		})
-		if !told {
+		if !told && !l.misspelt(file, n, p.Field) {
 			l.problems = append(l.problems, p)
 		}
 	}
+}
+
+// misspelt says whether another key stands where field, a path below n, is
+// missing, and is told already.
+func (l *loader) misspelt(file string, n *yaml.Node, field string) bool {
+	above, key := "", field
+	if i := strings.LastIndexByte(field, '.'); i >= 0 {
+		above, key = field[:i], field[i+1:]
+	}
+	for name := range strings.FieldsFuncSeq(above, func(r rune) bool { return r == '.' }) {
+		n = value(n, name)
+	}
+	if n == nil || n.Kind != yaml.MappingNode || strict.Line(n, key) > 0 {
+		return false
+	}
+	return slices.ContainsFunc(l.problems, func(o strict.Problem) bool {
+		standsHere := func(k *yaml.Node) bool { return k.Line == o.Line }
+		return o.File == file && o.Meant == key && slices.ContainsFunc(n.Content, standsHere)
+	})
 }
 
 func lineOf(n *yaml.Node, field string) (line int) {

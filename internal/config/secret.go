@@ -39,12 +39,22 @@ func ReadSecret(path string) (Secret, error) {
 	if err != nil {
 		return Secret{}, fmt.Errorf("read a secret: %s %w", path, err)
 	}
+	s, err := parseSecret(data)
+	if err != nil {
+		return Secret{}, fmt.Errorf("read a secret: %s %w", path, err)
+	}
+	return s, nil
+}
+
+func parseSecret(data []byte) (Secret, error) {
 	text := string(bytes.TrimSpace(data))
 	switch {
 	case len(data) > maxSecret:
-		return Secret{}, fmt.Errorf("read a secret: %s is larger than any secret", path)
+		return Secret{}, errors.New("is larger than any secret")
+	case text == "":
+		return Secret{}, fmt.Errorf("is empty; at least %d characters are needed (delete it, and satchel init makes a new one)", minSecret)
 	case len(text) < minSecret:
-		return Secret{}, fmt.Errorf("read a secret: %s has %d characters; at least %d are needed (satchel init makes one that is missing)", path, len(text), minSecret)
+		return Secret{}, fmt.Errorf("has %d characters; at least %d are needed (satchel init makes one that is missing)", len(text), minSecret)
 	}
 	return Secret{text}, nil
 }

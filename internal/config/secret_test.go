@@ -18,7 +18,7 @@ func TestReadSecret(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
 		{"good", "\n " + good + " \n", ""},
 		{"short", good[1:] + "\n\n\n", "31 characters"},
-		{"empty", "", "0 characters"},
+		{"empty", "", "is empty"},
 		{"large", strings.Repeat("x", maxSecret+1), "larger than any secret"},
 	} {
 		file := filepath.Join(dir, c.name)

@@ -1,0 +1,162 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"satchel/bundle"
+	"satchel/course"
+	"satchel/hook"
+	"satchel/internal/strict"
+)
+
+// CheckSecrets reads every key and secret that the service reads, by the same
+// rules. With stops it does not start, or no student gets anything; warnings
+// stop one course, which they name, or nothing, or say that this user may not
+// look (the service's may). Those in Warnings are among them.
+func (c *Config) CheckSecrets() (stops, warnings strict.Problems) {
+	k := &secretCheck{}
+	var signing []bundle.SigningKey
+	for _, f := range c.Secrets.SigningKeys {
+		if key, ok := k.signingKey(f); ok {
+			signing = append(signing, key)
+		}
+	}
+	k.publicKeys(c.Secrets.PublicKeys, signing, len(signing) == len(c.Secrets.SigningKeys))
+	for _, f := range c.Secrets.HookSecrets {
+		k.secret(f, "the hub's hook")
+	}
+	for _, f := range c.Secrets.TicketKeys {
+		if s, ok := k.secret(f, "the hookserver"); ok {
+			if _, err := hook.ParseTicketKey([]byte(s.Reveal())); err != nil {
+				k.stop(f, "%s", err)
+			}
+		}
+	}
+	k.secret(c.Secrets.Pseudonyms, "the service")
+	for i := range c.Courses {
+		k.course(&c.Courses[i])
+	}
+	for _, w := range c.Warnings {
+		if !slices.Contains(k.told, w) {
+			warnings = append(warnings, w)
+		}
+	}
+	return k.stops, append(warnings, k.warnings...)
+}
+
+// secretCheck gathers what CheckSecrets finds. told are the warnings of
+// lookAround that it words better.
+type secretCheck struct {
+	stops, warnings, told strict.Problems
+}
+
+func (k *secretCheck) stop(file, format string, args ...any) {
+	k.stops = append(k.stops, strict.Problem{File: file, Reason: fmt.Sprintf(format, args...)})
+}
+
+func (k *secretCheck) warn(file, format string, args ...any) {
+	k.warnings = append(k.warnings, strict.Problem{File: file, Reason: fmt.Sprintf(format, args...)})
+}
+
+// read reads a file that the service cannot do without; hint says what to do
+// where it is missing.
+func (k *secretCheck) read(file, hint string) ([]byte, bool) {
+	data, err := ReadFile(file)
+	if err == nil {
+		return data, true
+	}
+	k.told = append(k.told, strict.Problem{File: file, Reason: err.Error()})
+	if errors.Is(err, fs.ErrPermission) {
+		k.warn(file, "cannot be read by this user, so it is not checked; the service's user must be able to read it")
+		return nil, false
+	}
+	k.stop(file, "%s; %s", err, hint)
+	return nil, false
+}
+
+func (k *secretCheck) secret(file, who string) (Secret, bool) {
+	data, ok := k.read(file, who+" needs it (satchel init makes one that is missing)")
+	if !ok {
+		return Secret{}, false
+	}
+	s, err := parseSecret(data)
+	if err != nil {
+		k.stop(file, "%s", err)
+	}
+	return s, err == nil
+}
+
+func (k *secretCheck) signingKey(file string) (bundle.SigningKey, bool) {
+	data, ok := k.read(file, "the syncer signs with it (satchel init makes one that is missing)")
+	if !ok {
+		return bundle.SigningKey{}, false
+	}
+	key, err := bundle.ParseSigningKey(data)
+	if err != nil {
+		k.stop(file, "holds no signing key: %s", err)
+	}
+	return key, err == nil
+}
+
+// publicKeys checks what students' servers are given; all says whether
+// signing is all of the signing keys.
+func (k *secretCheck) publicKeys(file string, signing []bundle.SigningKey, all bool) {
+	data, ok := k.read(file, "students' servers are given it (satchel init makes one that is missing)")
+	if !ok {
+		return
+	}
+	keys, err := bundle.ParsePublicKeys(string(data))
+	signs := func(p bundle.PublicKey) bool {
+		return slices.ContainsFunc(signing, func(s bundle.SigningKey) bool { return s.Public().String() == p.String() })
+	}
+	switch {
+	case err != nil:
+		k.stop(file, "%s", err)
+	case len(keys) == 0:
+		k.stop(file, "holds no key, so students' servers would refuse everything; delete it, and satchel init makes it anew")
+	case all && !slices.ContainsFunc(keys, signs):
+		k.stop(file, "holds the public half of no signing key, so students' servers would refuse everything; delete it, and satchel init makes it anew")
+	}
+}
+
+// course checks what the syncer needs for one repository.
+func (k *secretCheck) course(c *course.Course) {
+	if c.Local() {
+		return
+	}
+	if data, ok := k.courseFile(c, "deploy_key_file", c.DeployKeyFile, "satchel course add makes one"); ok {
+		_, err := ssh.ParsePrivateKey(data)
+		var locked *ssh.PassphraseMissingError
+		switch {
+		case errors.As(err, &locked):
+			k.warn(c.DeployKeyFile, "course %s cannot be read: the deploy key has a passphrase, and nobody is there to type it; use a key without one", c.Name)
+		case err != nil: // whose words are no help, and stand next to a secret
+			k.warn(c.DeployKeyFile, "course %s cannot be read: the deploy key is none that SSH knows; it should begin with -----BEGIN OPENSSH PRIVATE KEY-----", c.Name)
+		}
+	}
+	k.courseFile(c, "known_hosts_file", c.KnownHostsFile, "satchel course hostkey makes it")
+}
+
+func (k *secretCheck) courseFile(c *course.Course, field, file, hint string) ([]byte, bool) {
+	data, err := ReadFile(file)
+	switch {
+	case strings.HasPrefix(file, envPrefix):
+		k.warn(file, "course %s cannot be read: %s must be a file", c.Name, field)
+		return nil, false
+	case err == nil:
+		return data, true
+	}
+	k.told = append(k.told, strict.Problem{File: file, Reason: err.Error()})
+	if errors.Is(err, fs.ErrPermission) {
+		k.warn(file, "cannot be read by this user, so %s of course %s is not checked; the service's user must be able to read it", field, c.Name)
+	} else {
+		k.warn(file, "course %s cannot be read: %s %s; %s", c.Name, field, err, hint)
+	}
+	return nil, false
+}
