@@ -65,7 +65,7 @@ func (s *Selection) take(c candidate, fact Fact) {
 		return
 	}
 	mode := uint32(0o644)
-	if c.info.Mode()&0o111 != 0 {
+	if c.mode&0o111 != 0 {
 		mode = 0o755
 	}
 	s.Files = append(s.Files, bundle.File{Path: c.path, Mode: mode, Size: fact.Size, Digest: fact.Digest, Policy: bundle.Merge})
@@ -94,17 +94,21 @@ func (s *Selection) checkWhole() {
 	}
 }
 
-// fact asks the memo first. The same bytes may stand there twice: as a
-// notebook and as any other file.
+// factID is a content's name in the memo. The same bytes may stand there
+// twice: as a notebook and as any other file.
+func factID(path, content string) string {
+	if isNotebook(path) {
+		return content + " notebook"
+	}
+	return content
+}
+
+func isNotebook(path string) bool { return strings.HasSuffix(path, ".ipynb") }
+
+// fact asks the memo first.
 func (s *Selection) fact(c candidate, memo Memo) (Fact, error) {
-	isNotebook := strings.HasSuffix(c.path, ".ipynb")
-	id := ""
-	if named, ok := c.info.Sys().(interface{ ContentID() string }); ok && memo != nil {
-		id = named.ContentID()
-		if isNotebook {
-			id += " notebook"
-		}
-		if f, known := memo.Get(id); known {
+	if c.id != "" {
+		if f, known := memo.Get(c.id); known {
 			return f, nil
 		}
 	}
@@ -113,9 +117,9 @@ func (s *Selection) fact(c candidate, memo Memo) (Fact, error) {
 		return Fact{}, err
 	}
 	defer file.Close()
-	f, err := inspectContent(file, isNotebook)
-	if err == nil && id != "" {
-		memo.Put(id, f)
+	f, err := inspectContent(file, isNotebook(c.path))
+	if err == nil && c.id != "" {
+		memo.Put(c.id, f)
 	}
 	return f, err
 }

@@ -49,6 +49,7 @@ func withheldReason(name string, dir bool) string {
 type walker struct {
 	ctx     context.Context
 	fsys    fs.FS
+	memo    Memo // nil: none
 	s       *Selection
 	found   []candidate
 	used    []bool // for each pattern, whether it matched anything
@@ -61,7 +62,8 @@ type walker struct {
 type candidate struct {
 	path string // as delivered
 	real string // in the tree; another where a link led there
-	info fs.FileInfo
+	mode fs.FileMode
+	id   string // of the content, for the memo; "" where it has none
 }
 
 // place is a folder being walked: where it stands in the tree, where it is
@@ -136,7 +138,7 @@ func (w *walker) entry(p place, e fs.DirEntry) error {
 	case mode.IsDir():
 		return w.folder(place{real, path, append(slices.Clone(p.above), p.real)})
 	case mode.IsRegular():
-		return w.file(path, real, e.Info)
+		return w.file(path, real, e)
 	case mode&fs.ModeSymlink != 0:
 		return w.link(p, path, real)
 	case mode&fs.ModeIrregular != 0:
@@ -153,17 +155,39 @@ func (w *walker) hidden(path string, dir bool) bool {
 	return hidden
 }
 
-func (w *walker) file(path, real string, stat func() (fs.FileInfo, error)) error {
-	info, err := stat()
-	if err != nil {
-		return fmt.Errorf("read %s: %w", real, err)
+// listed is an entry whose folder's listing says what its Info says, but for
+// the size: to know that may cost a look at the content.
+type listed interface {
+	Mode() fs.FileMode
+	ContentID() string
+}
+
+func (w *walker) file(path, real string, e fs.DirEntry) error {
+	c := candidate{path: path, real: real}
+	var known bool
+	var size int64
+	if l, ok := e.(listed); ok && w.memo != nil {
+		c.mode, c.id = l.Mode(), factID(path, l.ContentID())
+		var f Fact
+		f, known = w.memo.Get(c.id)
+		size = f.Size
 	}
-	if info.Size() > bundle.MaxFileSize {
+	if !known {
+		info, err := e.Info()
+		if err != nil {
+			return fmt.Errorf("read %s: %w", real, err)
+		}
+		c.mode, size = info.Mode(), info.Size()
+		if named, ok := info.Sys().(interface{ ContentID() string }); ok && w.memo != nil {
+			c.id = factID(path, named.ContentID())
+		}
+	}
+	if size > bundle.MaxFileSize {
 		w.s.stop(Finding{Path: path, Reason: fmt.Sprintf("larger than %s, the limit for one file; hide it", megabytes(bundle.MaxFileSize))})
 		return nil
 	}
-	w.size += info.Size()
-	w.found = append(w.found, candidate{path, real, info})
+	w.size += size
+	w.found = append(w.found, c)
 	switch {
 	case len(w.found) > bundle.MaxFiles:
 		w.ceiling(fmt.Sprintf("more than %d files; hide what students do not need", bundle.MaxFiles))
@@ -198,7 +222,7 @@ func (w *walker) link(p place, path, real string) error {
 		return nil
 	}
 	if !info.IsDir() {
-		return w.file(path, target, func() (fs.FileInfo, error) { return info, nil })
+		return w.file(path, target, fs.FileInfoToDirEntry(info))
 	}
 	if w.hidden(path, true) {
 		return nil

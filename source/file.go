@@ -151,6 +151,10 @@ func (e entry) IsDir() bool       { return e.e.Mode == filemode.Dir }
 func (e entry) Type() fs.FileMode { return mode(e.e.Mode).Type() }
 func (e entry) String() string    { return fs.FormatDirEntry(e) }
 
+// Mode and ContentID are what Info would tell, from the listing alone.
+func (e entry) Mode() fs.FileMode { return mode(e.e.Mode) }
+func (e entry) ContentID() string { return contentID(e.e.Hash).ContentID() }
+
 func (e entry) Info() (fs.FileInfo, error) {
 	i, err := e.t.info(e.e)
 	if err != nil {

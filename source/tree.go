@@ -32,7 +32,8 @@ const maxLink = 4096 // bytes of a link's target
 //     allow (".git", "..", not UTF-8). Open and Stat know only valid paths.
 //   - ModTime is zero: git keeps none.
 //   - FileInfo.Sys has a method ContentID() string: equal for equal contents,
-//     in any commit.
+//     in any commit. A DirEntry has it too, and Mode: its Info costs more, for
+//     the size.
 //
 // An error whose chain holds an *Error of kind Broken means that the
 // repository is damaged; where it is a mirror, the next At replaces it.

@@ -57,8 +57,13 @@ func TestEntries(t *testing.T) {
 				}
 				got[e.Name()] = fmt.Sprintf("%v %d", i.Mode(), i.Size())
 				order = append(order, e.Name())
-				if id := i.Sys().(interface{ ContentID() string }).ContentID(); len(id) != 40 {
-					t.Errorf("%s has the content %q", e.Name(), id)
+				id := i.Sys().(interface{ ContentID() string }).ContentID()
+				listed := e.(interface {
+					ContentID() string
+					Mode() fs.FileMode
+				})
+				if len(id) != 40 || listed.ContentID() != id || listed.Mode() != i.Mode() {
+					t.Errorf("%s has the content %q; listed are %q and %v", e.Name(), id, listed.ContentID(), listed.Mode())
 				}
 			}
 			for name, want := range map[string]string{
