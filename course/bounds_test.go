@@ -67,7 +67,7 @@ func TestTooManyFiles(t *testing.T) {
 		tree[fmt.Sprintf("%d/%d", i%100, i)] = &fstest.MapFile{Mode: 0o644}
 	}
 	opened := map[string]int{}
-	s, err := Select(context.Background(), countingFS{tree, opened}, nil)
+	s, err := Select(context.Background(), countingFS{tree, opened, new(int)}, nil)
 	if err != nil || len(s.Stops) != 1 || len(opened) > 0 {
 		t.Fatalf("%v, %v, %d contents read", err, s.Stops, len(opened))
 	}
@@ -126,7 +126,7 @@ func TestFindingsEnd(t *testing.T) {
 		tree[fmt.Sprintf("%d/solution.md", i)] = &fstest.MapFile{}
 	}
 	s, err := Select(context.Background(), tree, nil)
-	if err != nil || len(s.Withheld) != maxFindings+1 || !strings.Contains(s.Notes()[maxFindings], "and more") {
-		t.Errorf("%v, %d", err, len(s.Withheld))
+	if err != nil || len(s.Withheld) != maxFindings+1 || len(s.Notes()) != 1 || !strings.Contains(s.Notes()[0], "/solution.md and many more (a name") {
+		t.Errorf("%v, %d, %q", err, len(s.Withheld), s.Notes())
 	}
 }

@@ -81,7 +81,7 @@ func ParseRules(data []byte) (*Rules, error) {
 		return nil, strict.Problems{{Line: node.Line, Reason: "lines such as \"hide: [drafts/]\" are expected here"}}
 	}
 	var text rulesText
-	ps = strict.Decode(node, &text, otherWords)
+	ps = strict.Decode(withoutMisshapen(node), &text, otherWords)
 	rules, more := text.rules()
 	ps = append(append(ps, more...), text.unsupported(node)...)
 	ps.Sort()

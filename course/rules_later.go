@@ -23,6 +23,31 @@ var notYet = []struct{ key, meanwhile string }{
 	{"solutions", "take it out; until then keep solutions in files of their own and put those under hide"},
 }
 
+// withoutMisshapen leaves out keys that are not supported yet whose value is
+// not even of the right kind: it would help nobody to mend that first.
+func withoutMisshapen(node *yaml.Node) *yaml.Node {
+	if node == nil {
+		return nil
+	}
+	n := *node
+	n.Content = nil
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		kind := yaml.ScalarNode
+		switch key.Value {
+		case "release", "policy":
+			kind = yaml.SequenceNode
+		case "timezone", "hold", "solutions":
+		default:
+			kind = value.Kind
+		}
+		if value.Kind == kind {
+			n.Content = append(n.Content, key, value)
+		}
+	}
+	return &n
+}
+
 // unsupported checks what is not acted on yet, so that a mistake in it is
 // told, and refuses it: a date that is read and not kept would release.
 func (t *rulesText) unsupported(node *yaml.Node) (ps strict.Problems) {

@@ -74,18 +74,62 @@ func (s *Selection) Open(name string) (fs.File, error) {
 	return s.fsys.Open(name)
 }
 
-// Notes is everything that was found, one line each, the gravest first.
+// Notes is everything that was found, the gravest first: one line each, but
+// for the names that are never delivered, which share one.
 func (s *Selection) Notes() []string {
 	var out []string
-	for _, kind := range []struct {
-		word string
-		list []Finding
-	}{{"stops the publish", s.Stops}, {"held back", s.Held}, {"withheld", s.Withheld}, {"warning", s.Warnings}} {
-		for _, f := range kind.list {
-			out = append(out, kind.word+": "+f.String())
+	tell := func(word string, list []Finding) {
+		for _, f := range list {
+			out = append(out, word+": "+f.String())
 		}
 	}
+	tell("stops the publish", s.Stops)
+	tell("held back", s.Held)
+	out = append(out, s.withheldNotes()...)
+	tell("warning", s.Warnings)
 	return out
+}
+
+// maxNamed is how many names stand in one line.
+const maxNamed = 5
+
+func (s *Selection) withheldNotes() (out []string) {
+	var mine, tools []Finding
+	for _, f := range s.Withheld {
+		switch {
+		case f.Path == "": // "and more of these"
+		case f.Reason == notReleased:
+			mine = append(mine, f)
+		default:
+			tools = append(tools, f)
+		}
+	}
+	cut := len(s.Withheld) > maxFindings
+	if len(mine) > 0 {
+		out = append(out, fmt.Sprintf("kept back as solutions or private: %s (a name like this %s)", names(mine, cut), notReleased))
+	}
+	if len(tools) > 0 {
+		out = append(out, fmt.Sprintf("never delivered: %s (for git, Jupyter or Satchel)", names(tools, cut)))
+	}
+	return out
+}
+
+// names gives the first paths of list; cut says that list is not all.
+func names(list []Finding, cut bool) string {
+	var b strings.Builder
+	for i, f := range list[:min(len(list), maxNamed)] {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(plainPath(f.Path))
+	}
+	switch rest := len(list) - maxNamed; {
+	case cut:
+		b.WriteString(" and many more")
+	case rest > 0:
+		fmt.Fprintf(&b, " and %d more", rest)
+	}
+	return b.String()
 }
 
 // Select decides what fsys delivers: it reads RulesFile, walks the tree,

@@ -42,8 +42,10 @@ func withheldReason(name string, dir bool) string {
 	case strings.HasPrefix(low, ".satchel"):
 		return "a file for Satchel; never delivered"
 	}
-	return "cannot be released yet; rename it to deliver it"
+	return notReleased
 }
+
+const notReleased = "cannot be released yet; rename it to deliver it"
 
 // walker goes through the names. It opens no content.
 type walker struct {
@@ -131,6 +133,9 @@ func (w *walker) entry(p place, e fs.DirEntry) error {
 		return nil
 	}
 	if reason := withheldReason(e.Name(), e.IsDir()); reason != "" {
+		if e.IsDir() {
+			path += "/…"
+		}
 		w.s.withhold(Finding{Path: path, Reason: reason})
 		return nil
 	}
