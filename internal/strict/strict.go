@@ -203,6 +203,8 @@ func syntax(err error, text []byte) Problem {
 		before, _, _ := bytes.Cut(text, []byte("*"+name))
 		p.Line = 1 + bytes.Count(before, []byte("\n"))
 	}
+	last := 1 + bytes.Count(bytes.TrimRight(text, " \t\r\n"), []byte("\n"))
+	p.Line = min(p.Line, last) // what is missing at the end, YAML misses after it
 	p.Reason = "not understood as YAML: " + hint(said, line(text, p.Line))
 	return p
 }

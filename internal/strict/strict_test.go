@@ -86,6 +86,7 @@ func TestProblems(t *testing.T) {
 		"list:\n- !keep.txt\n":        "needs quotes, as every text that begins with !",
 		"name: @x":                    "needs quotes",
 		"name: \"x":                   "not understood",
+		"[":                           "line 1: not understood as YAML: a value is missing",
 		"list: [a":                    "must end with ]",
 		"name: x\ninner: {a: :80}\n":  `line 2: not understood as YAML: put it in quotes: ":80"`,
 		"list: [x, ::1]":              `line 1: not understood as YAML: put it in quotes: "::1"`,
