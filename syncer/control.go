@@ -77,8 +77,14 @@ func (s *Syncer) publishCommand(w http.ResponseWriter, r *http.Request) {
 	var refused *Refusal
 	switch {
 	case err == nil:
+		if l := s.running(); l != nil {
+			l.said.Delete(c.Name)
+		}
 		answer(w, http.StatusOK, out)
 	case errors.As(err, &refused):
+		if l := s.running(); l != nil {
+			l.say(r.Context(), c.Name, "refused", err, "who", req.Who)
+		}
 		answer(w, http.StatusConflict, refused)
 	default:
 		s.lg.Warn("not published", "course", c.Name, "who", req.Who, "error", err)

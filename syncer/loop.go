@@ -71,12 +71,16 @@ func (s *Syncer) attach(l *loop, courses func() []course.Course) {
 // Hint says that there may be something new in a course's repository. It never
 // blocks; hints that come together make one pass.
 func (s *Syncer) Hint(name course.Name) {
-	s.mu.Lock()
-	l := s.loop
-	s.mu.Unlock()
-	if l != nil {
+	if l := s.running(); l != nil {
 		l.hint(name)
 	}
+}
+
+// running is the loop of Run, nil before it.
+func (s *Syncer) running() *loop {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loop
 }
 
 func (l *loop) hint(name course.Name) {
@@ -197,13 +201,13 @@ func (l *loop) pass(ctx context.Context, c *course.Course) error {
 }
 
 // say warns of what went wrong, once: the same again at each poll is for
-// whoever wants all.
-func (l *loop) say(ctx context.Context, name course.Name, what string, err error) {
+// whoever wants all. Passes that people ask for count, too.
+func (l *loop) say(ctx context.Context, name course.Name, what string, err error, more ...any) {
 	level := slog.LevelWarn
 	if last, _ := l.said.Swap(name, err.Error()); last == err.Error() {
 		level = slog.LevelDebug
 	}
-	l.lg.Log(ctx, level, what, "course", name, "error", err)
+	l.lg.Log(ctx, level, what, append([]any{"course", name, "error", err}, more...)...)
 }
 
 // delay is when to look next: after the poll interval, and after errors in a

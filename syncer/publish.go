@@ -64,7 +64,7 @@ func (p *pass) selectFiles(ctx context.Context, t tree) (*course.Selection, erro
 	if err := memo.Save(); err != nil {
 		p.lg.Warn("all files are read again after a restart", "course", p.c.Name, "error", err)
 	}
-	p.out.Notes = sel.Notes()
+	p.selected, p.out.Notes = true, sel.Notes()
 	if len(sel.Stops) > 0 {
 		r := refuse(Content, "nothing was published of commit %.12s; the last good version stays", p.tip)
 		r.Commit, r.Findings = p.tip, sel.Stops

@@ -32,9 +32,24 @@ type CourseStatus struct {
 	Error     string         `json:"error,omitempty"` // why the last pass did not end well, one sentence
 	Cause     Cause          `json:"code,omitempty"`  // where it was refused
 	// Findings are what stopped the last publish; Notes what it held back,
-	// withheld or warned of.
+	// withheld or warned of. Both are of the commit that Error is about, and
+	// Notes of the newest version where there is no Error.
 	Findings []course.Finding `json:"findings,omitempty"`
 	Notes    []string         `json:"notes,omitempty"`
+
+	seen noted
+}
+
+// noted is what the last selection told, and of what.
+type noted struct {
+	look
+	notes []string
+}
+
+// look is what decides a selection.
+type look struct {
+	commit string
+	config bundle.Digest
 }
 
 // board holds the CourseStatus of each course.
@@ -73,9 +88,7 @@ func (b *board) record(p *pass, err error) {
 		}
 		s.Tip = cmp.Or(p.tip, s.Tip)
 		s.Error, s.Cause, s.Findings = "", "", nil
-		if len(p.out.Notes) > 0 || p.out.Published {
-			s.Notes = p.out.Notes
-		}
+		s.Notes = s.seen.after(p, err)
 		var r *Refusal
 		switch {
 		case err == nil:
@@ -86,6 +99,20 @@ func (b *board) record(p *pass, err error) {
 			s.Error = err.Error()
 		}
 	})
+}
+
+// after takes over what a pass selected, and gives the notes that belong to
+// what the pass saw: none where the last selection was of another commit.
+func (n *noted) after(p *pass, err error) []string {
+	now := look{p.tip, p.config}
+	if p.selected {
+		*n = noted{now, p.out.Notes}
+	}
+	newest := err == nil && p.rec != nil && n.look == look{p.rec.Commit, p.rec.Config} // pinned
+	if n.look == now || newest {
+		return n.notes
+	}
+	return nil
 }
 
 // plan notes when the loop looks again.

@@ -62,6 +62,8 @@ type pass struct {
 	tip  string
 	out  Outcome
 
+	selected bool // out.Notes are of tip
+
 	reads reads
 }
 
@@ -102,6 +104,7 @@ func pause(ctx context.Context, try int) error {
 
 // once is one try of a pass.
 func (p *pass) once(ctx context.Context) error {
+	p.selected, p.out.Notes = false, nil
 	if err := p.timed("read", func() error { return p.read(ctx) }); err != nil {
 		return err
 	}
