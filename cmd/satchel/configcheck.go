@@ -1,7 +1,14 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+
 	"github.com/spf13/cobra"
+
+	"satchel/internal/config"
+	"satchel/internal/strict"
 )
 
 func (a *app) configCommand() *cobra.Command {
@@ -12,25 +19,64 @@ func (a *app) configCommand() *cobra.Command {
 	}
 	c.AddCommand(&cobra.Command{
 		Use: "check", Args: noArgs,
-		Short:   "Read the configuration and tell every mistake",
+		Short: "Read the configuration and all that it names, and tell every mistake",
+		Long: `Reads satchel.yaml, courses.d, and every key and secret, by the rules of a
+service's start. What would stop it, or leave students with nothing, is an error
+and exit code 1; what stops one course only is a warning.`,
 		Example: "  satchel config check\n  satchel config check --config /etc/satchel/satchel.yaml --json",
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := a.config()
 			if err != nil {
 				return err
 			}
-			if a.json {
-				return a.printJSON(map[string]any{"file": cfg.File, "courses": len(cfg.Courses), "warnings": cfg.Warnings})
-			}
-			for _, w := range cfg.Warnings {
-				a.printf("warning: %s\n", w)
-			}
-			a.printf("%s is fine: %s.\n", cfg.File, plural(len(cfg.Courses), "course"))
-			for _, c := range cfg.Courses {
-				a.printf("  %s: %s, branch %s\n", c.Name, c.Repository, c.Branch)
-			}
-			return nil
+			return a.checkConfig(cfg)
 		},
 	})
 	return c
+}
+
+// checkConfig reports on a configuration that could be loaded.
+func (a *app) checkConfig(cfg *config.Config) error {
+	stops, secrets := cfg.CheckSecrets()
+	warnings := texts(append(slices.Clone(cfg.Warnings), secrets...))
+	slices.Sort(warnings)
+	warnings = slices.Compact(warnings) // some stand in both
+	if a.json {
+		err := a.printJSON(map[string]any{"file": cfg.File, "courses": len(cfg.Courses), "errors": texts(stops), "warnings": warnings})
+		return errors.Join(err, stopped(stops))
+	}
+	for _, w := range warnings {
+		a.printf("warning: %s\n", w)
+	}
+	for _, s := range texts(stops) {
+		a.printf("error: %s\n", s)
+	}
+	if err := stopped(stops); err != nil {
+		return err
+	}
+	fine := "is fine"
+	if len(warnings) > 0 {
+		fine = "can be used, with " + plural(len(warnings), "warning")
+	}
+	a.printf("%s %s: %s.\n", cfg.File, fine, plural(len(cfg.Courses), "course"))
+	for _, c := range cfg.Courses {
+		a.printf("  %s: %s, branch %s\n", c.Name, c.Repository, c.Branch)
+	}
+	return nil
+}
+
+// stopped is the error of what would keep the service from its work.
+func stopped(stops strict.Problems) error {
+	if len(stops) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s; the service would not start, or students would get nothing", plural(len(stops), "error"))
+}
+
+func texts(ps strict.Problems) []string {
+	out := []string{}
+	for _, p := range ps {
+		out = append(out, p.String())
+	}
+	return out
 }
