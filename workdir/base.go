@@ -2,7 +2,7 @@ package workdir
 
 import (
 	"bytes"
-	"iter"
+	"io/fs"
 	"path"
 	"strings"
 	"time"
@@ -35,6 +35,9 @@ func isText(data []byte) bool { return utf8.Valid(data) && bytes.IndexByte(data,
 // Base gives the bytes of a former content, for a patch: from the base bytes
 // or from an untouched file. fs.ErrNotExist where there is none.
 func (c *Course) Base(d bundle.Digest) ([]byte, error) {
+	if c.state == nil {
+		return nil, fs.ErrNotExist
+	}
 	base, err := c.state.private(baseName)
 	if err != nil {
 		return nil, err
@@ -84,7 +87,7 @@ func (c *Course) keepBases(tree *dir, entries []*Entry) {
 		if !mergeable(e.Path, e.Size) {
 			return
 		}
-		if s, err := base.stat(e.Digest.String()); err != nil || s.Kind != Nothing {
+		if base.holds(e.Digest) {
 			return
 		}
 		data, err := readPath(tree, e.Path, e.Size)
@@ -112,7 +115,7 @@ func (d *dir) pack(sum bundle.Digest, data []byte) error {
 		err = cerr
 	}
 	if err == nil {
-		return move(d, tmp, d, sum.String())
+		return moveOver(d, tmp, d, sum.String())
 	}
 	_ = d.remove(tmp)
 	return err
@@ -160,17 +163,21 @@ func (c *Course) dropBase() (dropped bool) {
 	return dropped
 }
 
-// baseHas says which of some contents lie among the base bytes.
-func (c *Course) baseHas(of iter.Seq[bundle.Digest]) map[bundle.Digest]bool {
-	out := map[bundle.Digest]bool{}
+// openBase opens the base bytes; nil where that cannot be.
+func (c *Course) openBase() *dir {
 	base, err := c.state.private(baseName)
 	if err != nil {
-		return out
+		return nil
 	}
-	defer base.close()
-	for d := range of {
-		s, err := base.stat(d.String())
-		out[d] = err == nil && s.Kind == Regular
+	return base
+}
+
+// holds says whether a content lies among the base bytes. Only its bytes say
+// so: what merely has its name would never be asked of the service.
+func (d *dir) holds(sum bundle.Digest) bool {
+	if d == nil {
+		return false
 	}
-	return out
+	_, err := d.unpack(sum, maxMergeNotebook)
+	return err == nil
 }

@@ -2,9 +2,11 @@ package workdir
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 
 	"satchel/bundle"
@@ -15,10 +17,12 @@ import (
 type Course struct {
 	home  *Home
 	name  string
-	state *dir // .satchel/NAME; nil in a Home from Look where there is none
+	state *dir // .satchel/NAME; nil where there is none yet
 	rec   *record
-	fresh bool // the journal is to be written anew before anything is appended
-	area  *dir // where stage, hold and shelf are
+	fresh bool   // the journal is to be written anew before anything is appended
+	size  int64  // of the journal
+	area  *dir   // where stage, hold and shelf are
+	shelf string // this pass's folder on the shelf
 	stage *stage
 }
 
@@ -48,32 +52,46 @@ const (
 	shelfName     = "shelf"
 )
 
-func (h *Home) course(name string) (*Course, error) {
+func (h *Home) course(ctx context.Context, name string) (*Course, error) {
 	c := &Course{home: h, name: name, rec: newRecord(), fresh: true}
 	var err error
-	if h.look {
-		if c.state, err = h.lookState(name); err != nil || c.state == nil {
-			return c, err
-		}
-	} else if c.state, err = h.own.private(name); err != nil {
+	if c.state, err = h.stateOf(name); err != nil {
 		return nil, fmt.Errorf("course %s: %w", name, writable(err))
 	}
-	if c.rec, c.fresh, err = loadJournal(c.state); err != nil {
+	if c.state == nil {
+		return c, nil
+	}
+	if err := c.load(ctx); err != nil {
 		c.state.close()
 		return nil, fmt.Errorf("course %s: %w", name, err)
 	}
 	return c, nil
 }
 
-func (h *Home) lookState(name string) (*dir, error) {
+// stateOf opens .satchel/NAME where it is a folder of our own, and makes
+// nothing.
+func (h *Home) stateOf(name string) (*dir, error) {
 	if h.own == nil {
 		return nil, nil
 	}
 	s, err := h.own.stat(name)
-	if err != nil || s.Kind != Folder {
+	switch {
+	case err != nil || s.Kind != Folder:
 		return nil, err
+	case h.look:
+		return h.own.sub(name)
+	case int(s.uid) != os.Geteuid():
+		return nil, nil
 	}
-	return h.own.sub(name)
+	return h.own.private(name)
+}
+
+// begin makes .satchel/NAME before the first thing is remembered there.
+func (c *Course) begin() (err error) {
+	if c.state == nil {
+		c.state, err = c.home.own.private(c.name)
+	}
+	return writable(err)
 }
 
 // Close lets go of the course; what is staged stays.
@@ -215,6 +233,16 @@ func (c *Course) tree(folder string) (*dir, error) {
 // openArea opens where stage, hold and shelf are: beside the journal, or
 // inside the course's folder where that is a filesystem of its own.
 func (c *Course) openArea(tree *dir) error {
+	if err := c.begin(); err != nil {
+		return err
+	}
+	if err := c.findArea(tree); err != nil {
+		return err
+	}
+	return c.area.probe()
+}
+
+func (c *Course) findArea(tree *dir) error {
 	if c.area != nil {
 		c.area.close()
 		c.area = nil
@@ -229,14 +257,19 @@ func (c *Course) openArea(tree *dir) error {
 			return err
 		}
 		if there.dev != here.dev {
-			if c.area, err = tree.private(ownFolder); err == nil {
-				err = c.area.probe()
-			}
+			c.area, err = c.home.ownIn(tree)
 			return err
 		}
 	}
-	if c.area, err = c.state.reopen(); err == nil {
-		err = c.area.probe()
-	}
+	c.area, err = c.state.reopen()
 	return err
+}
+
+// ownIn opens the .satchel inside a course's folder; a Home from Look makes
+// none.
+func (h *Home) ownIn(tree *dir) (*dir, error) {
+	if h.look {
+		return tree.sub(ownFolder)
+	}
+	return tree.private(ownFolder)
 }

@@ -63,7 +63,14 @@ func (a *applier) finish() error {
 		a.c.keepBases(a.tree, a.placed)
 		a.c.tidyBase(a.p.withdrawn)
 	}
-	a.c.tidyShelf()
+	if a.c.name == notesName {
+		if err := a.c.tick(a.c.home.signed); err != nil {
+			return err
+		}
+	}
+	if err := a.c.tidyShelf(); err != nil {
+		a.c.home.lg.Warn("the shelf is not tidied", "course", a.c.name, "error", err)
+	}
 	return nil
 }
 
@@ -108,6 +115,11 @@ const maxWaiting = 200
 // without looking at any file. Of another version it remembers nothing.
 func (c *Course) Resigned(h *bundle.Head, e *bundle.Envelope) error {
 	a := c.rec.applied
+	if a != nil && h.Course == c.name && h.Version >= a.Version {
+		if err := c.tick(h.Checked); err != nil {
+			return err
+		}
+	}
 	if a == nil || a.Version != h.Version || a.Fingerprint != h.Fingerprint() || sameEnvelope(a.Envelope, e) {
 		return nil
 	}

@@ -11,8 +11,8 @@ import (
 	"satchel/bundle"
 )
 
-// What came out of a student's folder is held this long at least: an editor
-// that had it open may still write into it.
+// What came out of a student's folder is held this long at least, twice: an
+// editor that had it open may still write into it.
 const heldFor = 10 * time.Minute
 
 // The two names a hold may have in the folder hold.
@@ -27,6 +27,9 @@ func (c *Course) Holding() bool { return len(c.rec.holds) > 0 }
 func (c *Course) Settle(ctx context.Context) ([]Event, error) {
 	if c.home.look {
 		return nil, errors.New("settle: opened for reading only")
+	}
+	if c.state == nil {
+		return nil, nil
 	}
 	tree, err := c.tree(c.rec.named.Folder)
 	var blocked *blockedError
@@ -57,12 +60,12 @@ func (c *Course) settle(ctx context.Context, tree *dir, v bundle.Version, newest
 		return nil, err
 	}
 	slices.Sort(names)
-	s := &settling{c: c, tree: tree, d: d, version: v, here: map[string]bool{}, known: map[bundle.Digest]bool{}}
+	s := &settling{c: c, tree: tree, d: d, version: v, here: map[string]bool{}, known: map[bundle.Digest]int64{}}
 	for _, n := range newest {
-		s.known[n.Digest] = true
+		s.known[n.Digest] = n.Size
 	}
 	for _, e := range c.rec.files {
-		s.known[e.Digest] = true
+		s.known[e.Digest] = e.Size
 	}
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
@@ -90,8 +93,8 @@ type settling struct {
 	tree    *dir
 	d       *dir
 	version bundle.Version
-	here    map[string]bool // holds of which something stays
-	known   map[bundle.Digest]bool
+	here    map[string]bool         // holds of which something stays
+	known   map[bundle.Digest]int64 // contents of the course, with their sizes
 	lines   []line
 	events  []Event
 	touched bool
@@ -154,16 +157,25 @@ func (s *settling) placedAlready(h *hold, stat Stat) bool {
 // unknown is something in the hold of which no line tells: a lost journal.
 // The course's bytes go, all else is the student's and goes to the shelf.
 func (s *settling) unknown(ctx context.Context, name string, stat Stat) error {
-	if stat.Kind == Regular {
+	if stat.Kind == Regular && s.knownSize(stat.Size) { // others may be of any size
 		sum, _, err := hashName(ctx, s.d, name)
 		if err != nil {
 			return err
 		}
-		if s.known[sum] {
+		if _, known := s.known[sum]; known {
 			return s.d.remove(name)
 		}
 	}
 	return s.c.shelve(s.d, name, "unknown/"+name)
+}
+
+func (s *settling) knownSize(size int64) bool {
+	for _, n := range s.known {
+		if n == size {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *settling) missing(path string) bool {
@@ -185,7 +197,7 @@ func (s *settling) toStage(h *hold, name string) error {
 		return err
 	}
 	defer d.close()
-	if err := move(s.d, name, d, h.New.String()); err != nil {
+	if err := moveOver(s.d, name, d, h.New.String()); err != nil {
 		return err
 	}
 	s.ended(h, name)
@@ -205,7 +217,7 @@ func (s *settling) ended(h *hold, name string) {
 
 // letGo ends a hold whose bytes came out as expected and stayed so.
 func (s *settling) letGo(h *hold, name string) error {
-	if h.Then != thenErase && s.c.home.now.Sub(h.Time) < heldFor {
+	if h.Then != thenErase && !s.rested(h) {
 		return nil
 	}
 	var err error
@@ -218,6 +230,26 @@ func (s *settling) letGo(h *hold, name string) error {
 		s.ended(h, name)
 	}
 	return err
+}
+
+// rested says that a hold was looked at after ten minutes, and again after
+// ten more: a clock that leaps once does so in one of the two only. One that
+// went back begins anew.
+func (s *settling) rested(h *hold) bool {
+	now, again := s.c.home.now, *h
+	since := later(h.Time, h.Look)
+	switch age := now.Sub(since); {
+	case age < 0:
+		again.Time, again.Look = now, time.Time{}
+	case age < heldFor:
+		return false
+	case !h.Look.IsZero():
+		return true
+	default:
+		again.Look = now
+	}
+	s.lines = append(s.lines, line{Hold: &again})
+	return false
 }
 
 // giveBack puts bytes of the student's where they belong: into their place

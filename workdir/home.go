@@ -25,7 +25,7 @@
 //	.satchel/COURSE/base/          course bytes for later merges, by digest; given up first
 //	.satchel/COURSE/stage/         contents on their way, by digest, complete and synced
 //	.satchel/COURSE/hold/          what was exchanged out, until it is surely nobody's any more
-//	.satchel/COURSE/shelf/         a student's bytes that made way, 30 days, by time and path
+//	.satchel/COURSE/shelf/         a student's bytes that made way, 30 days at least, by time and path
 //	.satchel/.notes/               the same for files of PlaceNote
 //
 // Where the course's folder is a filesystem of its own, stage, hold and shelf
@@ -64,21 +64,24 @@ const (
 // Home is an open and locked root folder, usually ~/work. It is for one
 // goroutine, and for one pass: open it, work, close it.
 type Home struct {
-	lg    *slog.Logger
-	path  string
-	root  *os.Root
-	top   *dir // root's own handle
-	own   *dir // .satchel; nil in a Home from Look where there is none
-	lock  *os.File
-	do    *hands
-	now   time.Time
-	clock int64 // the filesystem's time at Open, ns
-	look  bool
+	lg     *slog.Logger
+	path   string
+	root   *os.Root
+	top    *dir // root's own handle
+	own    *dir // .satchel; nil in a Home from Look where there is none
+	lock   *os.File
+	do     *hands
+	now    time.Time
+	clock  int64           // the filesystem's time at Open, ns
+	signed time.Time       // the newest time that a signed head told in this pass
+	ctx    context.Context // the pass's
+	look   bool
 }
 
 // Open opens root and locks it, waiting for another holder until ctx ends
-// (or, where ctx has no deadline, for two seconds): ErrLocked. now is the
-// time of all that this Home records. Errors: ErrNoFolder, ErrLink,
+// (or, where ctx has no deadline, for two seconds): ErrLocked. ctx is the
+// pass's: its end also ends the reading of a large state in Course. now is
+// the time of all that this Home records. Errors: ErrNoFolder, ErrLink,
 // ErrReadOnly, ErrLocked.
 func Open(ctx context.Context, lg *slog.Logger, root string, now time.Time) (*Home, error) {
 	return open(ctx, lg, root, now, &hands{})
@@ -89,6 +92,7 @@ func open(ctx context.Context, lg *slog.Logger, root string, now time.Time, do *
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", root, err)
 	}
+	h.ctx = ctx
 	if err := h.take(ctx); err != nil {
 		h.Close()
 		return nil, fmt.Errorf("open %s: %w", root, err)
@@ -140,7 +144,7 @@ func openRoot(lg *slog.Logger, path string, now time.Time, do *hands) (*Home, er
 		root.Close()
 		return nil, err
 	}
-	return &Home{lg: lg, path: path, root: root, top: &dir{fd: fd, do: do}, do: do, now: now.UTC()}, nil
+	return &Home{lg: lg, path: path, root: root, top: &dir{fd: fd, do: do}, do: do, now: now.UTC().Round(0), ctx: context.Background()}, nil
 }
 
 func handleOf(root *os.Root) (int, error) {
@@ -256,13 +260,14 @@ func (h *Home) Close() {
 	h.root.Close()
 }
 
-// Course opens the state of one course. Errors: bundle.ErrFormat when a newer
+// Course opens the state of one course; where there is none yet, nothing is
+// made before something is remembered. Errors: bundle.ErrFormat when a newer
 // Satchel wrote it (it is left as it is).
 func (h *Home) Course(name string) (*Course, error) {
 	if err := bundle.CheckFolder(name); err != nil {
 		return nil, fmt.Errorf("course %q: %w", name, err)
 	}
-	return h.course(name)
+	return h.course(h.ctx, name)
 }
 
 func randomName() string {

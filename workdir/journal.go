@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,7 +33,8 @@ const (
 	journalMagic  = "satchel-journal "
 	journalFormat = 1
 	maxLine       = 4 << 20
-	maxJournal    = 512 << 20
+	maxFirst      = 64
+	maxJournal    = 256 << 20 // save keeps below it; a larger one is not ours
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -45,15 +47,18 @@ func firstLine(format int) string {
 }
 
 // readJournal reads what r holds. whole says that every line was good, so
-// that one may append to it. The only error is bundle.ErrFormat; a damaged
-// journal gives what is left of it, down to nothing.
-func readJournal(r io.Reader) (rec *record, whole bool, err error) {
+// that one may append to it. The only errors are bundle.ErrFormat and ctx's
+// end; a damaged journal gives what is left of it, down to nothing.
+func readJournal(ctx context.Context, r io.Reader) (rec *record, whole bool, err error) {
 	rec, whole = newRecord(), true
-	in := bufio.NewReaderSize(io.LimitReader(r, maxJournal), 64<<10)
+	in := bufio.NewReaderSize(r, 64<<10)
 	for n := 0; ; n++ {
+		if n%1024 == 1023 && ctx.Err() != nil {
+			return nil, false, ctx.Err()
+		}
 		text, complete, err := nextLine(in)
-		if err != nil {
-			return rec, whole && n > 0, nil // the end, or unreadable from here on
+		if err != nil { // the end, or unreadable from here on
+			return rec, whole && n > 0 && err == io.EOF, nil
 		}
 		if n == 0 {
 			format, ok := parseFirst(text)
@@ -73,12 +78,18 @@ func readJournal(r io.Reader) (rec *record, whole bool, err error) {
 	}
 }
 
+// errEndless means: what follows is no line, whatever it is.
+var errEndless = errors.New("a line without an end")
+
 // nextLine reads one line. A line that is too long comes empty and
 // incomplete.
 func nextLine(in *bufio.Reader) (text []byte, complete bool, err error) {
-	long := false
+	long, read := false, 0
 	for {
 		part, err := in.ReadSlice('\n')
+		if read += len(part); read > 2*maxLine {
+			return nil, false, errEndless
+		}
 		if long = long || len(text)+len(part) > maxLine; long {
 			text = nil
 		} else {
@@ -135,22 +146,30 @@ func encodeLines(lines []line) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// loadJournal reads the journal in d. An absent one is an empty record. fresh
-// says that a new file must be written before anything is appended.
-func loadJournal(d *dir) (rec *record, fresh bool, err error) {
-	f, s, err := d.open(journalName)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return newRecord(), true, nil
-	case err != nil: // a link, a folder, unreadable: as good as lost
-		return newRecord(), true, nil
+// load reads the journal. An absent one is an empty record; c.fresh says that
+// a new file must be written before anything is appended.
+func (c *Course) load(ctx context.Context) error {
+	f, s, err := c.state.open(journalName)
+	if err != nil {
+		return nil // none yet; or a link, a folder, unreadable: as good as lost
 	}
 	defer f.Close()
-	rec, whole, err := readJournal(f)
-	if err != nil {
-		return nil, false, fmt.Errorf("state of an earlier sync: %w", err)
+	limit := s.Size
+	if s.Size > maxJournal {
+		c.home.lg.Warn("the journal is too large, and taken for lost", "course", c.name, "bytes", s.Size)
+		limit = maxFirst // for its format only: its newest lines are the last
 	}
-	return rec, !whole || s.links != 1, nil
+	rec, whole, err := readJournal(ctx, io.LimitReader(f, limit))
+	switch {
+	case errors.Is(err, bundle.ErrFormat):
+		return fmt.Errorf("state of an earlier sync: %w", err)
+	case err != nil:
+		return fmt.Errorf("read the journal: %w", err)
+	case s.Size > maxJournal:
+		return nil
+	}
+	c.rec, c.fresh, c.size = rec, !whole || s.links != 1, s.Size
+	return nil
 }
 
 // save appends lines to the journal and takes them into the record, after
@@ -162,6 +181,9 @@ func (c *Course) save(lines ...line) error {
 	if c.home.look {
 		return errors.New("save: opened for reading only")
 	}
+	if err := c.begin(); err != nil {
+		return err
+	}
 	if !c.fresh {
 		if err := c.appendLines(lines); err != nil {
 			return err
@@ -170,8 +192,8 @@ func (c *Course) save(lines ...line) error {
 	for _, l := range lines {
 		c.rec.take(l)
 	}
-	live := len(c.rec.files) + len(c.rec.folders) + len(c.rec.holds)
-	if c.fresh || c.rec.lines > 2*live+2000 {
+	live := len(c.rec.files) + len(c.rec.folders) + len(c.rec.holds) + len(c.rec.shelf)
+	if c.fresh || c.rec.lines > 2*live+2000 || c.size > maxJournal/2 && c.rec.lines > live/8 {
 		return c.compact()
 	}
 	return nil
@@ -194,7 +216,7 @@ func (c *Course) appendLines(lines []line) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err != nil {
+	if c.size += int64(len(data)); err != nil {
 		c.fresh = true // its end may be torn: write it anew next time
 	}
 	return errors.Join(err, f.Close())
@@ -206,6 +228,9 @@ func (c *Course) compact() error {
 	if err != nil {
 		return err
 	}
+	if len(data) > maxJournal-maxFirst {
+		return fmt.Errorf("write the journal: %d bytes; the limit is %d", len(data), maxJournal)
+	}
 	if s, err := c.state.stat(journalName); err == nil && s.Kind != Nothing && s.Kind != Regular {
 		if _, err := c.state.setAside(journalName); err != nil {
 			return err
@@ -215,7 +240,7 @@ func (c *Course) compact() error {
 		c.fresh = true
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	c.fresh, c.rec.lines = false, 0
+	c.fresh, c.rec.lines, c.size = false, 0, int64(len(data))
 	return nil
 }
 
@@ -231,7 +256,7 @@ func (d *dir) writeFile(name string, data []byte) error {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = move(d, tmp, d, name)
+		err = moveOver(d, tmp, d, name)
 	}
 	if err != nil {
 		return errors.Join(err, d.remove(tmp))

@@ -193,6 +193,8 @@ func checkKilled(t *testing.T, n int, root string, poor bool) {
 	if r := w.sync(); r.Added+r.Changed+r.Removed+len(r.Events) != 0 {
 		t.Errorf("step %d: the run after that did %+v", n, r)
 	}
+	w.now = day.Add(3 * time.Hour) // the second look at what is held
+	w.sync()
 	if names, _ := os.ReadDir(filepath.Join(root, ".satchel/scala101/hold")); len(names) != 0 {
 		t.Errorf("step %d: %d things are held for ever", n, len(names))
 	}

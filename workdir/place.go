@@ -22,6 +22,19 @@ func move(from *dir, a string, to *dir, b string) error {
 	return fault("move", b, again(func() error { return unix.Renameat(from.fd, a, to.fd, b) }))
 }
 
+// moveOver is move to a name that may be taken: a file there goes, but a
+// folder, which only somebody else can have put there, is moved aside.
+func moveOver(from *dir, a string, to *dir, b string) error {
+	err := move(from, a, to, b)
+	if !errors.Is(err, unix.EISDIR) {
+		return err
+	}
+	if _, err := to.setAside(b); err != nil {
+		return err
+	}
+	return move(from, a, to, b)
+}
+
 // errNoReplace means: this filesystem cannot rename without replacing.
 var errNoReplace = errors.New("this filesystem cannot rename without replacing")
 

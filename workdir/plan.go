@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 
 	"satchel/bundle"
 )
@@ -131,10 +130,12 @@ func (c *Course) accept(n Newest) error {
 			return fmt.Errorf("channel %s: %w", id, err)
 		}
 	}
-	if n.Head.Version == h.Version {
-		return nil
+	if n.Head.Version != h.Version {
+		if err := c.save(line{Highest: &highest{n.Head.Version, print}}); err != nil {
+			return err
+		}
 	}
-	return c.save(line{Highest: &highest{n.Head.Version, print}})
+	return c.tick(n.Head.Checked)
 }
 
 // union is all channels as one tree.
@@ -237,11 +238,14 @@ func (p *Plan) supply(ctx context.Context, keep bool) error {
 			onDisk[f.Digest] = path
 		}
 	}
-	base := p.c.baseHas(maps.Keys(need))
+	base := p.c.openBase()
+	if base != nil {
+		defer base.close()
+	}
 	for _, item := range p.c.stage.missing() {
 		if path, ok := onDisk[item.Digest]; ok {
 			p.now[item.Digest] = path
-		} else if base[item.Digest] {
+		} else if base.holds(item.Digest) {
 			p.now[item.Digest] = ""
 		} else {
 			p.wanted = append(p.wanted, item)

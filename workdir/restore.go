@@ -77,7 +77,7 @@ func (h *Home) PlaceNote(ctx context.Context, name string, content []byte) ([]Ev
 	if err := bundle.CheckName(name); err != nil {
 		return nil, fmt.Errorf("place a note: %w", err)
 	}
-	c, err := h.course(notesName)
+	c, err := h.course(ctx, notesName)
 	if err != nil {
 		return nil, err
 	}

@@ -154,7 +154,7 @@ func TestHeldBytesOfALostJournalGoToTheShelf(t *testing.T) {
 	w.has("a.txt", "two")
 }
 
-func TestWhatIsHeldIsLetGoAfterTenMinutes(t *testing.T) {
+func TestWhatIsHeldIsLetGoAfterTenMinutesTwice(t *testing.T) {
 	w := newWorld(t)
 	w.publish("a.txt", "one")
 	w.sync()
@@ -170,11 +170,11 @@ func TestWhatIsHeldIsLetGoAfterTenMinutes(t *testing.T) {
 	if w.sync(); held() != 1 {
 		t.Fatal("let go too early")
 	}
-	if w.now = w.now.Add(2 * time.Minute); true {
-		w.sync()
-	}
-	if held() != 0 {
-		t.Fatal("still held")
+	for _, want := range []struct{ minutes, held int }{{2, 1}, {9, 1}, {2, 0}} {
+		w.now = w.now.Add(time.Duration(want.minutes) * time.Minute)
+		if w.sync(); held() != want.held {
+			t.Fatalf("%v: %d held, want %d", w.now, held(), want.held)
+		}
 	}
 }
 
@@ -294,8 +294,10 @@ func TestPolicyReplaceKeepsTheNewestThreeBeside(t *testing.T) {
 	if all := strings.Join(sortedKeys(tree(t, filepath.Join(w.root, ".satchel/scala101/shelf"))), " "); strings.Count(all, "Z/s (my copy)") != 2 {
 		t.Errorf("on the shelf: %s", all)
 	}
-	w.now = w.now.Add(31 * 24 * time.Hour)
-	w.sync()
+	for range 8 { // the shelf's clock counts at most a week at once
+		w.now = w.now.AddDate(0, 0, 7)
+		w.sync()
+	}
 	if all := tree(t, filepath.Join(w.root, ".satchel/scala101")); strings.Contains(strings.Join(sortedKeys(all), " "), "shelf/2026") {
 		t.Errorf("the shelf keeps things for ever: %v", sortedKeys(all))
 	}

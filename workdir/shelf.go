@@ -1,13 +1,22 @@
 package workdir
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
 	"time"
 
 	"satchel/bundle"
 )
 
-// shelfFor is how long a student's bytes stay on the shelf, at least.
-const shelfFor = 30 * 24 * time.Hour
+// shelfFor is how long a student's bytes stay on the shelf, at least; that
+// one tick was a leap of both clocks is allowed for (tidied after more).
+const (
+	shelfFor    = 30 * 24 * time.Hour
+	tidiedAfter = shelfFor + maxTick
+)
 
 const stamp = "20060102T150405Z"
 
@@ -19,8 +28,11 @@ func (c *Course) shelve(from *dir, name, path string) error {
 		return err
 	}
 	defer shelf.close()
+	if err := c.openShelf(shelf); err != nil {
+		return err
+	}
 	folder, base := split(path)
-	d, err := shelf.descend(join(c.home.now.Format(stamp), folder), func(string) {})
+	d, err := shelf.descend(join(c.shelf, folder), func(string) {})
 	if err != nil {
 		return err
 	}
@@ -31,20 +43,95 @@ func (c *Course) shelve(from *dir, name, path string) error {
 	return d.sync()
 }
 
-// tidyShelf removes what has been on the shelf for long enough.
-func (c *Course) tidyShelf() {
-	shelf, err := c.area.private(shelfName)
-	if err != nil {
-		return
+// openShelf makes this pass's folder on the shelf: never one that is there
+// already, for what lies together grows old together.
+func (c *Course) openShelf(shelf *dir) error {
+	if c.shelf != "" {
+		return nil
 	}
-	defer shelf.close()
-	names, _ := shelf.names()
-	for _, name := range names {
-		t, err := time.Parse(stamp, name)
-		if err == nil && c.home.now.Sub(t) > shelfFor {
-			shelf.removeAll(name, 0)
+	at := later(c.home.now, c.rec.clock.Signed).Format(stamp)
+	for n := 1; n <= maxCopies; n++ {
+		name := at
+		if n > 1 {
+			name += "-" + strconv.Itoa(n)
+		}
+		if c.rec.shelf[name] != nil {
+			continue
+		}
+		err := shelf.mkdir(name, 0o755)
+		if err == nil {
+			c.shelf = name
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return err
 		}
 	}
+	return fmt.Errorf("%q: too many folders of that name on the shelf", at)
+}
+
+// shelved is what is remembered of one folder of the shelf. Its name is for
+// people only: its age is counted from the first tick after it was first seen.
+type shelved struct {
+	Name   string        `json:"name"`
+	Seen   time.Time     `json:"seen"` // the signed time, when it was first seen
+	Counts bool          `json:"counts,omitempty"`
+	From   time.Duration `json:"from,omitempty"` // what the clock had counted then
+	Gone   bool          `json:"gone,omitempty"`
+}
+
+// maxShelved bounds what is remembered of the shelf; more than that lies
+// there uncounted, until some of it went.
+const maxShelved = 10_000
+
+// tidyShelf removes what has been on the shelf for long enough.
+func (c *Course) tidyShelf() error {
+	shelf, err := c.area.private(shelfName)
+	if err != nil {
+		return writable(err)
+	}
+	defer shelf.close()
+	names, err := shelf.names()
+	if err != nil {
+		return err
+	}
+	here := map[string]bool{}
+	for _, name := range names {
+		here[name] = onShelf(name)
+	}
+	var lines []line
+	for _, name := range sortedKeys(c.rec.shelf) {
+		if !here[name] {
+			lines = append(lines, line{Shelf: &shelved{Name: name, Gone: true}})
+		}
+	}
+	for _, name := range sortedKeys(here) {
+		if l := c.age(shelf, name); here[name] && l != nil && len(c.rec.shelf)+len(lines) < maxShelved {
+			lines = append(lines, line{Shelf: l})
+		}
+	}
+	return c.save(lines...)
+}
+
+// onShelf says whether a name on the shelf is one that openShelf gives.
+func onShelf(name string) bool {
+	at, _, _ := strings.Cut(name, "-")
+	_, err := time.Parse(stamp, at)
+	return err == nil
+}
+
+// age looks at one folder of the shelf, lets it go where it is old enough,
+// and gives what is to be remembered of it anew.
+func (c *Course) age(shelf *dir, name string) *shelved {
+	now, was := c.rec.clock, c.rec.shelf[name]
+	switch {
+	case was == nil:
+		return &shelved{Name: name, Seen: now.Signed}
+	case !was.Counts && !now.Signed.Equal(was.Seen):
+		return &shelved{Name: name, Seen: was.Seen, Counts: true, From: now.Passed}
+	case was.Counts && now.Passed-was.From > tidiedAfter:
+		shelf.removeAll(name, 0)
+	}
+	return nil
 }
 
 // removeAll removes what is below a name of Satchel's own, following nothing.
@@ -76,7 +163,7 @@ func (c *Course) Usage() (course, student int64) {
 	if tree != nil {
 		defer tree.close()
 	}
-	if c.state == nil || c.area == nil && c.openArea(tree) != nil {
+	if c.state == nil || c.area == nil && c.findArea(tree) != nil {
 		return 0, 0
 	}
 	course = c.state.usage(baseName, 0) + c.area.usage(stageName, 0)

@@ -69,7 +69,7 @@ func (c *Course) openStage(ctx context.Context, need map[bundle.Digest]int64, ke
 		}
 	}
 	each(hashers, here, func(sum bundle.Digest) {
-		if got, st, err := hashName(ctx, d, sum.String()); err == nil && got == sum && st.links == 1 {
+		if s.whole(ctx, sum, need[sum]) {
 			s.mu.Lock()
 			s.have[sum] = need[sum]
 			s.mu.Unlock()
@@ -84,6 +84,17 @@ func (c *Course) openStage(ctx context.Context, need map[bundle.Digest]int64, ke
 		}
 	}
 	return ctx.Err()
+}
+
+// whole says whether a content lies in the stage. What has another size is
+// not read: it may be of any size.
+func (s *stage) whole(ctx context.Context, sum bundle.Digest, size int64) bool {
+	st, err := s.d.stat(sum.String())
+	if err != nil || st.Kind != Regular || st.Size != size || st.links != 1 {
+		return false
+	}
+	got, st, err := hashName(ctx, s.d, sum.String())
+	return err == nil && got == sum && st.links == 1
 }
 
 // Stage takes one content that the latest Plan needs, reads it to its end,
@@ -232,7 +243,7 @@ func (s *stage) finish(f *os.File, name string, item bundle.Item) {
 		defer func() { <-s.slots }()
 		err := errors.Join(s.syncFile(f), f.Close())
 		if err == nil {
-			err = move(s.d, name, s.d, item.Digest.String())
+			err = moveOver(s.d, name, s.d, item.Digest.String())
 		}
 		if err != nil {
 			s.c.home.lg.Warn("a content could not be staged", "course", s.c.name, "error", err)

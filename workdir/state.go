@@ -69,6 +69,7 @@ type hold struct {
 	New  bundle.Digest `json:"new,omitzero"` // to go in
 	Then fate          `json:"then"`
 	Time time.Time     `json:"time"`
+	Look time.Time     `json:"look,omitzero"`  // the first look after ten minutes
 	Done bool          `json:"done,omitempty"` // the exchange is over and its path recorded
 	Gone bool          `json:"gone,omitempty"` // nothing is left of it
 }
@@ -117,6 +118,8 @@ type record struct {
 	files   map[string]*Entry
 	folders map[string]bool
 	holds   map[string]*hold
+	shelf   map[string]*shelved
+	clock   counted
 	applied *applied
 	highest highest
 	named   namedLine
@@ -124,7 +127,7 @@ type record struct {
 }
 
 func newRecord() *record {
-	return &record{files: map[string]*Entry{}, folders: map[string]bool{}, holds: map[string]*hold{}}
+	return &record{files: map[string]*Entry{}, folders: map[string]bool{}, holds: map[string]*hold{}, shelf: map[string]*shelved{}}
 }
 
 // line is one line of the journal: exactly one field is set.
@@ -136,6 +139,8 @@ type line struct {
 	Applied *applied    `json:"applied,omitempty"`
 	Highest *highest    `json:"highest,omitempty"`
 	Named   *namedLine  `json:"named,omitempty"`
+	Clock   *counted    `json:"clock,omitempty"`
+	Shelf   *shelved    `json:"shelf,omitempty"`
 }
 
 // take applies one line. A line that names what no manifest could is ignored:
@@ -168,6 +173,16 @@ func (r *record) take(l line) {
 	case l.Named != nil:
 		if bundle.CheckFolder(l.Named.Folder) == nil {
 			r.named = *l.Named
+		}
+	case l.Clock != nil:
+		if l.Clock.valid() {
+			r.clock = *l.Clock
+		}
+	case l.Shelf != nil:
+		if l.Shelf.Gone {
+			delete(r.shelf, l.Shelf.Name)
+		} else if onShelf(l.Shelf.Name) && l.Shelf.From >= 0 {
+			r.shelf[l.Shelf.Name] = l.Shelf
 		}
 	}
 }
@@ -212,6 +227,12 @@ func (r *record) all() []line {
 	}
 	for _, id := range sortedKeys(r.holds) {
 		out = append(out, line{Hold: r.holds[id]})
+	}
+	if !r.clock.Signed.IsZero() {
+		out = append(out, line{Clock: &r.clock})
+	}
+	for _, name := range sortedKeys(r.shelf) {
+		out = append(out, line{Shelf: r.shelf[name]})
 	}
 	return out
 }

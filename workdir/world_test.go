@@ -33,6 +33,8 @@ type world struct {
 	history  map[string]bundle.History
 	contents map[bundle.Digest]string
 	now      time.Time
+	checked  time.Time // by the service's clock; zero: it agrees with now
+	ctx      context.Context
 	do       *hands
 	how      How
 	asked    int // histories
@@ -55,7 +57,7 @@ func newWorld(t testing.TB) *world { return newWorldAt(t, t.TempDir()) }
 
 func newWorldAt(t testing.TB, root string) *world {
 	return &world{
-		t: t, root: root, folder: "scala", now: day, files: map[string]string{}, modes: map[string]uint32{},
+		t: t, root: root, folder: "scala", now: day, ctx: context.Background(), files: map[string]string{}, modes: map[string]uint32{},
 		policies: map[string]bundle.Policy{}, channel: map[string]string{}, renamed: map[string]string{},
 		history: map[string]bundle.History{}, contents: map[bundle.Digest]string{}, do: &hands{},
 	}
@@ -96,7 +98,11 @@ func (w *world) newest() Newest {
 		w.history[id], _ = w.history[id].Add(bundle.Former{Path: p, Digest: d, Form: formOf(p, text)})
 	}
 	n := Newest{Manifests: all, Renamed: w.renamed}
-	head := &bundle.Head{Format: 1, Course: "scala101", Version: w.version, Settings: bundle.Settings{Folder: w.folder}, Published: w.now, Checked: w.now}
+	at := w.checked
+	if at.IsZero() {
+		at = w.now
+	}
+	head := &bundle.Head{Format: 1, Course: "scala101", Version: w.version, Settings: bundle.Settings{Folder: w.folder}, Published: at, Checked: at}
 	for _, id := range sortedKeys(all) {
 		m := all[id]
 		m.Withdrawn, m.History = slices.Clone(w.withdraw), w.history[id].Digest()
@@ -150,7 +156,7 @@ func (w *world) sync() *Result {
 }
 
 func (w *world) trySync() (*Result, error) {
-	h, err := open(context.Background(), logger(w.t), w.root, w.now, w.do)
+	h, err := open(w.ctx, logger(w.t), w.root, w.now, w.do)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +166,7 @@ func (w *world) trySync() (*Result, error) {
 		return nil, err
 	}
 	defer c.Close()
-	p, err := c.Plan(context.Background(), w.newest(), w.ask, w.how)
+	p, err := c.Plan(w.ctx, w.newest(), w.ask, w.how)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +176,7 @@ func (w *world) trySync() (*Result, error) {
 	if w.between != nil {
 		w.between()
 	}
-	return c.Apply(context.Background(), p)
+	return c.Apply(w.ctx, p)
 }
 
 func (w *world) fetch(c *Course, p *Plan) error {

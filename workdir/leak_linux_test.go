@@ -14,7 +14,7 @@ func TestNoHandleIsLeftOpen(t *testing.T) {
 	open := func() int {
 		names, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
-			t.Skip("no /proc here")
+			t.Fatal(err)
 		}
 		return len(names)
 	}
