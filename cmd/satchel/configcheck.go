@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -37,10 +36,8 @@ and exit code 1; what stops one course only is a warning.`,
 
 // checkConfig reports on a configuration that could be loaded.
 func (a *app) checkConfig(cfg *config.Config) error {
-	stops, secrets := cfg.CheckSecrets()
-	warnings := texts(append(slices.Clone(cfg.Warnings), secrets...))
-	slices.Sort(warnings)
-	warnings = slices.Compact(warnings) // some stand in both
+	stops, warned := cfg.CheckSecrets()
+	warnings := texts(warned)
 	if a.json {
 		err := a.printJSON(map[string]any{"file": cfg.File, "courses": len(cfg.Courses), "errors": texts(stops), "warnings": warnings})
 		return errors.Join(err, stopped(stops))
