@@ -40,7 +40,7 @@ race:
 
 e2e: build $(TOOLS)/versitygw ## the whole way with the real servers: OpenSSH, S3, strace
 	.ci/need sshd strace
-	VERSITYGW=$(TOOLS)/versitygw SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^TestBench" ./e2e ./store/... ./source
+	VERSITYGW=$(TOOLS)/versitygw SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^TestBench" ./e2e ./store/... ./source ./workdir
 
 bench: build ## speed, as ratios to peers or limits in one run
 	$(GO) test -tags e2e -timeout 40m -run 'Bench' -v ./e2e | grep -v -E '^(===|---|PASS|ok)'
