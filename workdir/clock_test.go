@@ -147,27 +147,33 @@ func TestTheShelfsClock(t *testing.T) {
 	}
 }
 
-// The clock stands, so that two passes would take the same name.
+// The clock stands, so that two passes would take the same name; or the
+// student threw the first one's folder away.
 func TestWhatIsShelvedLaterGrowsOldOnItsOwn(t *testing.T) {
-	w := newWorldAt(silent{t}, quickDir(t))
-	shelveOne(w)
-	for n := 1; n < 29; n++ {
-		w.now, w.checked = day.AddDate(0, 0, n), time.Time{}
+	for _, thrownAway := range []bool{false, true} {
+		w := newWorldAt(silent{t}, quickDir(t))
+		shelveOne(w)
+		for n := 1; n < 29; n++ {
+			w.now, w.checked = day.AddDate(0, 0, n), time.Time{}
+			w.sync()
+		}
+		if thrownAway {
+			os.RemoveAll(w.own("shelf"))
+		}
+		w.checked, w.now = day, day // back to the second of the first
+		w.write("a.txt", "my fifth")
+		w.publish("a.txt", "another")
 		w.sync()
-	}
-	w.checked, w.now = w.now, day // back to the second of the first
-	w.write("a.txt", "my fifth")
-	w.publish("a.txt", "another")
-	w.sync()
-	if at := w.onDisk("my second"); !strings.Contains(at, "/shelf/") {
-		t.Fatalf("it lies at %q", at)
-	}
-	for n := 29; n < 50; n++ {
-		w.now, w.checked = day.AddDate(0, 0, n), time.Time{}
-		w.sync()
-	}
-	if w.onDisk("my first work") != "" || w.onDisk("my second") == "" {
-		t.Fatalf("first at %q, second at %q", w.onDisk("my first work"), w.onDisk("my second"))
+		if at := w.onDisk("my second"); !strings.Contains(at, "/shelf/") {
+			t.Fatalf("it lies at %q", at)
+		}
+		for n := 29; n < 50; n++ {
+			w.now, w.checked = day.AddDate(0, 0, n), time.Time{}
+			w.sync()
+		}
+		if w.onDisk("my first work") != "" || w.onDisk("my second") == "" {
+			t.Fatalf("first at %q, second at %q", w.onDisk("my first work"), w.onDisk("my second"))
+		}
 	}
 }
 
@@ -256,5 +262,24 @@ func TestWhatIsHeldOutlivesALeapOfTheClock(t *testing.T) {
 				t.Fatal("what the editor wrote late is lost")
 			}
 		})
+	}
+}
+
+func TestWhatIsHeldEndsThoughTheClockWasAhead(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", "one")
+	w.sync()
+	w.publish("a.txt", "two")
+	w.now = day.AddDate(1, 0, 0)
+	w.sync()
+	for n := range 3 {
+		w.now = day.Add(time.Duration(n) * heldFor)
+		if held, _ := os.ReadDir(w.own("hold")); len(held) != 1 {
+			t.Fatalf("%d are held before look %d", len(held), n+1)
+		}
+		w.sync()
+	}
+	if held, _ := os.ReadDir(w.own("hold")); len(held) != 0 {
+		t.Fatalf("%d are held for ever", len(held))
 	}
 }

@@ -74,9 +74,9 @@ func clockLines() []line {
 	return []line{
 		{Clock: &counted{Passed: time.Hour, Local: day, Signed: day}},
 		{Clock: &counted{Passed: 26 * time.Hour, Local: day.Add(26 * time.Hour), Signed: day.Add(25 * time.Hour)}},
-		{Shelf: &shelved{Name: "20261123T090000Z", Seen: day, Counts: true, From: 26 * time.Hour}},
-		{Shelf: &shelved{Name: "20261123T090000Z-2", Seen: day}},
-		{Shelf: &shelved{Name: "20261124T090000Z", Seen: day}},
+		{Shelf: &shelved{Name: "20261123T090000Z", From: 26 * time.Hour}},
+		{Shelf: &shelved{Name: "20261123T090000Z-2"}},
+		{Shelf: &shelved{Name: "20261124T090000Z"}},
 		{Shelf: &shelved{Name: "20261124T090000Z", Gone: true}},
 		{Hold: &hold{ID: "0123456789abcdef", Path: "hw1/lab.ipynb", Then: thenDrop, Time: day, Look: day.Add(time.Hour), Done: true}},
 	}

@@ -70,13 +70,11 @@ func (c *Course) openShelf(shelf *dir) error {
 }
 
 // shelved is what is remembered of one folder of the shelf. Its name is for
-// people only: its age is counted from the first tick after it was first seen.
+// people only: its age is counted from when it was first seen there.
 type shelved struct {
-	Name   string        `json:"name"`
-	Seen   time.Time     `json:"seen"` // the signed time, when it was first seen
-	Counts bool          `json:"counts,omitempty"`
-	From   time.Duration `json:"from,omitempty"` // what the clock had counted then
-	Gone   bool          `json:"gone,omitempty"`
+	Name string        `json:"name"`
+	From time.Duration `json:"from,omitempty"` // what the clock had counted then
+	Gone bool          `json:"gone,omitempty"`
 }
 
 // maxShelved bounds what is remembered of the shelf; more than that lies
@@ -122,13 +120,11 @@ func onShelf(name string) bool {
 // age looks at one folder of the shelf, lets it go where it is old enough,
 // and gives what is to be remembered of it anew.
 func (c *Course) age(shelf *dir, name string) *shelved {
-	now, was := c.rec.clock, c.rec.shelf[name]
-	switch {
-	case was == nil:
-		return &shelved{Name: name, Seen: now.Signed}
-	case !was.Counts && !now.Signed.Equal(was.Seen):
-		return &shelved{Name: name, Seen: was.Seen, Counts: true, From: now.Passed}
-	case was.Counts && now.Passed-was.From > tidiedAfter:
+	was := c.rec.shelf[name]
+	if was == nil {
+		return &shelved{Name: name, From: c.rec.clock.Passed}
+	}
+	if c.rec.clock.Passed-was.From > tidiedAfter {
 		shelf.removeAll(name, 0)
 	}
 	return nil
