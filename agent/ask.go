@@ -104,13 +104,14 @@ func (p *pass) etag(haves string) string {
 	if haves == "" || haves != p.mem.Haves || p.mem.Asked.IsZero() {
 		return ""
 	}
+	now := later(p.began, p.mem.Asked)
 	for name, l := range p.courses {
 		m := p.mem.Courses[name]
 		st := l.dir.State()
-		if st.Highest == 0 && st.Version == 0 {
-			continue // nothing of it was ever released to this student
+		if st.Highest == 0 && st.Version == 0 || m != nil && m.Over {
+			continue // no answer brings a head of it
 		}
-		if st.Version != st.Highest || m == nil || m.Checked.IsZero() || p.began.Sub(m.Checked) > headAge {
+		if st.Version != st.Highest || m == nil || m.Checked.IsZero() || now.Sub(m.Checked) > headAge {
 			return ""
 		}
 	}

@@ -66,20 +66,27 @@ func victim(t *testing.T) (*world, *home) {
 	return w, h
 }
 
-const unverified = "The material could not be verified, so nothing was changed. Tell your teacher."
+const (
+	unverified = "The material could not be verified, so nothing was changed. Tell your teacher."
+	keyChanged = "This server was made before the course's key changed; start a new one."
+)
 
 // wantRefused checks that an attack changed nothing, was said, and that the
 // next honest answer is taken.
 func wantRefused(t *testing.T, w *world, h *home, before map[string]string) {
+	t.Helper()
+	wantRefusedBy(t, w, h, before, unverified)
+}
+
+// wantRefusedBy is wantRefused with another sentence: that one, and no second.
+func wantRefusedBy(t *testing.T, w *world, h *home, before map[string]string, sentence string) {
 	t.Helper()
 	out := h.sync()
 	if out.Code != CodeUnverified {
 		t.Errorf("it ended with %+v", out)
 	}
 	h.wantTree("scala101", before)
-	if said := h.said(); len(said) == 0 || said[0] != unverified {
-		t.Errorf("said %q", said)
-	}
+	h.wantSaid(sentence)
 	w.behind(nil)
 	if out := h.sync(); out.Code != "" {
 		t.Errorf("afterwards it ended with %+v: %q", out, h.said())
@@ -96,7 +103,61 @@ func TestAttackForeignKey(t *testing.T) {
 		o.Courses[0].Head = w.sign(w.state["scala101"].head, thief)
 		return o, f
 	}))
+	wantRefusedBy(t, w, h, lesson, keyChanged)
+}
+
+// TestAttackForgedSignature: a signature that says to be of a key that is
+// known here, and is not, has nothing to do with old keys.
+func TestAttackForgedSignature(t *testing.T) {
+	w, h := victim(t)
+	w.behind(tamper(t, "/v1/sync", func(o *hook.Offer, f []byte) (*hook.Offer, []byte) {
+		o.Courses[0].Head.Signatures[0].Sig[0] ^= 1
+		return o, f
+	}))
 	wantRefused(t, w, h, lesson)
+}
+
+// TestFramesByURLAreHadByDigest: such frames are not in the stream.
+func TestFramesByURLAreHadByDigest(t *testing.T) {
+	for name, which := range map[string]func(i int) bool{
+		"all": func(int) bool { return true }, "the first": func(i int) bool { return i == 0 },
+	} {
+		w, h := victim(t)
+		var inStream []bundle.Item
+		w.behind(tamper(t, "/v1/sync", func(o *hook.Offer, f []byte) (*hook.Offer, []byte) {
+			var rest []byte
+			for i := range o.Courses[0].Frames {
+				frame := &o.Courses[0].Frames[i]
+				if which(i) {
+					frame.URL = "http://127.0.0.1:1/nobody"
+				} else {
+					rest = append(rest, f[:frame.Length]...)
+					inStream = append(inStream, frame.Items...)
+				}
+				f = f[frame.Length:]
+			}
+			return o, rest
+		}))
+		w.requests()
+		w.mu.Lock()
+		w.received = nil
+		w.mu.Unlock()
+		if out := h.sync(); out.Code != "" {
+			t.Errorf("%s: %+v: %q", name, out, h.said())
+		}
+		h.wantAsked("POST /v1/courses/scala101/files")
+		w.mu.Lock()
+		for _, it := range inStream {
+			if bytes.Contains(w.received, []byte(it.Digest.String())) {
+				t.Errorf("%s: %s was in the answer, and is asked for again", name, it.Digest)
+			}
+		}
+		w.mu.Unlock()
+		if name == "the first" && len(inStream) == 0 {
+			t.Error("nothing was left in the answer")
+		}
+		h.wantTree("scala101", with(lesson, "README.md", "version 2\n", "new.bin", string(bigBytes(300_000))))
+	}
 }
 
 func TestAttackRollback(t *testing.T) {

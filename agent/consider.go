@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"satchel/bundle"
 	"satchel/hook"
@@ -12,28 +13,61 @@ import (
 
 // consider verifies what was offered of each course.
 func (p *pass) consider(ctx context.Context, o *hook.Offer) error {
-	if len(o.Courses) == 0 {
-		p.out.Code = CodeNothing
-		p.say("", p.a.words.NoCourse(o.Groups))
-	}
 	for _, l := range p.courses { // of an answer before this one nothing counts
 		l.newest, l.plan, l.haul, l.bad = nil, nil, nil, nil
 	}
+	if len(o.Courses) > maxCourses {
+		p.refuse("", fmt.Errorf("%w: %d", errMany, len(o.Courses)))
+		return nil
+	}
+	p.offered = len(o.Courses)
+	if p.offered == 0 {
+		p.worse(CodeNothing)
+		p.say("", p.a.words.NoCourse(o.Groups))
+	}
+	p.named(o)
 	for _, co := range o.Courses {
 		if err := p.considerOne(ctx, co); err != nil {
 			return err
 		}
 	}
+	p.countAway(o)
 	return nil
 }
 
+// named remembers which of the courses here are still given out to this
+// student.
+func (p *pass) named(o *hook.Offer) {
+	given := map[string]bool{}
+	for _, co := range o.Courses {
+		given[co.Course] = co.State != hook.StateEmpty
+	}
+	for name, l := range p.courses {
+		if m := p.known(l); m.Version > 0 {
+			m.Over = !given[name]
+		}
+	}
+}
+
+// known is what is remembered of a course that is here, also where the memory
+// was lost.
+func (p *pass) known(l *local) *known {
+	m := p.mem.of(l.name)
+	if m.Version == 0 {
+		m.Version = l.dir.State().Highest
+	}
+	return m
+}
+
 func (p *pass) considerOne(ctx context.Context, co hook.CourseOffer) error {
-	l, err := p.local(co.Course)
-	if err != nil {
-		p.refuse(co.Course, err)
+	if err := bundle.CheckFolder(co.Course); err != nil {
+		p.refuse("", fmt.Errorf("course %.64q: %w", co.Course, err))
 		return nil
 	}
-	st := l.dir.State()
+	var st workdir.State
+	if l := p.courses[co.Course]; l != nil {
+		st = l.dir.State()
+	}
 	if co.Prove && st.Envelope != nil {
 		if err := p.a.client.Prove(ctx, co.Course, *st.Envelope); err != nil {
 			p.lg.Info("head not shown to the service", "course", co.Course, "error", err)
@@ -43,21 +77,39 @@ func (p *pass) considerOne(ctx context.Context, co hook.CourseOffer) error {
 		p.withoutHead(co, st)
 		return nil
 	}
-	m := p.mem.of(co.Course)
-	newest, err := verify(co, st, p.a.s.Keys)
+	err := p.withHead(co)
 	if errors.Is(err, errUnkept) {
-		if p.anew[co.Course] {
-			err = fmt.Errorf("%w: %w", bundle.ErrCorrupt, err)
-		} else {
+		if !p.anew[co.Course] {
 			p.anew[co.Course] = true
 			return err
 		}
+		err = fmt.Errorf("%w: %w", bundle.ErrCorrupt, err)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, bundle.ErrSignature) && foreign(co.Head, p.a.s.Keys):
+		p.refuse(co.Course, fmt.Errorf("%w: %w", errForeign, err))
+	case err != nil:
 		p.refuse(co.Course, err)
-		return nil
 	}
-	head := newest.Head
+	return nil
+}
+
+// withHead verifies one course's offer, and opens the course only once its
+// head is known to be signed.
+func (p *pass) withHead(co hook.CourseOffer) error {
+	head, err := signed(co, p.a.s.Keys)
+	if err != nil {
+		return err
+	}
+	l, err := p.local(co.Course)
+	if err != nil {
+		return err
+	}
+	newest, err := verify(co, head, l.dir.State())
+	if err != nil {
+		return err
+	}
+	m := p.mem.of(co.Course)
 	m.Version, m.Language = head.Version, head.Settings.Language
 	m.Checked, m.Published = head.Checked, head.Published
 	l.newest = &newest
@@ -66,15 +118,38 @@ func (p *pass) considerOne(ctx context.Context, co hook.CourseOffer) error {
 
 // withoutHead is a course that gives nothing out to this student now.
 func (p *pass) withoutHead(co hook.CourseOffer, st workdir.State) {
+	w := p.words(co.Course)
 	switch {
+	case co.State == hook.StateAway:
+		p.say(co.Course, w.Unreachable(st.Version, p.since(co.Course)))
 	case st.Version > 0:
 	case co.State == hook.StatePaused:
-		p.out.Code = CodeNothing
-		p.say(co.Course, p.a.words.Paused(co.Course))
+		p.worse(CodeNothing)
+		p.say(co.Course, w.Paused(co.Course))
 	default:
-		p.out.Code = CodeNothing
-		p.say(co.Course, p.a.words.Empty(co.Course))
+		p.worse(CodeNothing)
+		p.say(co.Course, w.Empty(co.Course))
 	}
+}
+
+// countAway is for courses that the service itself cannot read now: they are
+// to be asked for again soon, and no ETag is kept of such an answer.
+func (p *pass) countAway(o *hook.Offer) {
+	var names []string
+	for _, co := range o.Courses {
+		if co.Head == nil && co.State == hook.StateAway {
+			names = append(names, co.Course)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	p.lg.Warn("the service cannot read some courses now", "courses", names)
+	p.worse(CodeInPart)
+	if len(names) == len(o.Courses) {
+		p.out.Code, p.out.Offline = CodeOffline, true
+	}
+	p.mem.Code, p.mem.Error = p.out.Code, Plain("the service cannot read now: "+strings.Join(names, ", "))
 }
 
 // refuse says that nothing of a course was taken, and why.
@@ -85,9 +160,8 @@ func (p *pass) refuse(course string, err error) {
 	case errors.Is(err, bundle.ErrFormat):
 		p.out.Code = CodeNewer
 		p.say(course, w.Newer())
-	case errors.Is(err, bundle.ErrSignature):
+	case errors.Is(err, errForeign):
 		p.out.Code = CodeUnverified
-		p.say(course, w.Unverified())
 		p.say(course, w.KeyChanged())
 	default:
 		p.out.Code = CodeUnverified

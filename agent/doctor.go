@@ -114,9 +114,9 @@ func (a *Agent) checkService(ctx context.Context) []Check {
 	case err == nil:
 		defer ans.Close()
 		c.OK, c.Note = true, fmt.Sprintf("%s answered in %s", a.s.URL, took)
-		return append([]Check{c, a.checkTicket(nil, ans.Date), a.checkClock(ans.Date)}, a.checkCourses(ans.Offer)...)
+		return append([]Check{c, a.checkTicket(nil, ans.Date), a.checkClock(ans.Date)}, a.checkCourses(ans.Offer, later(a.now(), ans.Date))...)
 	case errors.As(err, &e):
-		c.OK, c.Note = e.Status < 500, fmt.Sprintf("%s answered %d in %s: %s", a.s.URL, e.Status, took, err)
+		c.OK, c.Note = e.Status >= 400 && e.Status < 500, fmt.Sprintf("%s answered %d in %s: %s", a.s.URL, e.Status, took, err)
 		c.Stop, c.Do = !c.OK, "tell the administrator; the service's own log says more"
 		return []Check{c, a.checkTicket(e, time.Time{})}
 	}
@@ -167,34 +167,53 @@ func (a *Agent) checkClock(server time.Time) Check {
 	}
 	skew := a.now().Sub(server).Round(time.Second)
 	c.OK, c.Note = skew.Abs() <= maxSkew, fmt.Sprintf("%s off the service's", skew)
-	if !c.OK {
+	switch {
+	case skew.Abs() > skewed:
+		c.Note = "the clocks differ by more than a day: " + c.Note
+		c.Do = "one of them is wrong, or somebody repeats old answers; how old the material is cannot be told. Tell the administrator"
+	case !c.OK:
 		c.Do = "dates in sentences may be wrong; nothing else depends on it. Tell the administrator"
 	}
 	return c
 }
 
-func (a *Agent) checkCourses(o *hook.Offer) []Check {
+func (a *Agent) checkCourses(o *hook.Offer, now time.Time) []Check {
 	if o == nil {
 		return nil
 	}
 	if len(o.Courses) == 0 {
 		return []Check{{Name: "course", Note: a.words.NoCourse(o.Groups), Do: "the instructor puts you on the course's list or into its group"}}
 	}
+	if len(o.Courses) > maxCourses {
+		return []Check{{Name: "course", Stop: true, Note: fmt.Sprintf("%s: %d", errMany, len(o.Courses)), Do: "this is not how the service answers: tell the administrator"}}
+	}
 	var out []Check
 	for _, co := range o.Courses {
-		c := Check{Name: "course", Note: co.Course, OK: true}
-		if co.Head != nil {
-			head, err := co.Head.Open(a.s.Keys)
-			if err != nil {
-				c.OK, c.Stop, c.Note = false, true, co.Course+": "+err.Error()
-				c.Do = "start a new server; if that does not help, tell your teacher"
-			} else {
-				c.Note = fmt.Sprintf("%s version %d of %s", co.Course, head.Version, head.Published.Local().Format("2 Jan 15:04"))
-			}
-		}
-		out = append(out, c)
+		out = append(out, a.checkCourse(co, now))
 	}
 	return out
+}
+
+func (a *Agent) checkCourse(co hook.CourseOffer, now time.Time) Check {
+	c := Check{Name: "course", Note: co.Course, OK: true}
+	if co.Head == nil {
+		if co.State == hook.StateAway {
+			c.OK, c.Note, c.Do = false, co.Course+": the service cannot read it now", "it is tried again by itself; if it lasts, the service's own log says more"
+		}
+		return c
+	}
+	head, err := signed(co, a.s.Keys)
+	if err != nil {
+		c.OK, c.Stop, c.Note = false, true, co.Course+": "+err.Error()
+		c.Do = "start a new server; if that does not help, tell your teacher"
+		return c
+	}
+	c.Note = fmt.Sprintf("%s version %d of %s", co.Course, head.Version, head.Published.Local().Format("2 Jan 15:04"))
+	if now.Sub(head.Checked) > staleAfter {
+		c.OK, c.Note = false, c.Note+", not confirmed since "+head.Checked.Local().Format("2 Jan 2006")
+		c.Do = "the publishing half of the service signs anew each day: tell the administrator"
+	}
+	return c
 }
 
 func (a *Agent) checkRoot(ctx context.Context) []Check {

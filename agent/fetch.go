@@ -95,6 +95,9 @@ func worthReading(o *hook.Offer, hauls map[string]*haul) bool {
 	var useful, other int64
 	for _, c := range o.Courses {
 		for _, f := range c.Frames {
+			if f.URL != "" {
+				continue // its bytes are not in the answer
+			}
 			if h := hauls[c.Course]; h != nil && wantsFrame(f.Frame, h.want) {
 				useful += f.Length
 			} else {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -14,16 +15,17 @@ const LogFile = ".satchel/.log/agent.log"
 
 const (
 	logFolder = ".satchel/.log"
-	oldLog    = LogFile + ".old"
+	logName   = "agent.log"
 	maxLog    = 256 << 10
 )
 
 // Log is a file that is begun anew when it is full; the one before it is kept.
 // So it never takes more than twice maxLog. Where nothing can be written it
-// swallows what comes.
+// swallows what comes. Nothing is written through a link of either kind: the
+// folder is opened step by step, and a file with a second name is somebody's.
 type Log struct {
 	mu   sync.Mutex
-	root *os.Root
+	dir  *os.File // logFolder
 	f    *os.File
 	size int64
 }
@@ -32,45 +34,60 @@ type Log struct {
 // written is no reason to do nothing.
 func OpenLog(root string) *Log {
 	l := &Log{}
-	r, err := os.OpenRoot(root)
+	at, err := unix.Open(root, openDir, 0)
+	for _, name := range strings.Split(logFolder, "/") {
+		if err == nil {
+			at, err = ownDir(at, name)
+		}
+	}
 	if err != nil {
 		return l
 	}
-	for _, dir := range []string{".satchel", logFolder} {
-		if err := ownDir(r, dir); err != nil {
-			r.Close()
-			return l
-		}
-	}
-	l.root = r
+	l.dir = os.NewFile(uintptr(at), logFolder)
 	l.open()
 	return l
 }
 
-// ownDir makes a folder of ours, and refuses anything else in its place.
-func ownDir(r *os.Root, dir string) error {
-	if err := r.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+const openDir = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+
+// ownDir opens a folder of ours in the open folder at, making it where it is
+// absent, and closes at. Anything else in its place is an error.
+func ownDir(at int, name string) (int, error) {
+	defer unix.Close(at)
+	if err := unix.Mkdirat(at, name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return -1, err
 	}
-	info, err := r.Lstat(dir)
-	if err == nil && !info.IsDir() {
-		err = errors.New(dir + " is not a folder")
-	}
-	return err
+	return unix.Openat(at, name, openDir, 0)
 }
 
+// open opens the file. What is not ours alone (a link, a FIFO, a file with a
+// second name) loses the name that it has here, and a new one is begun.
 func (l *Log) open() {
-	if info, err := l.root.Lstat(LogFile); err == nil && !info.Mode().IsRegular() {
-		return
+	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_APPEND | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
+	for _, extra := range []int{0, unix.O_EXCL} {
+		fd, err := unix.Openat(int(l.dir.Fd()), logName, flags|extra, 0o600)
+		if err == nil {
+			if size, ok := onlyName(fd); ok {
+				l.f, l.size = os.NewFile(uintptr(fd), LogFile), size
+				return
+			}
+			unix.Close(fd)
+		}
+		if err := unix.Unlinkat(int(l.dir.Fd()), logName, 0); err != nil {
+			return
+		}
 	}
-	f, err := l.root.OpenFile(LogFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return
+}
+
+// onlyName says whether an open file is a regular one without a second name,
+// and its size.
+func onlyName(fd int) (size int64, ok bool) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return 0, false
 	}
-	if info, err := f.Stat(); err == nil {
-		l.size = info.Size()
-	}
-	l.f = f
+	ok = st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink <= 1
+	return st.Size, ok && unix.SetNonblock(fd, false) == nil
 }
 
 // Write never gives an error.
@@ -94,8 +111,9 @@ func (l *Log) Write(p []byte) (int, error) {
 func (l *Log) turn() {
 	l.f.Close()
 	l.f, l.size = nil, 0
-	if err := l.root.Rename(LogFile, oldLog); err != nil {
-		if err := l.root.Remove(LogFile); err != nil {
+	dir := int(l.dir.Fd())
+	if err := unix.Renameat(dir, logName, dir, logName+".old"); err != nil {
+		if err := unix.Unlinkat(dir, logName, 0); err != nil {
 			return
 		}
 	}
@@ -115,10 +133,10 @@ func (l *Log) TakeStderr() {
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.root == nil {
+	if l.dir == nil {
 		return nil
 	}
-	err := l.root.Close()
+	err := l.dir.Close()
 	if l.f != nil {
 		err = errors.Join(err, l.f.Close())
 		l.f = nil

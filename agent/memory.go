@@ -43,6 +43,8 @@ type known struct {
 	Told      bundle.Digest  `json:"told,omitzero"`     // of the last sentences, so that they are news once
 	Failed    []string       `json:"failed,omitempty"`
 	Language  string         `json:"language,omitempty"`
+	Over      bool           `json:"over,omitempty"`  // the last answer no longer gave it out
+	Warned    time.Time      `json:"warned,omitzero"` // the Checked of which the page already says that it is old
 }
 
 const (
@@ -74,7 +76,7 @@ func recall(lg *slog.Logger, root *os.Root) (*memory, error) {
 		m.Courses = map[string]*known{}
 	}
 	for name, c := range m.Courses {
-		if c == nil {
+		if c == nil || c.Version == 0 { // never verified: an answer alone named it
 			delete(m.Courses, name)
 		}
 	}

@@ -3,12 +3,10 @@ package agent
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"satchel/bundle"
@@ -83,6 +81,7 @@ type pass struct {
 	mem      *memory
 	courses  map[string]*local
 	anew     map[string]bool // courses of which nothing is claimed, for what we hold did not fit
+	offered  int             // courses that the answer named
 	out      Outcome
 	said     map[string]bool // sentences
 	receipts []hook.Receipt  // to be sent
@@ -125,6 +124,7 @@ func (p *pass) run(ctx context.Context) {
 		}
 		break
 	}
+	p.unconfirmed()
 	p.finish(ctx)
 }
 
@@ -140,32 +140,7 @@ func (p *pass) open(ctx context.Context) (err error) {
 		p.close()
 		return err
 	}
-	return p.openCourses()
-}
-
-// maxCourses bounds how many courses of one home are looked at.
-const maxCourses = 200
-
-// openCourses opens what an earlier pass left here.
-func (p *pass) openCourses() error {
-	dir, err := p.root.Open(".satchel")
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	entries, err := dir.ReadDir(maxCourses)
-	if err != nil && err != io.EOF {
-		return err
-	}
-	for _, e := range entries {
-		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		if _, err := p.local(e.Name()); err != nil {
-			p.lg.Warn("course not readable", "course", e.Name(), "error", err)
-		}
-	}
-	return nil
+	return p.openCourses(ctx)
 }
 
 func (p *pass) close() {
@@ -176,20 +151,6 @@ func (p *pass) close() {
 		p.root.Close()
 	}
 	p.home.Close()
-}
-
-// local opens a course once.
-func (p *pass) local(name string) (*local, error) {
-	if l := p.courses[name]; l != nil {
-		return l, nil
-	}
-	dir, err := p.home.Course(name)
-	if err != nil {
-		return nil, err
-	}
-	l := &local{name: name, dir: dir}
-	p.courses[name] = l
-	return l, nil
 }
 
 // inOrder gives the courses by name.
@@ -208,6 +169,8 @@ func (p *pass) cannotOpen(err error) {
 	case errors.Is(err, workdir.ErrLocked):
 		p.out.Code = CodeLocked
 		p.say("", w.Locked())
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		p.out.Code = CodeStopped
 	case errors.Is(err, workdir.ErrLink):
 		p.say("", w.RootLink(root))
 	case errors.Is(err, workdir.ErrReadOnly):
@@ -224,6 +187,7 @@ func (p *pass) cannotOpen(err error) {
 // once asks and does what follows from the answer. errAnew and errUnkept ask
 // for another time.
 func (p *pass) once(ctx context.Context) error {
+	p.out.Code, p.out.Offline = "", false // of a try before this one
 	haves, text := p.haves()
 	ans, err := p.question(ctx, haves, p.etag(text))
 	if err != nil {
@@ -232,6 +196,7 @@ func (p *pass) once(ctx context.Context) error {
 	defer ans.Close()
 	p.out.Date = ans.Date
 	p.mem.Asked, p.mem.Offline = ans.Date, time.Time{}
+	p.clocks()
 	if ans.NotModified {
 		return p.nothingNew(ctx)
 	}

@@ -13,6 +13,9 @@ func (p *pass) say(course, text string) {
 	if course != "" && p.several() {
 		text = Plain(course) + ": " + text
 	}
+	if p.said[text] {
+		return // a question that was put again is answered alike
+	}
 	p.said[text] = true
 	if p.o.Mode == workdir.Session && p.a.said[text] {
 		return
@@ -22,7 +25,7 @@ func (p *pass) say(course, text string) {
 }
 
 // several says whether a sentence must name its course.
-func (p *pass) several() bool { return p.mem != nil && len(p.mem.Courses) > 1 }
+func (p *pass) several() bool { return p.offered > 1 || p.mem != nil && len(p.mem.Courses) > 1 }
 
 // sentenceOf makes words of what workdir did at one path. "" where nothing is
 // to be said of it alone.

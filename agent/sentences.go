@@ -59,6 +59,8 @@ const (
 	kKeyChanged      key = "key_changed"
 	kNewer           key = "newer"
 	kStale           key = "stale"
+	kOver            key = "over"
+	kClocksDiffer    key = "clocks_differ"
 	kNoService       key = "no_service"
 	kNoTicket        key = "no_ticket"
 	kTicketOver      key = "ticket_over"
@@ -218,6 +220,12 @@ var sentences = map[key]sentence{
 		"The course server has not confirmed {course} since {date}; what you have may be old. Tell your teacher.",
 		"El servidor del curso no ha confirmado {course} desde el {date}; lo que tienes puede ser antiguo. Avisa a tu docente."},
 
+	kOver: {
+		"{course} is no longer given out to you; what you have stays as it is.",
+		"{course} ya no se reparte para ti; lo que tienes se queda como está."},
+	kClocksDiffer: {
+		"The clocks of this server and of the course server differ by more than a day, so dates may be wrong. Tell your teacher.",
+		"Los relojes de este servidor y del servidor del curso difieren en más de un día, así que las fechas pueden estar mal. Avisa a tu docente."},
 	kNoService: {
 		"No course server is set up here (SATCHEL_URL is not set), so there is nothing to do.",
 		"Aquí no hay ningún servidor de cursos configurado (SATCHEL_URL no está definida), así que no hay nada que hacer."},

@@ -176,7 +176,6 @@ func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error
 	}
 	m.Told, m.Message = sum, msg
 	m.Failed = named(append(pathsOf(r, workdir.Failed, workdir.NoSpace), r.MissingPaths...))
-	p.stale(l, w)
 }
 
 // arriving says how far a course is that is not complete.
@@ -233,21 +232,6 @@ func (p *pass) failed(l *local, err error) {
 	p.receipts = append(p.receipts, hook.Receipt{
 		Format: hook.Format, Course: l.name, Version: l.dir.State().Version, Agent: agentVersion, Image: p.a.s.Image, Code: p.out.Code,
 	})
-}
-
-// staleAfter is how old a head's last check may be before it is said.
-const staleAfter = 7 * 24 * time.Hour
-
-// stale says that nobody vouched for a course lately. The service's clock
-// decides, where it tells one.
-func (p *pass) stale(l *local, w Words) {
-	now := p.out.Date
-	if now.IsZero() {
-		now = p.began
-	}
-	if checked := l.newest.Head.Checked; now.Sub(checked) > staleAfter {
-		p.say(l.name, w.Stale(l.name, checked))
-	}
 }
 
 // nothingNew is the usual login: one look whether each folder is there, and,

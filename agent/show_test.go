@@ -3,14 +3,18 @@ package agent
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestTerminalShowsOneLineThatChanges(t *testing.T) {
@@ -116,7 +120,7 @@ func TestLogIsBoundedAndFollowsNoLink(t *testing.T) {
 	}
 	fmt.Fprintln(l, "after its end")
 	total := int64(0)
-	for _, name := range []string{LogFile, oldLog} {
+	for _, name := range []string{LogFile, LogFile + ".old"} {
 		info, err := os.Stat(filepath.Join(root, name))
 		if err != nil || info.Size() > maxLog || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v, %v", name, info, err)
@@ -146,6 +150,62 @@ func TestLogIsBoundedAndFollowsNoLink(t *testing.T) {
 	none := OpenLog("/sys/kernel")
 	fmt.Fprintln(none, "swallowed")
 	none.Close()
+}
+
+// TestLogIsNeverAStudentsFile: neither by a second name of it, nor by a link
+// that stays inside the root.
+func TestLogIsNeverAStudentsFile(t *testing.T) {
+	for name, plant := range map[string]func(root string) error{
+		"hard link": func(root string) error {
+			return errors.Join(os.MkdirAll(filepath.Join(root, logFolder), 0o700), os.Link(filepath.Join(root, "mine", "agent.log"), filepath.Join(root, LogFile)))
+		},
+		"link": func(root string) error {
+			return errors.Join(os.MkdirAll(filepath.Join(root, logFolder), 0o700), os.Symlink("../../mine/agent.log", filepath.Join(root, LogFile)))
+		},
+		"FIFO": func(root string) error {
+			return errors.Join(os.MkdirAll(filepath.Join(root, logFolder), 0o700), unix.Mkfifo(filepath.Join(root, LogFile), 0o600))
+		},
+		"folder by a link": func(root string) error {
+			return errors.Join(os.Mkdir(filepath.Join(root, ".satchel"), 0o700), os.Symlink("../mine", filepath.Join(root, logFolder)))
+		},
+		".satchel by a link": func(root string) error {
+			return errors.Join(os.Rename(filepath.Join(root, "mine"), filepath.Join(root, ".log")), os.Mkdir(filepath.Join(root, "mine"), 0o700),
+				os.Rename(filepath.Join(root, ".log"), filepath.Join(root, "mine", ".log")), os.Symlink("mine", filepath.Join(root, ".satchel")))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			mine := filepath.Join(root, "mine", "agent.log")
+			if err := errors.Join(os.Mkdir(filepath.Dir(mine), 0o700), os.WriteFile(mine, []byte("{}"), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			if err := plant(root); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				l := OpenLog(root)
+				fmt.Fprintln(l, "a line")
+				l.Close()
+			}
+			err := filepath.WalkDir(filepath.Join(root, "mine"), func(p string, d fs.DirEntry, err error) error {
+				if err == nil && !d.IsDir() {
+					if data, err := os.ReadFile(p); err != nil || string(data) != "{}" {
+						t.Errorf("%s holds %q, %v", p, data, err)
+					}
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(name, "by a link") {
+				return
+			}
+			if data, _ := os.ReadFile(filepath.Join(root, LogFile)); string(data) != "a line\na line\n" {
+				t.Errorf("the log holds %q", data)
+			}
+		})
+	}
 }
 
 func TestPageKeepsNamesPlain(t *testing.T) {

@@ -20,7 +20,9 @@ import (
 
 // The command line and the running watch speak over a Unix socket that only
 // the student can open: one line of the question, one JSON value as the
-// answer.
+// answer. Any process of the student's can put each question, that for the
+// ticket too: to the kernel they are all one user. So the ticket is worth no
+// more than what that student may have, and a question costs little.
 
 // question is what the command line may ask.
 type question string
@@ -40,6 +42,9 @@ type reply struct {
 	Stream bool      `json:"stream"` // whether the service can reach us at once
 	Code   string    `json:"code,omitempty"`
 }
+
+// nowEvery is how often a question may make watch ask the service.
+const nowEvery = 5 * time.Second
 
 const (
 	socketPatience = 2 * time.Second
@@ -122,11 +127,16 @@ func serve(l net.Listener, answer func(question) (reply, bool)) {
 	defer wg.Wait()
 	places := make(chan struct{}, maxCallers)
 	for {
+		places <- struct{}{} // whoever comes while none is free waits in the kernel
 		c, err := l.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
 		}
-		places <- struct{}{}
+		if err != nil { // such as too many open files: that passes
+			<-places
+			time.Sleep(100 * time.Millisecond)
+			continue
+		}
 		wg.Go(func() {
 			defer func() { <-places }()
 			defer c.Close()

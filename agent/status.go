@@ -42,6 +42,8 @@ type CourseStatus struct {
 	Since     time.Time      `json:"since,omitzero"` // when something of it last changed here
 	Waiting   []string       `json:"waiting,omitempty"`
 	Failed    []string       `json:"failed,omitempty"`
+	Checked   time.Time      `json:"checked,omitzero"` // when the newest head that was verified was signed
+	Stale     bool           `json:"stale,omitempty"`  // that is long ago
 }
 
 // Status reads what is known of this home.
@@ -60,7 +62,7 @@ func (a *Agent) Status(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	if _, err := p.root.Lstat(".satchel"); err == nil {
-		if err := p.openCourses(); err != nil {
+		if err := p.openCourses(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -90,7 +92,8 @@ func (p *pass) courseStatus(name string, l *local) CourseStatus {
 	s := l.dir.State()
 	c := CourseStatus{Course: name, Version: s.Version, Newest: s.Highest, Folder: s.Folder, Waiting: s.Waiting}
 	if m := p.mem.Courses[name]; m != nil {
-		c.Since, c.Published, c.Failed = m.Updated, m.Published, m.Failed
+		c.Since, c.Published, c.Failed, c.Checked = m.Updated, m.Published, m.Failed, m.Checked
+		c.Stale = !m.Over && !m.Checked.IsZero() && later(p.a.now(), p.mem.Asked).Sub(m.Checked) > staleAfter
 	}
 	return c
 }
@@ -142,6 +145,9 @@ func (s *Status) WriteText(out io.Writer) {
 	}
 	for _, c := range s.Courses {
 		fmt.Fprintln(out, w.Have(c.Course, c.Version, filepath.Join(s.Root, c.Folder), c.Since))
+		if c.Stale {
+			fmt.Fprintln(out, "  "+w.Stale(c.Course, c.Checked.Local()))
+		}
 		if len(c.Waiting) > 0 {
 			fmt.Fprintln(out, "  "+w.Waiting(c.Waiting))
 		}

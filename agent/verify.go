@@ -12,23 +12,42 @@ import (
 // Errors of what was offered. Each is told to the student as "could not be
 // verified", and to the log by name.
 var (
-	errLower  = errors.New("a lower version than was seen before")
-	errOther  = errors.New("another course's head")
-	errMixed  = errors.New("a channel that the head does not name so")
-	errUnkept = errors.New("changes on a manifest that is not held here") // to be asked anew, not a fault
+	errLower   = errors.New("a lower version than was seen before")
+	errOther   = errors.New("another course's head")
+	errMixed   = errors.New("a channel that the head does not name so")
+	errForeign = errors.New("none of the keys known here is named as the signer")
+	errMany    = errors.New("more courses than one answer may name")
+	errUnkept  = errors.New("changes on a manifest that is not held here") // to be asked anew, not a fault
 )
 
-// verify makes of an offer what workdir may be given: the head is signed by
-// one of the keys, of this course, not below what was seen; each channel's
-// manifest is the one whose digest the head names.
-func verify(o hook.CourseOffer, st workdir.State, keys []bundle.PublicKey) (workdir.Newest, error) {
+// signed gives an offer's head, if one of the keys signed it for this course.
+// Before that nothing is opened or made on disk for the offer's sake.
+func signed(o hook.CourseOffer, keys []bundle.PublicKey) (*bundle.Head, error) {
 	head, err := o.Head.Open(keys)
-	if err != nil {
-		return workdir.Newest{}, err
+	if err == nil && head.Course != o.Course {
+		err = fmt.Errorf("%w: %s for %s", errOther, head.Course, o.Course)
 	}
-	if head.Course != o.Course {
-		return workdir.Newest{}, fmt.Errorf("%w: %s for %s", errOther, head.Course, o.Course)
+	return head, err
+}
+
+// foreign says whether e names none of the keys as its signer: then the keys
+// here are of another time, or it is of another place. A key that is named and
+// did not sign is a forgery.
+func foreign(e *bundle.Envelope, keys []bundle.PublicKey) bool {
+	for _, s := range e.Signatures {
+		for _, k := range keys {
+			if s.KeyID == k.ID() {
+				return false
+			}
+		}
 	}
+	return len(e.Signatures) > 0
+}
+
+// verify makes of an offer, whose head signed gave, what workdir may be given:
+// the head is not below what was seen; each channel's manifest is the one
+// whose digest the head names.
+func verify(o hook.CourseOffer, head *bundle.Head, st workdir.State) (workdir.Newest, error) {
 	if err := notLower(head, st); err != nil {
 		return workdir.Newest{}, err
 	}

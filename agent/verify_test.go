@@ -56,7 +56,12 @@ func TestVerify(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n, err := verify(hook.CourseOffer{Course: c.course, Head: e, Channels: c.offers}, had, keys)
+		o := hook.CourseOffer{Course: c.course, Head: e, Channels: c.offers}
+		head, err := signed(o, keys)
+		var n workdir.Newest
+		if err == nil {
+			n, err = verify(o, head, had)
+		}
 		if !errors.Is(err, c.want) || c.want == nil && err != nil {
 			t.Errorf("%s: %v, not %v", name, err, c.want)
 		}

@@ -33,7 +33,9 @@ type watcher struct {
 	o      WatchOptions
 	since  time.Time
 	hints  chan time.Duration // how long to wait before looking
+	now    chan time.Time     // when to look, where the command line asked
 	mu     sync.Mutex         // of what follows
+	nowAt  time.Time          // of the last look that the command line asked for; may be to come
 	stream bool
 	last   Outcome
 	asked  time.Time
@@ -66,7 +68,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 	} else {
 		defer os.Remove(path)
 	}
-	w := &watcher{a: a, o: o, since: a.now(), hints: make(chan time.Duration, 1)}
+	w := &watcher{a: a, o: o, since: a.now(), hints: make(chan time.Duration, 1), now: make(chan time.Time, 1)}
 	w.run(ctx, l)
 }
 
@@ -148,17 +150,23 @@ func (w *watcher) pause(out Outcome, failures int) time.Duration {
 	return d
 }
 
-// await waits so long, or for a hint and what that asks for. False: it is over.
+// await waits so long, or for a hint and what that asks for; the command line
+// need not wait for either. False: it is over.
 func (w *watcher) await(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	case wait := <-w.hints:
-		return w.quiet(ctx, wait)
+	for hints := w.hints; ; {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-t.C:
+			return true
+		case wait := <-hints:
+			hints = nil // the next is for the look after this one
+			t.Reset(wait)
+		case at := <-w.now:
+			return w.quiet(ctx, time.Until(at))
+		}
 	}
 }
 
@@ -180,6 +188,21 @@ func (w *watcher) pass(ctx context.Context, o SyncOptions) Outcome {
 func (w *watcher) hint(after time.Duration) {
 	select {
 	case w.hints <- after:
+	default:
+	}
+}
+
+// lookNow asks for a look, at most one in nowEvery; what is asked until then
+// is answered by that one look. The caller holds mu.
+func (w *watcher) lookNow() {
+	now := time.Now()
+	if w.nowAt.After(now) {
+		return
+	}
+	at := later(now, w.nowAt.Add(nowEvery))
+	select {
+	case w.now <- at:
+		w.nowAt = at
 	default:
 	}
 }
@@ -258,7 +281,7 @@ func (w *watcher) answer(q question) (reply, bool) {
 	case askTicket:
 		r.Ticket = w.a.ticket.get()
 	case askNow:
-		w.hint(0)
+		w.lookNow()
 	case askHow:
 	default:
 		return reply{}, false

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -229,6 +230,67 @@ func TestSocketIsTheStudentsAlone(t *testing.T) {
 	}
 	if _, err := askWatch(t.Context(), h.s, "rm -rf"); err == nil {
 		t.Error("an unknown question is answered")
+	}
+}
+
+// TestQuestionsCostTheServiceLittle: whatever a program of the student's asks
+// the watch, the service is asked once in nowEvery, and callers that say
+// nothing keep nobody from being answered.
+func TestQuestionsCostTheServiceLittle(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	begun := make(chan struct{})
+	h.watching(WatchOptions{Begun: func() { close(begun) }})
+	<-begun
+	var silent []net.Conn
+	for range 3 * maxCallers {
+		if c, err := net.Dial("unix", h.s.runtimeFile(".sock")); err == nil {
+			silent = append(silent, c)
+		}
+	}
+	for _, c := range silent {
+		c.Close()
+	}
+	w.requests()
+	asked := 0
+	for end := time.Now().Add(nowEvery + nowEvery/5); time.Now().Before(end); {
+		if _, err := askWatch(t.Context(), h.s, askNow); err == nil {
+			asked++
+		}
+		time.Sleep(time.Millisecond)
+	}
+	syncs := 0
+	for _, r := range w.requests() {
+		if r == "GET /v1/sync" {
+			syncs++
+		}
+	}
+	if asked < 100 || syncs != 2 {
+		t.Errorf("%d questions made %d requests", asked, syncs)
+	}
+}
+
+func TestOneLookAnswersAllThatWasAskedBefore(t *testing.T) {
+	w := &watcher{now: make(chan time.Time, 1)}
+	for range 5 {
+		w.lookNow()
+	}
+	if at := <-w.now; time.Until(at) > 0 {
+		t.Errorf("the first waits %s", time.Until(at))
+	}
+	for range 5 {
+		w.lookNow()
+	}
+	if at := <-w.now; time.Until(at) < nowEvery*9/10 {
+		t.Errorf("the second waits %s", time.Until(at))
+	}
+	w.lookNow() // that look is still to come
+	select {
+	case <-w.now:
+		t.Error("a third is asked for")
+	default:
 	}
 }
 

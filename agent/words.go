@@ -217,6 +217,12 @@ func (w Words) Stale(course string, since time.Time) string {
 	return w.say(kStale, "course", course, "date", w.date(since))
 }
 
+// Over says that a course is no longer given out to this student.
+func (w Words) Over(course string) string { return w.say(kOver, "course", course) }
+
+// ClocksDiffer says that two clocks are more than a day apart.
+func (w Words) ClocksDiffer() string { return w.say(kClocksDiffer) }
+
 // NoService says that there is no service here.
 func (w Words) NoService() string { return w.say(kNoService) }
 

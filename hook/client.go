@@ -223,8 +223,9 @@ type call struct {
 	header              http.Header
 }
 
-// do sends one request and gives a response of status 200, 204, 206 or 304,
-// whose body is cut off after a silence; else an error.
+// do sends one request and gives a response of status 200, 204 or 206, or 304
+// where the request named an ETag, whose body is cut off after a silence; else
+// an error. Who named nothing cannot be told that it did not change.
 func (c *Client) do(ctx context.Context, r call) (*http.Response, error) {
 	return c.doIdle(ctx, r, c.o.Idle)
 }
@@ -258,12 +259,21 @@ func (c *Client) doIdle(ctx context.Context, r call, idle time.Duration) (*http.
 	}
 	w.heard()
 	resp.Body = &idleBody{ReadCloser: resp.Body, watch: w}
-	switch resp.StatusCode {
-	case http.StatusOK, http.StatusNoContent, http.StatusPartialContent, http.StatusNotModified:
+	if good(resp.StatusCode, req.Header) {
 		return resp, nil
 	}
 	defer resp.Body.Close()
 	return nil, readError(resp)
+}
+
+func good(status int, asked http.Header) bool {
+	switch status {
+	case http.StatusOK, http.StatusNoContent, http.StatusPartialContent:
+		return true
+	case http.StatusNotModified:
+		return asked.Get("If-None-Match") != ""
+	}
+	return false
 }
 
 func coursePath(course string, more ...string) string {

@@ -56,6 +56,27 @@ func sendOffer(w http.ResponseWriter, body []byte) {
 	w.Write(body)
 }
 
+// TestNothingChangedIsNoAnswerToWhoNamedNothing: a 304 counts only where the
+// request had an ETag; else a service that stands still would look well.
+func TestNothingChangedIsNoAnswerToWhoNamedNothing(t *testing.T) {
+	c := answering(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotModified) })
+	big := []Have{{Course: strings.Repeat("x", MaxHave), Version: 1}}
+	for name, ask := range map[string]func() error{
+		"sync":    func() error { _, err := c.Sync(t.Context(), nil, nil, ""); return err },
+		"by POST": func() error { _, err := c.Sync(t.Context(), big, nil, ""); return err },
+		"files":   func() error { _, err := c.Files(t.Context(), "scala", nil); return err },
+		"receipt": func() error { return c.Receipt(t.Context(), Receipt{}) },
+	} {
+		var e *Error
+		if err := ask(); !errors.As(err, &e) || e.Status != http.StatusNotModified || strings.Contains(e.Error(), "elsewhere") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if a, err := c.Sync(t.Context(), big, nil, `"tag"`); err != nil || !a.NotModified {
+		t.Errorf("with an ETag: %v", err)
+	}
+}
+
 func TestSyncAsks(t *testing.T) {
 	var got *http.Request
 	var body []byte

@@ -16,7 +16,7 @@ import (
 
 const maxProblem = 64 << 10 // bytes of an error answer
 
-// Error is an answer that is neither success nor 304.
+// Error is an answer that is neither success nor a 304 that was asked for.
 type Error struct {
 	Status     int
 	Problem    Problem
@@ -44,6 +44,10 @@ func readError(resp *http.Response) error {
 	e := &Error{Status: resp.StatusCode}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 && s < 86400 {
 		e.RetryAfter = time.Duration(s) * time.Second
+	}
+	if resp.StatusCode == http.StatusNotModified {
+		e.Problem = Problem{Code: CodeBadRequest, Sentence: "the service says that nothing changed (304), though it was not told what is here"}
+		return e
 	}
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		e.Problem = Problem{Code: CodeBadRequest, Sentence: fmt.Sprintf("the service's address leads elsewhere (%d): set %s to the final one", resp.StatusCode, EnvURL)}

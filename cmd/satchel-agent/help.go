@@ -54,6 +54,11 @@ Stays, and brings what is new while you work: it only adds files, and replaces
 those that you neither changed nor have open. One for each folder; a second
 one asks the first to look, and ends.
 
+It keeps a fresh ticket in memory and lends it to your other commands by a
+socket that only you can open. So any process that runs as you (a notebook,
+an extension, a terminal) can ask it for the ticket, and with it fetch what
+you may fetch: your courses' material, nothing else.
+
 Example:
   satchel-agent watch
 
@@ -99,7 +104,7 @@ Exit codes: 0 done; 1 not done (no such course file, or the server is needed
 	"doctor": `Usage: satchel-agent doctor [--json]
 
 Tries each thing that a sync needs: the course server, the ticket, the keys,
-the clock, the folder, its filesystem, another agent. Each line says "ok" or
+the clocks, the folder, its filesystem, another agent. Each line says "ok" or
 what to do.
 
 Example:
