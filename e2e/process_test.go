@@ -25,6 +25,9 @@ func binary(t testing.TB, name string) string {
 	}
 	buildOnce.Do(func() {
 		buildDir, buildErr = os.MkdirTemp("", "satchel-e2e-bin-")
+		if buildErr == nil {
+			buildErr = os.Chmod(buildDir, 0o755) // the student's user runs them too
+		}
 		if buildErr != nil {
 			return
 		}
