@@ -9,8 +9,6 @@ import (
 	"io"
 	"runtime"
 
-	"golang.org/x/sync/singleflight"
-
 	"satchel/bundle"
 )
 
@@ -43,33 +41,65 @@ func (r *recipe) size() (n int64) {
 
 // assembler puts frames together from parts of stored ones: where a stored
 // frame holds what a student may not see, or mostly what they do not need.
+//
+// It is the dearest thing that a request can ask for. So each guest has one
+// turn: what else they ask for at once waits until it is given back, and
+// others find a slot.
 type assembler struct {
-	blobs  *blobs
-	made   *lru[bundle.Digest, []byte]
-	sizes  *lru[bundle.Digest, int64] // of large ones
-	flight singleflight.Group
-	slots  chan struct{} // at most one for each processor
-	m      *metrics
+	blobs    *blobs
+	guests   *guests
+	made     *lru[bundle.Digest, []byte]
+	sizes    *lru[bundle.Digest, int64] // of large ones
+	making   *flights[[]byte]
+	counting *flights[int64]
+	slots    chan struct{} // at most one for each processor
+	m        *metrics
 }
 
-func newAssembler(b *blobs, budget int64, m *metrics) *assembler {
+func newAssembler(b *blobs, g *guests, budget int64, m *metrics) *assembler {
 	return &assembler{
-		blobs: b, made: newLRU[bundle.Digest, []byte](budget), sizes: newLRU[bundle.Digest, int64](1 << 20),
-		slots: make(chan struct{}, runtime.GOMAXPROCS(0)), m: m,
+		blobs: b, guests: g, made: newLRU[bundle.Digest, []byte](budget), sizes: newLRU[bundle.Digest, int64](1 << 20),
+		making: newFlights[[]byte](), counting: newFlights[int64](), slots: make(chan struct{}, runtime.GOMAXPROCS(0)), m: m,
+	}
+}
+
+// slot waits for one of the slots.
+func (a *assembler) slot(ctx context.Context) (back func(), err error) {
+	select {
+	case a.slots <- struct{}{}:
+		return func() { <-a.slots }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
 // length is how many bytes the frame of r will have.
-func (a *assembler) length(ctx context.Context, r *recipe) (int64, error) {
+func (a *assembler) length(ctx context.Context, who guest, r *recipe) (int64, error) {
 	if r.size() <= largeRecipe {
-		data, err := a.frame(ctx, r)
+		data, err := a.frame(ctx, who, r)
 		return int64(len(data)), err
 	}
-	if n, ok := a.sizes.get(r.key()); ok {
+	key := r.key()
+	if n, ok := a.sizes.get(key); ok {
 		return n, nil
 	}
+	back, err := a.guests.turn(ctx, who)
+	if err != nil {
+		return 0, err
+	}
+	defer back()
+	return a.counting.do(ctx, key.String(), func(ctx context.Context) (int64, error) { return a.count(ctx, r) })
+}
+
+// count makes a large frame to see how long it gets.
+func (a *assembler) count(ctx context.Context, r *recipe) (int64, error) {
+	back, err := a.slot(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer back()
 	n := &counter{w: io.Discard}
-	err := a.stream(ctx, r, n)
+	err = a.stream(ctx, r, n)
 	if errors.Is(err, bundle.ErrCorrupt) && a.blobs.cache != nil { // thrown away by stream, had anew here
 		n.n = 0
 		err = a.stream(ctx, r, n)
@@ -81,12 +111,18 @@ func (a *assembler) length(ctx context.Context, r *recipe) (int64, error) {
 	return n.n, nil
 }
 
-// send writes the frame of r.
-func (a *assembler) send(ctx context.Context, r *recipe, w io.Writer) error {
+// send writes the frame of r. A large one takes the guest's turn but no slot:
+// its reader sets the pace, and must not keep others waiting.
+func (a *assembler) send(ctx context.Context, who guest, r *recipe, w io.Writer) error {
 	if r.size() > largeRecipe {
+		back, err := a.guests.turn(ctx, who)
+		if err != nil {
+			return err
+		}
+		defer back()
 		return a.stream(ctx, r, w)
 	}
-	data, err := a.frame(ctx, r)
+	data, err := a.frame(ctx, who, r)
 	if err == nil {
 		_, err = w.Write(data)
 	}
@@ -94,44 +130,66 @@ func (a *assembler) send(ctx context.Context, r *recipe, w io.Writer) error {
 }
 
 // frame makes a small frame, or gives it from memory. Several at once are one.
-func (a *assembler) frame(ctx context.Context, r *recipe) ([]byte, error) {
+func (a *assembler) frame(ctx context.Context, who guest, r *recipe) ([]byte, error) {
 	key := r.key()
 	if data, ok := a.made.get(key); ok {
 		return data, nil
 	}
-	done := a.flight.DoChan(key.String(), func() (any, error) {
-		a.slots <- struct{}{}
-		defer func() { <-a.slots }()
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), downloadTime)
-		defer cancel()
-		var data []byte
-		err := safely(func() (err error) { data, err = a.make(ctx, r); return err })
-		if err != nil {
-			return nil, err
-		}
-		a.m.made.Inc()
-		a.made.put(key, data, int64(len(data)))
-		return data, nil
-	})
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case res := <-done:
-		if res.Err != nil {
-			return nil, res.Err
-		}
-		return res.Val.([]byte), nil
+	back, err := a.guests.turn(ctx, who)
+	if err != nil {
+		return nil, err
 	}
+	defer back()
+	return a.making.do(ctx, key.String(), func(ctx context.Context) ([]byte, error) { return a.makeOnce(ctx, key, r) })
+}
+
+// makeOnce makes a frame and keeps it in memory.
+func (a *assembler) makeOnce(ctx context.Context, key bundle.Digest, r *recipe) ([]byte, error) {
+	back, err := a.slot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer back()
+	if data, ok := a.made.get(key); ok { // made while this waited
+		return data, nil
+	}
+	data, err := a.make(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	a.m.made.Inc()
+	a.made.put(key, data, int64(len(data)))
+	return data, nil
 }
 
 func (a *assembler) make(ctx context.Context, r *recipe) ([]byte, error) {
-	contents := map[bundle.Digest][]byte{}
+	contents, err := a.collect(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	in := make([]io.Reader, len(r.items))
+	for i, it := range r.items {
+		in[i] = bytes.NewReader(contents[it.Digest])
+	}
+	var out bytes.Buffer
+	err = bundle.Compress(&out, untilDone{ctx, io.MultiReader(in...)})
+	return out.Bytes(), err
+}
+
+// collect reads the contents of r. A stored frame is decoded once, for all of
+// r that lies in it.
+func (a *assembler) collect(ctx context.Context, r *recipe) (map[bundle.Digest][]byte, error) {
+	contents := make(map[bundle.Digest][]byte, len(r.items))
+	wanted := make(map[bundle.Digest]bool, len(r.items))
+	for _, it := range r.items {
+		wanted[it.Digest] = true
+	}
 	for i, it := range r.items {
 		if _, ok := contents[it.Digest]; ok {
 			continue
 		}
 		err := a.read(ctx, r.course, r.from[i], func(got bundle.Item, body io.Reader) error {
-			if !r.wants(got.Digest) {
+			if !wanted[got.Digest] {
 				_, err := io.Copy(io.Discard, body)
 				return err
 			}
@@ -143,27 +201,11 @@ func (a *assembler) make(ctx context.Context, r *recipe) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-	}
-	var in []io.Reader
-	for _, it := range r.items {
-		data, ok := contents[it.Digest]
-		if !ok {
+		if _, ok := contents[it.Digest]; !ok {
 			return nil, fmt.Errorf("%w: content %s is not where it was said to be", bundle.ErrCorrupt, it.Digest)
 		}
-		in = append(in, bytes.NewReader(data))
 	}
-	var out bytes.Buffer
-	err := bundle.Compress(&out, io.MultiReader(in...))
-	return out.Bytes(), err
-}
-
-func (r *recipe) wants(d bundle.Digest) bool {
-	for _, it := range r.items {
-		if it.Digest == d {
-			return true
-		}
-	}
-	return false
+	return contents, nil
 }
 
 // stream makes a frame of large contents without holding it. The encoder is
@@ -175,7 +217,7 @@ func (a *assembler) stream(ctx context.Context, r *recipe, w io.Writer) error {
 		defer close(ended)
 		pw.CloseWithError(safely(func() error { return a.pour(ctx, r, pw) }))
 	}()
-	err := bundle.Compress(w, pr)
+	err := bundle.Compress(w, untilDone{ctx, pr})
 	pr.Close()
 	<-ended
 	return err
@@ -222,7 +264,20 @@ func (a *assembler) readOnce(ctx context.Context, course string, at place, place
 		return err
 	}
 	defer r.Close()
-	return bundle.ReadFrame(*at.frame, r, nil, place)
+	return bundle.ReadFrame(*at.frame, untilDone{ctx, r}, nil, place)
+}
+
+// untilDone is a reader that ends with its context: files and pipes know none.
+type untilDone struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u untilDone) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.r.Read(p)
 }
 
 type counter struct {

@@ -17,6 +17,7 @@ import (
 // view is one course as one student may see it now.
 type view struct {
 	course   string
+	who      guest // whose view it is
 	shelf    shelf
 	channels []*channel // of the shelf's edition; none when there is no edition
 }
@@ -41,14 +42,20 @@ func (s *Server) views(ctx context.Context, t hook.Ticket) []view {
 func (s *Server) view(ctx context.Context, t hook.Ticket, name string) (view, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
+	v, err := s.enrolledView(ctx, t, name)
+	if err == nil && len(v.channels) == 0 {
+		err = errNotFound
+	}
+	return v, err
+}
+
+// enrolledView is view, also where nothing was released to the student.
+func (s *Server) enrolledView(ctx context.Context, t hook.Ticket, name string) (view, error) {
 	for _, c := range s.o.Courses() {
 		if string(c.Name) == name && c.Audience.Admits(t.User, t.Groups) {
 			v := s.see(ctx, c, t)
-			switch {
-			case v.cold():
-				return view{}, fmt.Errorf("course %s: %w", name, v.why())
-			case len(v.channels) == 0:
-				return view{}, errNotFound
+			if v.cold() {
+				return v, fmt.Errorf("course %s: %w", name, v.why())
 			}
 			return v, nil
 		}
@@ -57,7 +64,7 @@ func (s *Server) view(ctx context.Context, t hook.Ticket, name string) (view, er
 }
 
 func (s *Server) see(ctx context.Context, c course.Course, t hook.Ticket) view {
-	v := view{course: string(c.Name), shelf: s.lib.look(ctx, string(c.Name))}
+	v := view{course: string(c.Name), who: guest{t.User, t.Server}, shelf: s.lib.look(ctx, string(c.Name))}
 	if ed := v.shelf.edition; ed != nil {
 		for _, ch := range ed.channels {
 			if admits(&ch.Channel, t) {
@@ -75,6 +82,15 @@ func admits(c *store.Channel, t hook.Ticket) bool {
 	}
 	return slices.Contains(c.Users, t.User) ||
 		slices.ContainsFunc(t.Groups, func(g string) bool { return slices.Contains(c.Groups, g) })
+}
+
+// version is the newest version, 0 for who sees nothing of it: it would tell
+// them how often something is published to others.
+func (v *view) version() bundle.Version {
+	if len(v.channels) == 0 {
+		return 0
+	}
+	return v.shelf.version()
 }
 
 // cold says that nothing is known of the course.

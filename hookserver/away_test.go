@@ -28,6 +28,7 @@ type faulty struct {
 	spoil  atomic.Bool // bundles come with one byte changed
 	short  atomic.Bool // bundles come without their last byte
 	gets   atomic.Int64
+	ranges atomic.Int64
 	hold   chan struct{} // where set, Get waits for it
 	holdMu sync.Mutex
 }
@@ -80,6 +81,7 @@ func (f *faulty) GetRange(ctx context.Context, key string, off, n int64) (io.Rea
 	if err := f.err(); err != nil {
 		return nil, store.Object{}, err
 	}
+	f.ranges.Add(1)
 	return f.Store.GetRange(ctx, key, off, n)
 }
 

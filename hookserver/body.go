@@ -16,7 +16,7 @@ import (
 const chunk = 256 << 10
 
 var (
-	tooLargeOffer = errors.New("the offer is larger than an agent reads")
+	errLargeOffer = errors.New("the offer is larger than an agent reads")
 	errLength     = errors.New("a frame has not the length that was announced")
 )
 

@@ -180,25 +180,17 @@ func (s *Server) history(ctx context.Context, course string, ch *channel) ([]byt
 	if packed, ok := s.mix.made.get(want); ok {
 		return packed, nil
 	}
-	done := s.mix.flight.DoChan("history "+want.String(), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), downloadTime)
-		defer cancel()
-		var packed []byte
-		err := safely(func() (err error) { packed, err = s.readHistory(ctx, course, ch); return err })
+	packed, err := s.mix.making.do(ctx, "history "+want.String(), func(ctx context.Context) ([]byte, error) {
+		packed, err := s.readHistory(ctx, course, ch)
 		if err == nil {
 			s.mix.made.put(want, packed, int64(len(packed)))
 		}
 		return packed, err
 	})
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case r := <-done:
-		if r.Err != nil {
-			return nil, fmt.Errorf("history of %s: %w", course, r.Err)
-		}
-		return r.Val.([]byte), nil
+	if err != nil {
+		return nil, fmt.Errorf("history of %s: %w", course, err)
 	}
+	return packed, nil
 }
 
 func (s *Server) readHistory(ctx context.Context, course string, ch *channel) ([]byte, error) {

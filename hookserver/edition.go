@@ -3,6 +3,8 @@ package hookserver
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -32,6 +34,28 @@ type channel struct {
 	indexes  map[bundle.Digest]*bundle.Index // by the bundle's digest; without Former
 	named    map[bundle.Digest]content       // contents that the manifest names
 	places   map[bundle.Digest][]place       // where these lie
+	was      map[uint64]bool                 // pathSum of each path that the channel ever named
+}
+
+// pathSeed makes pathSum one that nobody outside can compute: a path that
+// only looks like a former one cannot be found.
+var pathSeed = maphash.MakeSeed()
+
+// pathSum stands for a path where there may be very many of them.
+func pathSum(path string) uint64 { return maphash.String(pathSeed, path) }
+
+// everNamed says whether the channel names a path, or ever did.
+func (ch *channel) everNamed(path string) bool {
+	_, now := ch.manifest.Find(path)
+	return now || ch.was[pathSum(path)]
+}
+
+// remember keeps the paths of a history, of which the rest is read again
+// where it is asked for.
+func (ch *channel) remember(h bundle.History) {
+	for _, f := range h {
+		ch.was[pathSum(f.Path)] = true
+	}
 }
 
 // content is one content that a manifest names.
@@ -95,6 +119,10 @@ func (ed *edition) channel(id string) *channel {
 // newest manifest.
 func (l *library) openChannel(ctx context.Context, course string, ch, former *channel) error {
 	ch.indexes = make(map[bundle.Digest]*bundle.Index, len(ch.Bundles))
+	ch.was = map[uint64]bool{}
+	if former != nil {
+		maps.Copy(ch.was, former.was)
+	}
 	for _, ref := range ch.Bundles {
 		if former != nil && former.indexes[ref.Digest] != nil {
 			ch.indexes[ref.Digest] = former.indexes[ref.Digest]
@@ -107,7 +135,8 @@ func (l *library) openChannel(ctx context.Context, course string, ch, former *ch
 		if x.Channel != ch.ID || x.From != ref.From || x.To != ref.To {
 			return fmt.Errorf("%w: bundle %s is not what the record says", bundle.ErrCorrupt, ref.Digest)
 		}
-		x.Former = nil // read again where a history is asked for
+		ch.remember(x.Former)
+		x.Former = nil // large, and grows for ever
 		ch.indexes[ref.Digest] = x
 	}
 	if former != nil && former.digest == ch.digest {

@@ -122,7 +122,7 @@ func (e *eventStream) changed(ctx context.Context) error {
 	for _, v := range e.s.views(ctx, e.t) {
 		now[v.course] = v.tag()
 		if e.told[v.course] != now[v.course] {
-			if err := e.send(hook.Event{Kind: hook.EventChanged, Course: v.course, Version: v.shelf.version()}); err != nil {
+			if err := e.send(hook.Event{Kind: hook.EventChanged, Course: v.course, Version: v.version()}); err != nil {
 				return err
 			}
 		}

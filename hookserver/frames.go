@@ -127,34 +127,63 @@ func takeStored(at place, left map[bundle.Digest]content) (piece, bool) {
 
 // putTogether makes frames of the contents that are left.
 func (s *Server) putTogether(ctx context.Context, v view, left map[bundle.Digest]content) ([]piece, error) {
-	var order []content
-	for _, c := range left {
-		order = append(order, c)
-	}
-	slices.SortFunc(order, func(a, b content) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.Size, b.Size), bytes.Compare(a.Digest[:], b.Digest[:]))
-	})
-	var out []piece
-	size := int64(0)
-	for i, c := range order {
-		if i == 0 || c.Size > largeFile || size+c.Size > groupBytes || out[len(out)-1].rank != c.rank {
-			out = append(out, piece{rank: c.rank, made: &recipe{course: v.course}})
-			size = 0
-		}
-		r := out[len(out)-1].made
-		r.items = append(r.items, c.Item)
-		r.from = append(r.from, v.source(c.Digest))
-		size += c.Size
-	}
+	out := v.recipes(left)
 	for i := range out {
 		r := out[i].made
-		n, err := s.mix.length(ctx, r)
+		n, err := s.mix.length(ctx, v.who, r)
 		if err != nil {
 			return nil, err
 		}
 		out[i].offered = hook.Offered{Frame: bundle.Frame{Kind: bundle.Whole, Length: n, Size: r.size(), Items: r.items}}
 	}
 	return out, nil
+}
+
+// lying is a content, and where it lies.
+type lying struct {
+	content
+	at place
+}
+
+// compareLying puts contents in the order in which they are stored. So what
+// one frame holds is together, and each is decoded for one put-together frame,
+// at most for the end of one and the beginning of the next; in any other order
+// each of these could need every stored frame.
+func compareLying(a, b lying) int {
+	return cmp.Or(
+		cmp.Compare(a.rank, b.rank),
+		bytes.Compare(a.at.bundle[:], b.at.bundle[:]),
+		cmp.Compare(a.at.frame.Offset, b.at.frame.Offset),
+		cmp.Compare(a.Size, b.Size),
+		bytes.Compare(a.Digest[:], b.Digest[:]))
+}
+
+// recipes groups contents into frames to be put together.
+func (v *view) recipes(left map[bundle.Digest]content) (out []piece) {
+	order := make([]lying, 0, len(left))
+	for _, c := range left {
+		order = append(order, lying{c, v.source(c.Digest)})
+	}
+	slices.SortFunc(order, compareLying)
+	size := int64(0)
+	for i, c := range order {
+		if i == 0 || apart(order[i-1], c, size) {
+			out = append(out, piece{rank: c.rank, made: &recipe{course: v.course}})
+			size = 0
+		}
+		r := out[len(out)-1].made
+		r.items = append(r.items, c.Item)
+		r.from = append(r.from, c.at)
+		size += c.Size
+	}
+	return out
+}
+
+// apart says whether b begins a new frame after a, where that has size bytes:
+// past half, already where another stored frame begins.
+func apart(a, b lying, size int64) bool {
+	return a.rank != b.rank || b.Size > largeFile || size+b.Size > groupBytes ||
+		size > groupBytes/2 && a.at.frame != b.at.frame
 }
 
 // source is the smallest whole frame that holds a content.

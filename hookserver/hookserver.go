@@ -108,9 +108,9 @@ func New(lg *slog.Logger, o Options) (*Server, error) {
 	}
 	s.events = newBroadcast()
 	s.lib = newLibrary(lg, o, blobs, s.events.wakeAll)
-	s.mix = newAssembler(blobs, o.Limits.Memory, s.metrics)
-	s.prepared = newLRU[string, *prepared](o.Limits.Memory)
 	s.guests = newGuests(o.Limits, o.Now)
+	s.mix = newAssembler(blobs, s.guests, o.Limits.Memory, s.metrics)
+	s.prepared = newLRU[string, *prepared](o.Limits.Memory)
 	s.logins = newLoginLimits(o.Limits)
 	s.student = s.studentRoutes(strings.TrimRight(u.Path, "/"))
 	s.hub = s.hubRoutes()
@@ -162,6 +162,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		s.Refresh(ctx)
+		s.tellHeld(false)
 		s.guests.forget()
 		select {
 		case <-ctx.Done():

@@ -42,6 +42,8 @@ type shelf struct {
 	err     error    // of the last look; nil when it was good
 	since   time.Time
 	looked  time.Time
+	begun   uint64                    // how many looks were begun
+	good    uint64                    // which of them was the last that told what the record is
 	proven  bundle.Version            // a version that an agent proved and the record lacks
 	seen    map[string]bundle.Version // fingerprints of the heads that were served here
 }
@@ -128,8 +130,21 @@ func (l *library) refreshSoon(ctx context.Context, name string) {
 	}
 }
 
+// lookAnew looks at a course's record and says whether a look that began after
+// this call went well. Two, for the first may join one that runs already.
+func (l *library) lookAnew(ctx context.Context, name string) bool {
+	before := l.peek(name).begun
+	for range 2 {
+		l.refresh(ctx, name)
+		if ctx.Err() == nil && l.peek(name).good > before {
+			return true
+		}
+	}
+	return false
+}
+
 func (l *library) step(ctx context.Context, name string) {
-	old := l.peek(name)
+	old := l.begin(name)
 	var ed *edition
 	err := safely(func() (err error) { ed, err = l.newer(ctx, name, old.edition); return err })
 	switch {

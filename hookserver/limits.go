@@ -1,6 +1,7 @@
 package hookserver
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ type Limits struct {
 	EventStreams int   // event streams at once for one student's server; 2
 	Listeners    int   // event streams in all; 20,000
 	Connections  int   // on the students' listener; 30,000
+	PerAddress   int   // of these from one address; 2,000, negative: no limit
 	BytesPerHour int64 // sent to one student's server; 50 GB
 	Requests     int   // a second for one student's server, 10 times that at once; 10
 	Logins       int   // posted a second, in all; 500
@@ -41,6 +43,7 @@ func (l *Limits) complete() {
 	set(&l.EventStreams, 2)
 	set(&l.Listeners, 20_000)
 	set(&l.Connections, 30_000)
+	set(&l.PerAddress, 2000)
 	set(&l.Requests, 10)
 	set(&l.Logins, 500)
 	if l.BytesPerHour == 0 {
@@ -80,7 +83,10 @@ type guestState struct {
 	requests        *rate.Limiter
 	login           int64  // of which a first request was told
 	keys            string // that the agent trusts, as last told
-	hour            int64  // Unix hour in which sent was counted
+	keysPace        pace
+	receipts        map[string]*receipts // by course
+	turn            chan struct{}        // taken while a frame is put together
+	hour            int64                // Unix hour in which sent was counted
 	sent            int64
 	seen            time.Time
 }
@@ -92,6 +98,7 @@ type guests struct {
 	now    func() time.Time
 	mu     sync.Mutex
 	at     map[guest]*guestState
+	held   map[*receipts]bool // those that hold a line back
 }
 
 const (
@@ -100,7 +107,7 @@ const (
 )
 
 func newGuests(l Limits, now func() time.Time) *guests {
-	return &guests{limits: l, now: now, at: map[guest]*guestState{}}
+	return &guests{limits: l, now: now, at: map[guest]*guestState{}, held: map[*receipts]bool{}}
 }
 
 // enter counts a request.
@@ -113,7 +120,10 @@ func (g *guests) enter(t hook.Ticket) error {
 		if len(g.at) >= maxGuests {
 			return busy{"too many students at once; try again soon", time.Minute}
 		}
-		s = &guestState{requests: rate.NewLimiter(rate.Limit(g.limits.Requests), 10*g.limits.Requests)}
+		s = &guestState{
+			requests: rate.NewLimiter(rate.Limit(g.limits.Requests), 10*g.limits.Requests),
+			receipts: map[string]*receipts{}, turn: make(chan struct{}, 1),
+		}
 		g.at[who] = s
 	}
 	now := g.now()
@@ -124,13 +134,29 @@ func (g *guests) enter(t hook.Ticket) error {
 	return nil
 }
 
+// turn waits until nothing is put together for this guest; the caller gives
+// it back. Only while they have a stream: then they are not forgotten.
+func (g *guests) turn(ctx context.Context, who guest) (back func(), err error) {
+	g.mu.Lock()
+	turn := g.at[who].turn
+	g.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
 // news says whether this is the first request seen here of a login, or the
-// first that tells these keys.
+// first that tells these keys. Keys that change too often are told later.
 func (g *guests) news(t hook.Ticket, keys []string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s, told := g.at[guest{t.User, t.Server}], strings.Join(keys, " ")
-	if t.Login <= s.login && (told == "" || told == s.keys) {
+	switch {
+	case t.Login > s.login: // the hub alone makes logins
+	case told == "" || told == s.keys || !s.keysPace.allows(g.now()):
 		return false
 	}
 	s.login, s.keys = max(s.login, t.Login), told

@@ -281,13 +281,14 @@ func TestConnectionCap(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Limits.Connections = 3 })
 	addr, _ := w.served()
 	var open []net.Conn
+	ticket := w.student("ana").ticket
 	for range 3 {
 		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		fmt.Fprintf(conn, "GET /v1/sync HTTP/1.1\r\nHost: x\r\n\r\n")
+		fmt.Fprintf(conn, "GET /v1/sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", ticket)
 		if _, err := conn.Read(make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}

@@ -35,6 +35,7 @@ func (s *Server) postLogin(c *gin.Context) error {
 		s.lg.Warn("a login came with a wrong hook secret: compare secrets: hook_secrets with the hub's")
 		return errSecret
 	}
+	c.Set(known, true)
 	if !s.logins.all.Allow() {
 		return busy{"too many logins at once", time.Second}
 	}

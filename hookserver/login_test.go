@@ -251,6 +251,10 @@ func TestReceiptRefused(t *testing.T) {
 		"path outside":   {`{"format":1,"course":"open","kept":["../.ssh/id"]}`, 400},
 		"many paths":     {`{"format":1,"course":"open","kept":` + paths + `}`, 400},
 		"long word":      {`{"format":1,"course":"open","image":"` + strings.Repeat("x", 300) + `"}`, 400},
+		"word in colour": {`{"format":1,"course":"open","agent":"\u001b[31m"}`, 400},
+		"word in German": {`{"format":1,"course":"open","image":"prüfung"}`, 400},
+		"code of lines":  {`{"format":1,"course":"open","code":"in_part\nana: all is well"}`, 400},
+		"long code":      {`{"format":1,"course":"open","code":"` + strings.Repeat("x", 33) + `"}`, 400},
 		"too large":      {`{"format":1,"course":"` + strings.Repeat("x", hook.MaxReceipt) + `"}`, 413},
 		"foreign":        {`{"format":1,"course":"grouped"}`, 404},
 		"absent":         {`{"format":1,"course":"neverwas"}`, 404},
@@ -368,17 +372,6 @@ func TestGolden(t *testing.T) {
 	problem, _ := io.ReadAll(resp.Body)
 	golden(t, "problem.json", problem)
 
-	receipt := []byte(`{"format":1,"course":"open","version":3,"agent":"1.0","image":"img:1","added":1,"changed":2,"removed":3,"waiting":4,"merged":["m"],"kept":["k"],"failed":["f"],"code":"full"}` + "\n")
-	golden(t, "receipt.json", receipt)
-	if got := s.status("POST", "/v1/receipts", nil, bytes.NewReader(receipt)); got != 204 {
-		t.Errorf("the golden receipt: %d", got)
-	}
-	line := w.lines.of(students.KindReceipt)[0]
-	line.Time = time.Time{}
-	if got := fmt.Sprint(line); !strings.Contains(got, "img:1") || line.Removed != 3 || line.Waiting != 4 || line.Code != "full" || len(line.Failed) != 1 {
-		t.Errorf("%s", got)
-	}
-
 	w.publish("open", everyone(map[string]string{"f": "text of open", "n.ipynb": "{}"}))
 	offer := w.student("nobody").sync()
 	for i := range offer.Courses {
@@ -392,4 +385,16 @@ func TestGolden(t *testing.T) {
 		}
 	}
 	golden(t, "offer.json", indent(offer))
+
+	w.publish("open", everyone(map[string]string{"m": "m", "k": "k", "f": "f"})) // what the receipt names
+	receipt := []byte(`{"format":1,"course":"open","version":3,"agent":"1.0","image":"img:1","added":1,"changed":2,"removed":3,"waiting":4,"merged":["m"],"kept":["k"],"failed":["f"],"code":"full"}` + "\n")
+	golden(t, "receipt.json", receipt)
+	if got := s.status("POST", "/v1/receipts", nil, bytes.NewReader(receipt)); got != 204 {
+		t.Errorf("the golden receipt: %d", got)
+	}
+	line := w.lines.of(students.KindReceipt)[0]
+	line.Time = time.Time{}
+	if got := fmt.Sprint(line); !strings.Contains(got, "img:1") || line.Removed != 3 || line.Waiting != 4 || line.Code != "full" || len(line.Failed) != 1 {
+		t.Errorf("%s", got)
+	}
 }

@@ -13,12 +13,28 @@ import (
 
 // prepared is the answer for one course, from what an agent has to the
 // newest. It is the same for all students with the same channels who have
-// the same, so it is kept.
+// the same, so it is kept; but for left, which echoes what the agent said.
 type prepared struct {
 	course string
-	packed []byte // zstd of the CourseOffer's JSON
+	packed []byte // zstd of the CourseOffer's JSON, without its last brace
 	plain  int64  // its length before
 	pieces []piece
+	left   []string // CourseOffer.Left
+}
+
+// with is p for an agent that has left these channels.
+func (p prepared) with(left []string) *prepared {
+	p.left = left
+	return &p
+}
+
+// end is the rest of the CourseOffer's JSON.
+func (p *prepared) end() string {
+	if len(p.left) == 0 {
+		return "}"
+	}
+	list, _ := json.Marshal(p.left) // of strings: never an error
+	return `,"left":` + string(list) + "}"
 }
 
 // cost is what keeping p costs.
@@ -51,13 +67,29 @@ func (v *view) holds(claim hook.Have) holding {
 	return h
 }
 
-// ahead says that the agent claims a newer version than this service has.
-func (v *view) ahead(claim hook.Have) bool { return claim.Version > v.shelf.version() }
+// bases are the channels in view that the agent has, each with the version
+// from which its changes lead: what of a claim makes an answer differ. Names
+// made up, doubled or turned round make none.
+func (v *view) bases(h holding) (out []string) {
+	for _, ch := range v.channels {
+		if t := ch.at(h.version); t > 0 && slices.Contains(h.claim.Channels, ch.ID) {
+			out = append(out, fmt.Sprintf("%s %d", ch.ID, t))
+		}
+	}
+	return out
+}
+
+// ahead says that the agent claims a newer version than this service has. For
+// who sees nothing of the course it is never so: the answer would tell them
+// its version.
+func (v *view) ahead(claim hook.Have) bool {
+	return len(v.channels) > 0 && claim.Version > v.shelf.version()
+}
 
 // other says that the agent claims another head of this very version.
 func (v *view) other(claim hook.Have) bool {
 	ed := v.shelf.edition
-	return ed != nil && claim.Version == ed.head.Version && claim.Fingerprint != ed.head.Fingerprint()
+	return len(v.channels) > 0 && claim.Version == ed.head.Version && claim.Fingerprint != ed.head.Fingerprint()
 }
 
 // left are the channels that the agent has and the student may not see.
@@ -76,14 +108,27 @@ func (s *Server) prepare(ctx context.Context, v view, claim hook.Have) (*prepare
 	if v.ahead(claim) {
 		return s.pack(&hook.CourseOffer{Course: v.course, State: v.stale(), Prove: v.shelf.err == nil}, nil)
 	}
+	var p *prepared
+	var err error
 	if state := v.state(); state != "" && !s.passes(v, h) {
-		return s.pack(&hook.CourseOffer{Course: v.course, State: state, Left: v.left(claim)}, nil)
+		p, err = s.pack(&hook.CourseOffer{Course: v.course, State: state}, nil)
+	} else {
+		p, err = s.newest(ctx, v, h)
 	}
-	key := fmt.Sprintf("%d %s %d %t %q", v.shelf.edition.id, v.ids(), h.version, v.other(claim), claim.Channels)
+	if err != nil {
+		return nil, err
+	}
+	return p.with(v.left(claim)), nil
+}
+
+// newest leads from what the agent holds to the newest version.
+func (s *Server) newest(ctx context.Context, v view, h holding) (*prepared, error) {
+	other := v.other(h.claim)
+	key := fmt.Sprintf("%d %s %t %q", v.shelf.edition.id, v.ids(), other, v.bases(h))
 	if p, ok := s.prepared.get(key); ok {
 		return p, nil
 	}
-	c := &hook.CourseOffer{Course: v.course, Head: v.shelf.edition.record.Head, Left: v.left(claim), Prove: v.other(claim)}
+	c := &hook.CourseOffer{Course: v.course, Head: v.shelf.edition.record.Head, Prove: other}
 	held := s.heldManifests(v, h)
 	for _, ch := range v.channels {
 		c.Channels = append(c.Channels, s.channelOffer(ch, held[ch.ID], h.version))
@@ -211,7 +256,7 @@ func heldContents(held map[string]*bundle.Manifest) map[bundle.Digest]bool {
 	return has
 }
 
-// pack finishes an answer.
+// pack finishes an answer but for its end.
 func (s *Server) pack(c *hook.CourseOffer, pieces []piece) (*prepared, error) {
 	for i := range pieces {
 		c.Frames = append(c.Frames, pieces[i].offered)
@@ -220,6 +265,7 @@ func (s *Server) pack(c *hook.CourseOffer, pieces []piece) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
+	data = data[:len(data)-1]
 	var packed bytes.Buffer
 	if err := bundle.Compress(&packed, bytes.NewReader(data)); err != nil {
 		return nil, err

@@ -1,20 +1,26 @@
 package hookserver
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
 	"satchel/bundle"
 	"satchel/hook"
 	"satchel/internal/students"
+	"satchel/store"
 )
 
 // Limits of a receipt.
 const (
 	maxReceiptPaths = 100
 	maxReceiptWord  = 256
+	maxReceiptCode  = 32
 )
 
 // postReceipt answers POST /v1/receipts.
@@ -26,18 +32,50 @@ func (s *Server) postReceipt(c *gin.Context, t hook.Ticket) error {
 	if err := checkReceipt(&r); err != nil {
 		return err
 	}
-	if !s.enrolled(t, r.Course) {
-		return errNotFound
+	v, err := s.receiptView(c.Request.Context(), t, &r)
+	if err != nil {
+		return err
 	}
-	s.o.Students.Add(students.Line{
+	line := students.Line{
 		Kind: students.KindReceipt, Time: s.o.Now(), User: t.User, Server: t.Server, Login: t.Login,
-		Course: r.Course, Version: r.Version, Agent: r.Agent, Image: r.Image, Code: r.Code,
+		Course: r.Course, Version: min(r.Version, v.known()), Agent: r.Agent, Image: r.Image, Code: r.Code,
 		Added: r.Added, Changed: r.Changed, Removed: r.Removed, Waiting: r.Waiting,
-		Merged: r.Merged, Kept: r.Kept, Failed: r.Failed,
-	})
+		Merged: v.everNamed(r.Merged), Kept: v.everNamed(r.Kept), Failed: v.everNamed(r.Failed),
+	}
+	if s.guests.mayTell(t, line) {
+		s.o.Students.Add(line)
+	}
 	c.Status(http.StatusNoContent)
 	c.Writer.WriteHeaderNow()
 	return nil
+}
+
+// receiptView is the course of a receipt. Where the agent has more than is
+// known here the store is looked at again first.
+func (s *Server) receiptView(ctx context.Context, t hook.Ticket, r *hook.Receipt) (view, error) {
+	v, err := s.enrolledView(ctx, t, r.Course)
+	if err != nil || len(v.channels) == 0 || r.Version <= v.known() {
+		return v, err
+	}
+	s.lib.refreshSoon(ctx, r.Course)
+	return s.enrolledView(ctx, t, r.Course)
+}
+
+// known is the highest version that the course is known to have had. A
+// receipt's version above it is kept as this one, in silence: a refusal would
+// tell the version to who sees nothing of the course.
+func (v *view) known() bundle.Version { return max(v.shelf.version(), v.shelf.proven) }
+
+// everNamed gives those of some paths that the student's channels name or
+// ever named. Others are left out in silence: this replica may be a version
+// behind, and a receipt is no place for words of a student's own.
+func (v *view) everNamed(paths []string) (out []string) {
+	for _, p := range paths {
+		if slices.ContainsFunc(v.channels, func(ch *channel) bool { return ch.everNamed(p) }) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func checkReceipt(r *hook.Receipt) error {
@@ -50,10 +88,13 @@ func checkReceipt(r *hook.Receipt) error {
 	if r.Format != hook.Format || r.Version < 0 || r.Version > bundle.MaxVersion {
 		return bad("a receipt has format %d and a version", hook.Format)
 	}
-	for _, w := range []string{r.Course, r.Agent, r.Image, r.Code} {
-		if len(w) > maxReceiptWord {
-			return bad("a word of a receipt is at most %d bytes", maxReceiptWord)
+	for _, w := range []string{r.Course, r.Agent, r.Image} {
+		if len(w) > maxReceiptWord || strings.ContainsFunc(w, unprintable) {
+			return bad("a word of a receipt is at most %d printable bytes of ASCII", maxReceiptWord)
 		}
+	}
+	if len(r.Code) > maxReceiptCode || strings.Trim(r.Code, "abcdefghijklmnopqrstuvwxyz_") != "" {
+		return bad("the code of a receipt is one word of at most %d small letters", maxReceiptCode)
 	}
 	for _, list := range [][]string{r.Merged, r.Kept, r.Failed} {
 		if len(list) > maxReceiptPaths {
@@ -67,6 +108,9 @@ func checkReceipt(r *hook.Receipt) error {
 	}
 	return nil
 }
+
+// unprintable is what a terminal or a page could take for more than text.
+func unprintable(r rune) bool { return r < ' ' || r > '~' }
 
 // enrolled says whether a student is in a course by today's configuration.
 func (s *Server) enrolled(t hook.Ticket, course string) bool {
@@ -98,12 +142,35 @@ func (s *Server) postHead(c *gin.Context, t hook.Ticket) error {
 	case err != nil, h.Course != p.Course:
 		return bad("it is no head of this course")
 	}
-	s.lib.refreshSoon(c.Request.Context(), p.Course)
-	sh := s.lib.peek(p.Course)
-	if h.Version > sh.version() || h.Version == sh.version() && h.Fingerprint() != sh.edition.head.Fingerprint() {
-		s.lib.prove(p.Course, h.Version)
+	if err := s.weigh(c.Request.Context(), p.Course, h); err != nil {
+		return err
 	}
 	c.Status(http.StatusNoContent)
 	c.Writer.WriteHeaderNow()
 	return nil
+}
+
+// weigh decides what a signed head proves. That the store went backwards is
+// said only after a look that began when the head was there already: before,
+// this replica may just not have seen what was published a moment ago.
+func (s *Server) weigh(ctx context.Context, course string, h *bundle.Head) error {
+	sh := s.lib.peek(course)
+	if !sh.lacks(h) || h.Version <= sh.proven {
+		return nil
+	}
+	if !s.lib.lookAnew(ctx, course) {
+		return fmt.Errorf("course %s: no look at its record: %w", course, store.ErrUnavailable)
+	}
+	if sh = s.lib.peek(course); sh.lacks(h) {
+		s.lib.prove(course, h.Version)
+	}
+	return nil
+}
+
+// lacks says that a head is newer than what is here, or another of its version.
+func (s *shelf) lacks(h *bundle.Head) bool {
+	if h.Version != s.version() || s.edition == nil {
+		return h.Version > s.version()
+	}
+	return h.Fingerprint() != s.edition.head.Fingerprint()
 }

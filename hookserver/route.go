@@ -21,7 +21,10 @@ import (
 	"satchel/internal/students"
 )
 
-const routeSync = "sync"
+const (
+	routeSync = "sync"
+	known     = "known" // set in the context of a request that came with a valid ticket or secret
+)
 
 var release = sync.OnceFunc(func() { gin.SetMode(gin.ReleaseMode) })
 
@@ -143,6 +146,7 @@ func (s *Server) authed(route string, f func(*gin.Context, hook.Ticket) error) g
 		if err != nil {
 			return err
 		}
+		c.Set(known, true)
 		if err := s.guests.enter(t); err != nil {
 			return err
 		}
@@ -205,6 +209,10 @@ func (s *Server) fail(c *gin.Context, err error) {
 	h := c.Writer.Header()
 	h.Del("ETag")
 	h.Del("Content-Length")
+	if !c.GetBool(known) {
+		// A place on the listener is for those who have a ticket.
+		h.Set("Connection", "close")
+	}
 	c.JSON(a.status, a.problem)
 }
 

@@ -23,7 +23,8 @@ func (s *Server) Serve(ctx context.Context, student, hub net.Listener) error {
 	front := s.httpServer(s.student)
 	back := s.httpServer(s.hub)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return serve(front, netutil.LimitListener(student, s.o.Limits.Connections)) })
+	student = netutil.LimitListener(perAddress(student, s.o.Limits.PerAddress), s.o.Limits.Connections)
+	g.Go(func() error { return serve(front, student) })
 	g.Go(func() error { return serve(back, netutil.LimitListener(hub, 1000)) })
 	g.Go(func() error {
 		<-ctx.Done()
@@ -34,7 +35,9 @@ func (s *Server) Serve(ctx context.Context, student, hub net.Listener) error {
 		stop(limit, back)
 		return nil
 	})
-	return g.Wait()
+	err := g.Wait()
+	s.tellHeld(true)
+	return err
 }
 
 func serve(h *http.Server, l net.Listener) error {

@@ -1,6 +1,7 @@
 package hookserver
 
 import (
+	"errors"
 	"time"
 
 	"satchel/bundle"
@@ -21,12 +22,24 @@ type CourseStatus struct {
 	Proven bundle.Version `json:"proven,omitempty"`
 }
 
+// begin writes down that a look begins, and gives what was known before it.
+func (l *library) begin(name string) shelf {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.shelf(name)
+	s.begun++
+	return *s
+}
+
 // note writes down how a look ended, and says so once when that changes.
 func (l *library) note(name string, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.shelf(name)
 	s.looked = l.now()
+	if err == nil || errors.Is(err, errBackwards) {
+		s.good = s.begun // looks at one course follow each other
+	}
 	switch {
 	case err == nil:
 		if s.err != nil {

@@ -245,7 +245,7 @@ func (s *Server) sendOffer(c *gin.Context, t hook.Ticket, list []*prepared) erro
 // sendPiece writes one frame.
 func (s *Server) sendPiece(ctx context.Context, w *body, course string, f piece) error {
 	if f.made != nil {
-		return w.fill("made", f.offered.Length, func(w *body) error { return s.mix.send(ctx, f.made, w) })
+		return w.fill("made", f.offered.Length, func(w *body) error { return s.mix.send(ctx, guest{w.ticket.User, w.ticket.Server}, f.made, w) })
 	}
 	r, err := s.lib.blobs.section(ctx, course, f.stored, f.offered.Offset, f.offered.Length)
 	if err != nil {
@@ -263,30 +263,33 @@ func (s *Server) packOffer(t hook.Ticket, list []*prepared) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	const empty = `"courses":[]`
-	before, after, _ := bytes.Cut(data, []byte(empty))
+	const none = `"courses":[]`
+	before, after, _ := strings.Cut(string(data), none)
 	var out bytes.Buffer
 	out.Write(make([]byte, 4))
-	plain := int64(len(data))
+	plain := int64(0)
 	add := func(text string) {
+		plain += int64(len(text))
 		if err == nil {
 			err = bundle.Compress(&out, strings.NewReader(text))
 		}
 	}
-	add(string(before) + strings.TrimSuffix(empty, "]"))
+	add(before + strings.TrimSuffix(none, "]"))
 	for i, p := range list {
-		if i > 0 {
-			add(",")
-		}
 		out.Write(p.packed)
-		plain += p.plain + 1
+		plain += p.plain
+		end := p.end()
+		if i < len(list)-1 {
+			end += ","
+		}
+		add(end)
 	}
-	add("]" + string(after))
+	add("]" + after)
 	if err != nil {
 		return nil, err
 	}
 	if plain > hook.MaxOffer || out.Len() > hook.MaxPackedOffer {
-		return nil, tooLargeOffer
+		return nil, errLargeOffer
 	}
 	binary.BigEndian.PutUint32(out.Bytes(), uint32(out.Len()-4))
 	return out.Bytes(), nil

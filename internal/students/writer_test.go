@@ -171,3 +171,18 @@ func TestBatchesStayBelowTheirLimit(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// A "<" is one byte in a batch: no page is made of it, and six would let a
+// student's receipt swell.
+func TestLinesAreNotEscapedForPages(t *testing.T) {
+	l := receipt("ana", "lab", "scala101", noon)
+	l.Kept = []string{"a<b>&c.md"}
+	b := &batch{header: header{Format: Format, scheme: names.scheme()}, Lines: []Line{l}}
+	data, err := b.encode()
+	if err != nil || !strings.Contains(string(data), `"a<b>&c.md"`) {
+		t.Errorf("%s, %v", data, err)
+	}
+	if back, err := decodeBatch(data); err != nil || back.Bad > 0 || back.Lines[0].Kept[0] != "a<b>&c.md" {
+		t.Errorf("%+v, %v", back, err)
+	}
+}
