@@ -366,7 +366,7 @@ func TestBundleRefusesAHostileHistory(t *testing.T) {
 			t.Errorf("bomb: %v; want ErrCorrupt", err)
 		}
 	})
-	if n > 3*MaxHistorySize+(256<<20) {
+	if n > 6*MaxHistorySize { // all that was ever asked for, by a buffer that doubles; the race detector adds to it
 		t.Errorf("1 GiB in %d bytes made the reader ask for %d MB", len(data), n>>20)
 	}
 }

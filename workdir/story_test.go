@@ -114,6 +114,7 @@ func TestApplyCutShort(t *testing.T) {
 	if err := w.fetch(c, p); err != nil {
 		t.Fatal(err)
 	}
+	c.stage.wait() // what is being staged asks w.do too
 	ctx, stop := context.WithCancel(t.Context())
 	w.do.before = func(op, name string) error {
 		if name == "b.txt" {
