@@ -92,7 +92,7 @@ func (d *Dir) Get(ctx context.Context, key string) (io.ReadCloser, Object, error
 }
 
 func (d *Dir) GetRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, Object, error) {
-	f, o, err := d.open(ctx, key)
+	f, o, err := d.openPlain(ctx, key)
 	if err == nil {
 		if err = checkRange(o.Size, offset, length); err != nil {
 			f.Close()
@@ -112,16 +112,16 @@ func (d *Dir) Head(ctx context.Context, key string) (Object, error) {
 	return o, f.Close()
 }
 
-// open opens the object and describes it.
+// open opens the object and describes it, with its etag.
 func (d *Dir) open(ctx context.Context, key string) (*os.File, Object, error) {
-	if err := errors.Join(CheckKey(key), ctx.Err()); err != nil {
-		return nil, Object{}, err
-	}
-	f, err := d.root.Open(filepath.FromSlash(key))
+	f, o, err := d.openPlain(ctx, key)
 	if err != nil {
 		return nil, Object{}, err
 	}
-	o, err := d.describe(ctx, key, f)
+	fi, err := f.Stat()
+	if err == nil {
+		o.ETag, err = d.etags.of(ctx, key, f, fi)
+	}
 	if err != nil {
 		f.Close()
 		return nil, Object{}, err
@@ -129,16 +129,25 @@ func (d *Dir) open(ctx context.Context, key string) (*os.File, Object, error) {
 	return f, o, nil
 }
 
-func (d *Dir) describe(ctx context.Context, key string, f *os.File) (Object, error) {
-	fi, err := f.Stat()
+// openPlain is open without the etag, which costs reading the whole object:
+// ranges are asked of bundles, whose name says what they are.
+func (d *Dir) openPlain(ctx context.Context, key string) (*os.File, Object, error) {
+	if err := errors.Join(CheckKey(key), ctx.Err()); err != nil {
+		return nil, Object{}, err
+	}
+	f, err := d.root.Open(filepath.FromSlash(key))
 	if err != nil {
-		return Object{}, err
+		return nil, Object{}, err
 	}
-	if !fi.Mode().IsRegular() {
-		return Object{}, ErrNotFound
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = ErrNotFound
 	}
-	etag, err := d.etags.of(ctx, key, f, fi)
-	return Object{Key: key, Size: fi.Size(), ETag: etag, Modified: fi.ModTime()}, err
+	if err != nil {
+		f.Close()
+		return nil, Object{}, err
+	}
+	return f, Object{Key: key, Size: fi.Size(), Modified: fi.ModTime()}, nil
 }
 
 // section reads a part of a file, with all of SectionReader's methods (a

@@ -51,7 +51,8 @@ type Object struct {
 type Store interface {
 	// Get opens an object. ErrNotFound.
 	Get(ctx context.Context, key string) (io.ReadCloser, Object, error)
-	// GetRange opens length bytes from offset; Object.Size is the whole's.
+	// GetRange opens length bytes from offset; Object.Size is the whole's, and
+	// there may be no ETag.
 	// ErrNotFound; a range beyond the end is an error.
 	GetRange(ctx context.Context, key string, offset, length int64) (io.ReadCloser, Object, error)
 	// Head describes an object. ErrNotFound.

@@ -124,7 +124,7 @@ func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l 
 		Audience:    cfg.ID, URL: cfg.URL,
 		CacheDir: filepath.Join(cfg.StateDir, "cache"),
 		Cache:    hookserver.CacheLimits{Size: cfg.Cache.Size, FreeFloor: cfg.Cache.FreeFloor},
-		Limits:   hookserver.Limits{Streams: cfg.Limits.Streams},
+		Limits:   hookserver.Limits{Streams: cfg.Limits.Streams, PerAddress: cfg.Limits.PerAddress},
 		Students: writer,
 		Silent:   silentAgents(ctx, st),
 	})

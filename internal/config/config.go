@@ -100,4 +100,7 @@ type Cache struct {
 // Limits bound what one ticket may do.
 type Limits struct {
 	Streams int `yaml:"streams"` // at once for one ticket; default 4
+	// PerAddress is how many connections one address may hold; default 2,000.
+	// Behind a proxy or NAT all students have one address: -1 is no limit.
+	PerAddress int `yaml:"per_address"`
 }
