@@ -156,6 +156,7 @@ type courseEntry struct {
 	DeployKeyFile  string `yaml:"deploy_key_file,omitempty"`
 	KnownHostsFile string `yaml:"known_hosts_file,omitempty"`
 	Audience       any    `yaml:"audience"`
+	Poll           string `yaml:"poll,omitempty"`
 }
 
 type courseAudience struct {

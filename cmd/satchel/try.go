@@ -225,7 +225,7 @@ func (t *trial) configure(students, hub string) error {
 	}
 	_, err = writeCourse(cfg, courseEntry{
 		Name: "scala101", Repository: t.git.URL("/school/scala101.git"), Branch: t.o.branch, Folder: t.o.folder,
-		DeployKeyFile: t.path("service", "secrets", "scala101-key"), KnownHostsFile: known, Audience: "everyone",
+		DeployKeyFile: t.path("service", "secrets", "scala101-key"), KnownHostsFile: known, Audience: "everyone", Poll: "5s",
 	})
 	if err != nil {
 		return err

@@ -84,7 +84,7 @@ func (t *trial) explain(ctx context.Context) error {
 
 func (t *trial) waitForEnd(ctx context.Context) error {
 	satchel, agent := t.programs()
-	t.printf(` The service goes on until Ctrl-C. In another terminal:
+	t.printf(` The service goes on until Ctrl-C, and looks for a push every 5 seconds. In another terminal:
 
   push as the instructor:   cd '%s' && echo Hello >> '%s' && git add -A && git commit -qm Hello && git push -q
   watch the service:        %s --config '%s' status
