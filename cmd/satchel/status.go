@@ -35,15 +35,10 @@ logins, first request and receipts. What students' servers do shows here within
 some ten seconds. The exit code is 0 also when a course has an error.`,
 		Example: "  satchel status\n  satchel status --user ana\n  satchel status --json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, st, err := a.opened(c.Context())
+			cfg, st, p, err := a.records(c.Context())
 			if err != nil {
 				return err
 			}
-			p, err := privacy(cfg)
-			if err != nil {
-				return err
-			}
-			a.foldNow(c.Context(), st, p)
 			if user != "" {
 				return a.studentShow(c.Context(), st, p, user)
 			}

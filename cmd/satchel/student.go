@@ -44,18 +44,26 @@ func (a *app) onStudent(use, short string, do func(context.Context, store.Store,
 	return &cobra.Command{
 		Use: use, Args: exactly("NAME"), Short: short,
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, st, err := a.opened(c.Context())
+			_, st, p, err := a.records(c.Context())
 			if err != nil {
 				return err
 			}
-			p, err := privacy(cfg)
-			if err != nil {
-				return err
-			}
-			a.foldNow(c.Context(), st, p)
 			return do(c.Context(), st, p, args[0])
 		},
 	}
+}
+
+// records opens what is kept about students, as it is now.
+func (a *app) records(ctx context.Context) (*config.Config, store.Store, students.Privacy, error) {
+	cfg, st, err := a.opened(ctx)
+	if err != nil {
+		return nil, nil, students.Privacy{}, err
+	}
+	p, err := privacy(cfg)
+	if err == nil {
+		a.foldNow(ctx, st, p)
+	}
+	return cfg, st, p, err
 }
 
 // foldNow brings the receipts that still wait into the records, so that an
