@@ -1,0 +1,129 @@
+package notebook
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// net checks the result before it may stand in mine's place, from its bytes,
+// as if the merge could not be trusted: it opens (and validates where mine
+// did), each line and cell that mine added is in it, no cell that mine deleted
+// came back, and merging again changes nothing.
+func (m *merger) net() error {
+	said, mine := m.said, m.mine
+	if m.inMine == nil || bytes.Equal(said.Data, mine.raw) {
+		return nil
+	}
+	result, err := open(said.Data)
+	if err != nil {
+		return fmt.Errorf("the result: %w", err)
+	}
+	if err := m.keeps(result); err != nil {
+		return err
+	}
+	if err := Validate(said.Data); err != nil && Validate(mine.raw) == nil {
+		return fmt.Errorf("the result: %w", err)
+	}
+	if err := m.with(said.Data); err != nil {
+		return err
+	}
+	if !bytes.Equal(m.said.Data, said.Data) {
+		return errUnstable
+	}
+	m.said = said
+	return nil
+}
+
+// keeps says whether the result has what mine added, and nothing that mine
+// deleted.
+func (m *merger) keeps(result *book) error {
+	have := count(result.cells)
+	mine, theirs := count(m.mine.cells), count(m.theirs.cells)
+	for i := range m.mine.cells {
+		w := m.mine.cells[i].content()
+		if m.inMine.ba[i] >= 0 {
+			continue
+		}
+		if have[w]--; have[w] < 0 {
+			return fmt.Errorf("cell %d of the version here is not in the result", i+1)
+		}
+	}
+	have = count(result.cells)
+	for b, i := range m.inMine.ab {
+		w := m.base.cells[b].content()
+		if t := m.inTheirs.ab[b]; i < 0 && t >= 0 && have[w] > mine[w]+theirs[w]-1 {
+			return fmt.Errorf("cell %d of the version before came back", b+1)
+		}
+	}
+	return m.keepsAll(result)
+}
+
+func count(cells []slice) map[content]int {
+	n := make(map[content]int, len(cells))
+	for i := range cells {
+		n[cells[i].content()]++
+	}
+	return n
+}
+
+// keepsAll looks for each line that mine added, in the cells that are not
+// base's own.
+func (m *merger) keepsAll(result *book) error {
+	inBase, inMine := count(m.base.cells), count(m.mine.cells)
+	need := map[string]int{}
+	eachLine(m.mine.cells, inBase, func(line string) { need[line]++ })
+	eachLine(m.base.cells, inMine, func(line string) {
+		if need[line] > 0 {
+			need[line]--
+		}
+	})
+	eachLine(result.cells, inBase, func(line string) {
+		if need[line] > 0 {
+			need[line]--
+		}
+	})
+	for line, n := range need {
+		if n > 0 && strings.TrimSpace(line) != "" {
+			return errors.New("a line of the version here is not in the result")
+		}
+	}
+	return nil
+}
+
+// eachLine gives the lines of all cells that are not among others.
+func eachLine(cells []slice, others map[content]int, one func(line string)) {
+	for i := range cells {
+		if others[cells[i].content()] > 0 {
+			continue
+		}
+		for line := range strings.Lines(cells[i].source) {
+			one(wholeLine(line))
+		}
+	}
+}
+
+// keepsLines says whether a merged source has every line that mine added.
+func keepsLines(base, mine, result string) bool {
+	if result == mine {
+		return true
+	}
+	need := map[string]int{}
+	for line := range strings.Lines(mine) {
+		need[wholeLine(line)]++
+	}
+	for _, text := range []string{base, result} {
+		for line := range strings.Lines(text) {
+			if n := need[wholeLine(line)]; n > 0 {
+				need[wholeLine(line)]--
+			}
+		}
+	}
+	for _, n := range need {
+		if n > 0 {
+			return false
+		}
+	}
+	return true
+}
