@@ -2,7 +2,6 @@ package notebook
 
 import (
 	"bytes"
-	"strings"
 )
 
 // change is what theirs brought into one cell of mine.
@@ -17,16 +16,13 @@ type change struct {
 // mergeCell merges one cell of mine by field: the source by line, outputs and
 // count together, attachments by name, metadata and all other fields by name.
 // The id is always mine's.
-func mergeCell(base, mine, theirs *slice, l layout) change {
-	var c change
+func (m *merger) mergeCell(base, mine, theirs *slice) change {
 	var changes []field
-	source, ok := mergeSource(base.source, mine.source, theirs.source)
-	c.clash = !ok || !keepsLines(base.source, mine.source, source)
-	if !c.clash && source != mine.source {
+	l := m.mine.layout
+	source, ok := m.mergeSource(base.source, mine.source, theirs.source)
+	c := change{clash: !ok, source: source != mine.source, now: source}
+	if c.source {
 		changes = append(changes, field{"source", l.source(withEnds(source, mine.crlf), mine.list, 3)})
-		c.source, c.now = true, source
-	} else {
-		source = mine.source
 	}
 	changes = append(changes, mergeOutputs(base, mine, theirs, source, l)...)
 	attached, clash := mergeAttachments(base, mine, theirs, source, l)
@@ -47,14 +43,6 @@ func mergeCell(base, mine, theirs *slice, l layout) change {
 // merged are the fields that have rules of their own.
 var merged = map[string]bool{
 	"id": true, "cell_type": true, "source": true, "outputs": true, "execution_count": true, "attachments": true,
-}
-
-// withEnds gives a source its CR LF back.
-func withEnds(source string, crlf bool) string {
-	if !crlf {
-		return source
-	}
-	return strings.ReplaceAll(source, "\n", "\r\n")
 }
 
 // fieldKeys gives the names of theirs, then those that only base has.
@@ -159,8 +147,6 @@ func (c *slice) ran() bool {
 // place names the cell as it is now.
 func (c *change) place(mine *slice, number int) Place {
 	now := *mine
-	if c.source {
-		now.source = c.now
-	}
+	now.source = c.now
 	return now.place(number)
 }

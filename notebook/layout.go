@@ -29,8 +29,8 @@ func (b *book) look() layout {
 	if len(b.cells) > 0 {
 		example = b.cells[0].parts
 	}
-	l.newline, l.indent = lines(b.parts)
-	if within, _ := lines(example); within != l.newline {
+	l.newline, l.indent = firstLine(b.parts)
+	if within, _ := firstLine(example); within != l.newline {
 		l.newline = within
 	}
 	l.colon, l.comma = punctuation(example, l.newline == "")
@@ -48,8 +48,8 @@ func (b *book) look() layout {
 	return l
 }
 
-// lines finds the line end and the indent of an object's first member.
-func lines(p parts) (newline, indent string) {
+// firstLine finds the line end and the indent of an object's first member.
+func firstLine(p parts) (newline, indent string) {
 	if len(p.spans) == 0 {
 		return "", ""
 	}

@@ -25,6 +25,7 @@ type merger struct {
 	inMine, inTheirs   *pairing // base's cells in them
 	claimed            []int    // by mine's cells: the one that theirs inserted, too
 	theirsOf, mineOf   []int    // the same cell of the other
+	left               int      // how much source may still be merged by line
 	said               Merged
 }
 
@@ -56,7 +57,7 @@ func (m *merger) with(mine []byte) (err error) {
 	if m.mine, err = open(mine); err != nil {
 		return err
 	}
-	m.said = Merged{Data: mine}
+	m.said, m.left = Merged{Data: mine}, maxMerged
 	switch {
 	case bytes.Equal(mine, m.theirs.raw) || bytes.Equal(m.base.raw, m.theirs.raw):
 	case bytes.Equal(mine, m.base.raw) || untouched(m.base, m.mine):
@@ -156,7 +157,7 @@ func (m *merger) oldCell(e entry, number int) []byte {
 	}
 	mine := &m.mine.cells[e.mine]
 	base := &m.base.cells[m.inMine.ba[e.mine]]
-	c := mergeCell(base, mine, &m.theirs.cells[e.theirs], m.mine.layout)
+	c := m.mergeCell(base, mine, &m.theirs.cells[e.theirs])
 	place := c.place(mine, number)
 	if c.shown {
 		m.said.Taken = append(m.said.Taken, place)

@@ -99,31 +99,7 @@ func eachLine(cells []slice, others map[content]int, one func(line string)) {
 			continue
 		}
 		for line := range strings.Lines(cells[i].source) {
-			one(wholeLine(line))
+			one(strings.TrimRight(line, "\n"))
 		}
 	}
-}
-
-// keepsLines says whether a merged source has every line that mine added.
-func keepsLines(base, mine, result string) bool {
-	if result == mine {
-		return true
-	}
-	need := map[string]int{}
-	for line := range strings.Lines(mine) {
-		need[wholeLine(line)]++
-	}
-	for _, text := range []string{base, result} {
-		for line := range strings.Lines(text) {
-			if n := need[wholeLine(line)]; n > 0 {
-				need[wholeLine(line)]--
-			}
-		}
-	}
-	for _, n := range need {
-		if n > 0 {
-			return false
-		}
-	}
-	return true
 }

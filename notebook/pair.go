@@ -2,6 +2,7 @@ package notebook
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -60,6 +61,40 @@ func (p *pairing) byID() {
 	}
 }
 
+// onlyCount says whether all ids of both are the cells' positions, and a cell
+// came or went or carries another's id now.
+func (p *pairing) onlyCount() bool {
+	if !counted(p.a) || !counted(p.b) {
+		return false
+	}
+	if len(p.a) != len(p.b) {
+		return true
+	}
+	at := uniqueTexts(p.a, p.ab)
+	for w, j := range uniqueTexts(p.b, p.ba) {
+		if i, ok := at[w]; ok && i != j && !p.b[j].blank() {
+			return true
+		}
+	}
+	return false
+}
+
+// counted says whether the ids count the cells: one prefix and a number that
+// rises by one.
+func counted(cells []slice) bool {
+	if len(cells) == 0 {
+		return false
+	}
+	prefix := strings.TrimRight(cells[0].id, "0123456789")
+	first, err := strconv.Atoi(cells[0].id[len(prefix):])
+	for i := range cells {
+		if err != nil || cells[i].id != prefix+strconv.Itoa(first+i) {
+			return false
+		}
+	}
+	return true
+}
+
 func uniqueIDs(cells []slice) map[string]int {
 	at := make(map[string]int, len(cells))
 	for i := range cells {
@@ -87,6 +122,10 @@ func (c *slice) content() content { return content{c.kind, c.source} }
 
 func (c *slice) blank() bool { return strings.TrimSpace(c.source) == "" }
 
+// maxBlank bounds the blank cells of different white space that byUnique looks
+// at; the others are left to what follows.
+const maxBlank = 20
+
 // byUnique pairs equal cells of which there is one on either side, wherever
 // they stand; blank ones only where that crosses no other pair.
 func (p *pairing) byUnique() {
@@ -103,7 +142,7 @@ func (p *pairing) byUnique() {
 		}
 	}
 	slices.SortFunc(blank, func(x, y [2]int) int { return x[0] - y[0] })
-	for _, c := range blank {
+	for _, c := range blank[:min(len(blank), maxBlank)] {
 		if p.fits(c[0], c[1]) {
 			p.set(c[0], c[1])
 		}

@@ -15,21 +15,6 @@ const (
 	isSimilar = 0.5
 )
 
-// align pairs equal cells of one gap in their order.
-func (p *pairing) align(as, bs []int) {
-	for _, c := range alignCells(p.texts(p.a, as), p.texts(p.b, bs)) {
-		p.set(as[c[0]], bs[c[1]])
-	}
-}
-
-func (p *pairing) texts(cells []slice, at []int) []string {
-	out := make([]string, len(at))
-	for n, i := range at {
-		out[n] = cells[i].kind + "\n" + cells[i].source
-	}
-	return out
-}
-
 // bySimilarity pairs the cells of one gap in their order so that the
 // similarities add up to the most; none below isSimilar.
 func (p *pairing) bySimilarity(as, bs []int) {

@@ -1,36 +1,62 @@
 package notebook
 
-import "strings"
+import (
+	"strconv"
+	"strings"
 
-// maxMerged is how long a source may be, in bytes, to be merged by line.
+	"satchel/internal/lines"
+)
+
+// maxMerged is how much source that both sides changed is merged by line in
+// one notebook, in bytes: it bounds the time (some seconds at worst). Beyond
+// it mine stands, as where both changed the same lines.
 const maxMerged = 1 << 20
 
-// mergeSource merges a source that both sides changed, by line; all have LF.
-// Not ok: both changed the same lines, and mine stands as it is.
-func mergeSource(base, mine, theirs string) (merged string, ok bool) {
+// mergeSource merges a source by line; all have LF. Not ok: both changed the
+// same lines, and mine stands as it is.
+func (m *merger) mergeSource(base, mine, theirs string) (merged string, ok bool) {
 	switch {
 	case theirs == base || theirs == mine:
 		return mine, true
 	case mine == base:
 		return theirs, true
 	}
-	return mine, false
+	m.left -= max(len(base), len(mine), len(theirs))
+	if m.left < 0 {
+		return mine, false
+	}
+	out := lines.Merge([]byte(base), []byte(mine), []byte(theirs))
+	if out.Clash > 0 || !lines.Kept([]byte(base), []byte(mine), out.Text) {
+		return mine, false
+	}
+	return string(out.Text), true
 }
 
-// alignCells gives the pairs of equal texts of two lists, in their order.
-func alignCells(a, b []string) (pairs [][2]int) {
-	n := 0
-	for n < min(len(a), len(b)) && a[n] == b[n] {
-		pairs = append(pairs, [2]int{n, n})
-		n++
+// withEnds gives a source its CR LF back.
+func withEnds(source string, crlf bool) string {
+	if !crlf {
+		return source
 	}
-	i, j := len(a), len(b)
-	for i > n && j > n && a[i-1] == b[j-1] {
-		i, j = i-1, j-1
-		pairs = append(pairs, [2]int{i, j})
-	}
-	return pairs
+	return strings.ReplaceAll(source, "\n", "\r\n")
 }
 
-// wholeLine is a line with its end, as it would stand before another.
-func wholeLine(line string) string { return strings.TrimSuffix(line, "\n") }
+// align pairs equal cells of one gap in their order.
+func (p *pairing) align(as, bs []int) {
+	number := map[content]int{}
+	for _, c := range lines.Align(numbered(p.a, as, number), numbered(p.b, bs, number)) {
+		p.set(as[c[0]], bs[c[1]])
+	}
+}
+
+// numbered gives cells as numbers, equal cells as equal ones.
+func numbered(cells []slice, at []int, number map[content]int) []string {
+	out := make([]string, len(at))
+	for i, n := range at {
+		c := cells[n].content()
+		if _, known := number[c]; !known {
+			number[c] = len(number)
+		}
+		out[i] = strconv.Itoa(number[c])
+	}
+	return out
+}
