@@ -2,6 +2,7 @@ package notebook
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -20,7 +21,7 @@ func (m *merger) net() error {
 	if err != nil {
 		return fmt.Errorf("the result: %w", err)
 	}
-	if err := m.keeps(result); err != nil {
+	if err := cmp.Or(m.keepsCells(result), m.keepsLines(result), m.staysDeleted(result)); err != nil {
 		return err
 	}
 	if err := Validate(said.Data); err != nil && Validate(mine.raw) == nil {
@@ -36,11 +37,9 @@ func (m *merger) net() error {
 	return nil
 }
 
-// keeps says whether the result has what mine added, and nothing that mine
-// deleted.
-func (m *merger) keeps(result *book) error {
+// keepsCells looks for each cell that mine added.
+func (m *merger) keepsCells(result *book) error {
 	have := count(result.cells)
-	mine, theirs := count(m.mine.cells), count(m.theirs.cells)
 	for i := range m.mine.cells {
 		w := m.mine.cells[i].content()
 		if m.inMine.ba[i] >= 0 {
@@ -50,14 +49,31 @@ func (m *merger) keeps(result *book) error {
 			return fmt.Errorf("cell %d of the version here is not in the result", i+1)
 		}
 	}
-	have = count(result.cells)
+	return nil
+}
+
+// staysDeleted says whether no cell that mine deleted came back: of its
+// content there is no more than mine has and theirs has elsewhere.
+func (m *merger) staysDeleted(result *book) error {
+	may := count(m.mine.cells)
+	for w, n := range count(m.theirs.cells) {
+		may[w] += n
+	}
+	deleted := map[content]int{} // and its number, for the message
 	for b, i := range m.inMine.ab {
-		w := m.base.cells[b].content()
-		if t := m.inTheirs.ab[b]; i < 0 && t >= 0 && have[w] > mine[w]+theirs[w]-1 {
-			return fmt.Errorf("cell %d of the version before came back", b+1)
+		if t := m.inTheirs.ab[b]; i < 0 && t >= 0 {
+			w := m.theirs.cells[t].content()
+			may[w]--
+			deleted[w], deleted[m.base.cells[b].content()] = b+1, b+1
 		}
 	}
-	return m.keepsAll(result)
+	have := count(result.cells)
+	for w, number := range deleted {
+		if have[w] > max(0, may[w]) {
+			return fmt.Errorf("cell %d of the version before came back", number)
+		}
+	}
+	return nil
 }
 
 func count(cells []slice) map[content]int {
@@ -68,9 +84,9 @@ func count(cells []slice) map[content]int {
 	return n
 }
 
-// keepsAll looks for each line that mine added, in the cells that are not
+// keepsLines looks for each line that mine added, in the cells that are not
 // base's own.
-func (m *merger) keepsAll(result *book) error {
+func (m *merger) keepsLines(result *book) error {
 	inBase, inMine := count(m.base.cells), count(m.mine.cells)
 	need := map[string]int{}
 	eachLine(m.mine.cells, inBase, func(line string) { need[line]++ })
