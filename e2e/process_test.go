@@ -50,12 +50,23 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if instead != nil {
+		if code, yes := instead(); yes {
+			os.Exit(code)
+		}
+	}
 	code := m.Run()
-	if buildDir != "" {
-		os.RemoveAll(buildDir)
+	for _, dir := range append(madeDirs, buildDir) {
+		os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
+
+// instead is what this binary does when it was not begun as a test.
+var instead func() (code int, yes bool)
+
+// madeDirs are removed when all tests are over.
+var madeDirs []string
 
 // process is a running program; its output goes to a file.
 type process struct {
