@@ -80,7 +80,7 @@ func afterError(u *update, st *student, out outcome, what string) {
 	switch out.Code {
 	case 0:
 		if now := files(u.t, st.folder()); !strings.Contains(out.Out, "wait") {
-			u.same(u.end, now, what+": it says that all is done")
+			u.same(u.endOf(st, true), now, what+": it says that all is done")
 		}
 	case 1, 3:
 	default:
@@ -96,41 +96,61 @@ func afterError(u *update, st *student, out outcome, what string) {
 	}
 }
 
-const workers = 3
+const (
+	workers = 3
+	enough  = 30 // failures, before the rest is left out
+)
 
 // strikeEach runs the update once for each call of a kind, or each step-th,
 // with that call going wrong in one of the ways in turn (SATCHEL_FULL: in each).
 func (u *update) strikeEach(t *testing.T, calls string, step int, ways []way, then func(*update, *student, outcome, string)) {
 	began := time.Now()
-	var strikes, highest atomic.Int64
+	var strikes, highest, failed atomic.Int64
 	t.Run(calls, func(t *testing.T) {
 		for w := range workers {
 			t.Run(fmt.Sprint(w), func(t *testing.T) {
 				t.Parallel()
-				for n := 1 + w*step; !t.Failed(); n += workers * step {
-					turn := n / step
-					for i := range ways {
-						if i != 0 && !full {
-							break
-						}
-						if !u.in(t).strike(calls, n, ways[(turn+i)%len(ways)], then) {
+				for n := 1 + w*step; failed.Load() < enough; n += workers * step {
+					for _, way := range ofTurn(ways, n/step) {
+						noted := &noting{TB: t}
+						if !u.in(noted).strike(calls, n, way, then) {
 							return
 						}
 						strikes.Add(1)
+						failed.Add(min(noted.errors.Load(), 1))
 						highest.Store(max(highest.Load(), int64(n)))
 					}
 				}
 			})
 		}
 	})
-	t.Logf("%s: %d strikes up to call %d, each %d. call, %.0f s", calls, strikes.Load(), highest.Load(), step, time.Since(began).Seconds())
-	if strikes.Load()*int64(step) < 50 {
+	t.Logf("%s: %d strikes up to call %d, each %d. call, %d failed, %.0f s", calls, strikes.Load(), highest.Load(), step, failed.Load(), time.Since(began).Seconds())
+	if strikes.Load()*int64(step) < 100 {
 		t.Errorf("%s: only %d strikes", calls, strikes.Load())
 	}
 }
 
+func ofTurn(ways []way, turn int) []way {
+	if full {
+		return ways
+	}
+	return ways[turn%len(ways):][:1]
+}
+
+// noting counts what one strike finds.
+type noting struct {
+	testing.TB
+	errors atomic.Int64
+}
+
+func (n *noting) Errorf(format string, args ...any) {
+	n.Helper()
+	n.errors.Add(1)
+	n.TB.Errorf(format, args...)
+}
+
 // in is the same update, failing in t.
-func (u *update) in(t *testing.T) *update {
+func (u *update) in(t testing.TB) *update {
 	v := *u
 	v.t = t
 	return &v
@@ -144,19 +164,17 @@ func (u *update) strike(calls string, n int, w way, then func(*update, *student,
 	in := w.injection
 	in.Calls, in.At = calls, n
 	out := traced(u.t, st, st.agent(adm, "sync"), in)
-	if len(out.Hits) == 0 {
-		must(u.t, os.RemoveAll(st.path("")))
-		return false
+	if len(out.Hits) > 0 {
+		what := fmt.Sprintf("%s at call %d (%s)", w.name, n, out.Hits[0])
+		then(u, st, out, what)
+		full := w.Errno == syscall.ENOSPC || w.Errno == syscall.EDQUOT
+		u.whole(st, what, full)
+		u.kept(st, what)
+		u.converges(st, adm, what, full)
+		if u.t.(*noting).errors.Load() > 0 {
+			u.t.Logf("%s: the run that met it: exit %d\n%s", what, out.Code, out.Out)
+		}
 	}
-	what := fmt.Sprintf("%s before call %d (%s)", w.name, n, strings.Join(out.Hits[:1], ""))
-	then(u, st, out, what)
-	u.whole(st, what)
-	u.kept(st, what)
-	u.converges(st, adm, what)
-	if u.t.Failed() {
-		u.t.Logf("%s: the run that met it: exit %d\n%s", what, out.Code, out.Out)
-	} else {
-		must(u.t, os.RemoveAll(st.path("")))
-	}
-	return true
+	must(u.t, os.RemoveAll(st.path("")))
+	return len(out.Hits) > 0
 }

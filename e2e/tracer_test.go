@@ -207,15 +207,15 @@ func reaches(in injection, tid int, regs *syscall.PtraceRegs) (string, bool) {
 		}
 		return byName(in, tid, "openat", regs.Rdi, regs.Rsi)
 	case unix.SYS_RENAMEAT2, unix.SYS_RENAMEAT, unix.SYS_LINKAT:
-		return byName(in, tid, fmt.Sprintf("call %d (%s to)", nr, text(tid, regs.Rsi)), regs.Rdx, regs.R10)
+		return byName(in, tid, fmt.Sprintf("%s %s to", nameOf(nr), text(tid, regs.Rsi)), regs.Rdx, regs.R10)
 	case unix.SYS_UNLINKAT, unix.SYS_MKDIRAT, unix.SYS_FCHMODAT, unix.SYS_FCHMODAT2, unix.SYS_UTIMENSAT, unix.SYS_NEWFSTATAT, unix.SYS_MKNODAT:
-		return byName(in, tid, fmt.Sprintf("call %d", nr), regs.Rdi, regs.Rsi)
+		return byName(in, tid, nameOf(nr), regs.Rdi, regs.Rsi)
 	case unix.SYS_OPEN, unix.SYS_CREAT, unix.SYS_RENAME, unix.SYS_LINK, unix.SYS_SYMLINK, unix.SYS_UNLINK, unix.SYS_RMDIR, unix.SYS_MKDIR,
 		unix.SYS_MKNOD, unix.SYS_TRUNCATE, unix.SYS_CHMOD:
-		return byName(in, tid, fmt.Sprintf("call %d", nr), ^uint64(99), regs.Rdi)
+		return byName(in, tid, nameOf(nr), ^uint64(99), regs.Rdi)
 	default:
 		file := opened(tid, regs.Rdi)
-		return fmt.Sprintf("call %d on %s", nr, strings.TrimPrefix(file, in.Below)), strings.HasPrefix(file, in.Below)
+		return nameOf(nr) + " " + strings.TrimPrefix(file, in.Below), strings.HasPrefix(file, in.Below)
 	}
 }
 
@@ -225,6 +225,19 @@ func byName(in injection, tid int, call string, dir, name uint64) (string, bool)
 		p = filepath.Join(opened(tid, dir), p)
 	}
 	return call + " " + strings.TrimPrefix(p, in.Below), strings.HasPrefix(p, in.Below)
+}
+
+// nameOf is for those who read a failure.
+func nameOf(nr uintptr) string {
+	if s, ok := map[uintptr]string{
+		unix.SYS_RENAMEAT: "renameat", unix.SYS_RENAMEAT2: "renameat2", unix.SYS_LINKAT: "linkat", unix.SYS_UNLINKAT: "unlinkat", unix.SYS_MKDIRAT: "mkdirat",
+		unix.SYS_FCHMOD: "fchmod", unix.SYS_UTIMENSAT: "utimensat", unix.SYS_FALLOCATE: "fallocate", unix.SYS_WRITE: "write", unix.SYS_FSYNC: "fsync",
+		unix.SYS_READ: "read", unix.SYS_PREAD64: "pread64", unix.SYS_GETDENTS64: "getdents64", unix.SYS_NEWFSTATAT: "newfstatat", unix.SYS_FSTAT: "fstat",
+		unix.SYS_FLOCK: "flock", unix.SYS_FSTATFS: "fstatfs", unix.SYS_FTRUNCATE: "ftruncate",
+	}[nr]; ok {
+		return s
+	}
+	return fmt.Sprintf("call %d", nr)
 }
 
 func opened(tid int, fd uint64) string {
