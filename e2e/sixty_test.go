@@ -230,8 +230,9 @@ func (u *update) checkEnd(folder string) {
 	}
 }
 
-// unmerged: where a disk is full the course's bytes that were kept for merging
-// are given up first, and without them mine stays and theirs comes beside.
+// unmerged: where the course's bytes that are kept for merging cannot be read,
+// or were given up because the disk is full, mine stays and theirs comes
+// beside.
 func (u *update) unmerged() {
 	u.poorer = map[string]file{}
 	for _, r := range sixty {
@@ -269,11 +270,11 @@ func (u *update) copyOf(from *student, name string) *student {
 
 // whole: nothing half-written is to be seen, and what is there before and
 // after is there at any moment.
-func (u *update) whole(st *student, what string, full bool) {
+func (u *update) whole(st *student, what string, poor bool) {
 	u.t.Helper()
 	now := files(u.t, st.folder())
 	for p, f := range now {
-		if !f.like(u.before[p]) && !f.like(u.end[p]) && !(full && f.like(u.poorer[p])) {
+		if !f.like(u.before[p]) && !f.like(u.end[p]) && !(poor && f.like(u.poorer[p])) {
 			u.t.Errorf("%s: %s is neither old nor new (%+v)", what, p, f)
 		}
 	}
@@ -302,13 +303,13 @@ func (u *update) kept(st *student, what string) {
 
 // converges: the next run ends with the newest, and a further one does
 // nothing.
-func (u *update) converges(st *student, adm hook.Admission, what string, full bool) {
+func (u *update) converges(st *student, adm hook.Admission, what string, poor bool) {
 	u.t.Helper()
 	said, code := runProgram(u.t, st.agent(adm, "sync"))
 	if code != 0 {
 		u.t.Errorf("%s: the next run: exit %d\n%s", what, code, said)
 	}
-	u.same(u.endOf(st, full), files(u.t, st.folder()), what+": after the next run")
+	u.same(u.endOf(st, poor), files(u.t, st.folder()), what+": after the next run")
 	u.kept(st, what+", and the next run")
 	u.further(st, adm, what)
 	left, err := filepath.Glob(filepath.Join(st.root, ".satchel", "scala101", "stage", "*"))
@@ -351,12 +352,12 @@ func exactly(t testing.TB, st *student) map[string]file {
 	return out
 }
 
-// endOf is what a home is to end with: of a full disk, with the copies that
-// lie beside instead of a merge.
-func (u *update) endOf(st *student, full bool) map[string]file {
+// endOf is what a home is to end with; a poor one with the copies that lie
+// beside instead of a merge, where they do.
+func (u *update) endOf(st *student, poor bool) map[string]file {
 	u.t.Helper()
 	end := maps.Clone(u.end)
-	if !full {
+	if !poor {
 		return end
 	}
 	now := files(u.t, st.folder())
