@@ -159,6 +159,8 @@ var known = [...]struct {
 		"killed between the record of a version and What is new.md: the sentences of that update are told nowhere"},
 	{regexp.MustCompile(`\((openat|read|fstat) /work/\.satchel/scala101/journal\)`),
 		"a journal that cannot be opened or read for a moment is taken for lost, and written anew"},
+	{regexp.MustCompile(`(EIO|EACCES) at call \d+ \(.*: after the next run: (new|old)/e0\.txt is`),
+		"where a renamed file's new place cannot be looked at, its old one is dealt with as if it had been removed"},
 }
 
 // noting counts what one strike finds.
