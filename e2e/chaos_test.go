@@ -212,3 +212,9 @@ func (u *update) strike(calls string, n int, w way, then func(*update, *student,
 	must(u.t, os.RemoveAll(st.path("")))
 	return len(out.Hits) > 0
 }
+
+func init() {
+	strikesOn = func(t *testing.T, u *update) {
+		u.strikeEach(t, "names", stride(15), killed, afterKill)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -32,6 +33,7 @@ const kernelInit = `#!/bin/sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C
 mount -t proc proc /proc
 mount -t sysfs sys /sys
+mkdir -p /dev/shm
 for dir in /dev/shm /tmp /run /var/lib/nfs; do mount -t tmpfs -o mode=1777 tmpfs $dir; done
 ip link set lo up
 mkdir -p /tmp/kernel/lib && ln -s /usr/lib/uml/modules /tmp/kernel/lib/modules
@@ -71,11 +73,17 @@ func inAnotherKernel(t *testing.T) bool {
 	write(t, filepath.Join(dir, "init"), strings.NewReplacer("$DIR", dir, "$TEST", this).Replace(kernelInit))
 	mustRun(t, exec.Command("chmod", "-R", "a+rx", dir))
 	began := time.Now()
-	c := exec.Command("linux.uml", "mem=3G", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "quiet",
+	c := exec.Command("linux.uml", "mem=2G", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "quiet",
 		"init="+filepath.Join(dir, "init"), "con=null", "con0=fd:0,fd:1", "satchel.e2e=kernel,quota")
 	c.Env = append(os.Environ(), "TMPDIR=/dev/shm")
-	out, err := c.CombinedOutput()
-	if !strings.Contains(string(out), "--- PASS: "+t.Name()+" ") || strings.Contains(string(out), "--- FAIL") {
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	said, err := os.Create(filepath.Join(dir, "said"))
+	must(t, err)
+	c.Stdout, c.Stderr = said, said
+	err = c.Run()
+	out := readFile(t, said.Name())
+	said.Close()
+	if !strings.Contains(out, "--- PASS: "+t.Name()+" ") || strings.Contains(out, "--- FAIL") {
 		t.Fatalf("in a kernel of its own: %v\n%s", err, out)
 	}
 	t.Logf("in a kernel of its own, %s:\n%s", fmt.Sprint(time.Since(began).Round(time.Second)), out)

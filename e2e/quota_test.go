@@ -29,7 +29,7 @@ type quota struct {
 // and statfs knows nothing of either. Of a small filesystem statfs does know.
 var quotas = []quota{
 	{
-		large: 120_000_000, // the kernel in which this may have to run is slow
+		large: 40_000_000, // the kernel in which this may have to run is slow
 		ground: ground{name: "ext4 user quota", needs: "quota", tools: []string{"setquota", "mkfs.ext4"}, mount: before(ext4Quota,
 			"truncate -s 2G image; mkfs.ext4 -q -O quota -E quotatype=usrquota image")},
 		raise: func(t *testing.T, dir string) {
@@ -59,7 +59,7 @@ func ext4Quota(t testing.TB, dir, below string) error {
 	if err := command("mount", "-o", "loop,usrquota", "$below/image", "$dir")(t, dir, below); err != nil {
 		return err
 	}
-	return command("setquota", "-u", "$uid", "80000", "80000", "0", "0", "$dir")(t, dir, below)
+	return command("setquota", "-u", "$uid", "20000", "20000", "0", "0", "$dir")(t, dir, below)
 }
 
 func btrfsQuota(t testing.TB, dir, below string) error {

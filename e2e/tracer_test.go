@@ -282,7 +282,12 @@ func traced(t testing.TB, st *student, c *exec.Cmd, in injection) outcome {
 	if tracerErr != nil {
 		t.Fatal(tracerErr)
 	}
-	in.Below, in.Report = filepath.Dir(st.root), filepath.Join(filepath.Dir(st.root), "report")
+	report, err := os.CreateTemp("", "satchel-e2e-report-")
+	must(t, err)
+	report.Close()
+	must(t, os.Chmod(report.Name(), 0o666))
+	defer os.Remove(report.Name())
+	in.Below, in.Report = filepath.Dir(st.root), report.Name()
 	text, _ := json.Marshal(in)
 	c.Args[0] = c.Path
 	run := exec.Command(tracerFile, c.Args...)
@@ -293,6 +298,5 @@ func traced(t testing.TB, st *student, c *exec.Cmd, in injection) outcome {
 	if code != 0 || err != nil || json.Unmarshal(data, &out) != nil {
 		t.Fatalf("the tracer did not do its work: exit %d, %v\n%s", code, err, said)
 	}
-	must(t, os.Remove(in.Report))
 	return out
 }
