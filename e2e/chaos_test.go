@@ -185,13 +185,6 @@ func (n *noting) Errorf(format string, args ...any) {
 	n.TB.Errorf("%s", text)
 }
 
-// in is the same update, failing in t.
-func (u *update) in(t testing.TB) *update {
-	v := *u
-	v.t = t
-	return &v
-}
-
 // strike says whether there was an n-th call.
 func (u *update) strike(calls string, n int, w way, then func(*update, *student, outcome, string)) bool {
 	name := strings.ReplaceAll(fmt.Sprintf("%s-%d-%s", calls, n, w.name), " ", "-")

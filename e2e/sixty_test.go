@@ -142,6 +142,13 @@ func newUpdateOn(t testing.TB, g ground, dir string) *update {
 	return u
 }
 
+// in is the same update, failing in t.
+func (u *update) in(t testing.TB) *update {
+	v := *u
+	v.t = t
+	return &v
+}
+
 // quickDir is a folder in memory where there is one, for students' homes.
 func quickDir(t testing.TB) string {
 	dir, err := os.MkdirTemp("/dev/shm", "satchel-e2e-")
