@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -26,11 +27,12 @@ import (
 // file from one to the network. The tracer is this test binary again, with
 // injection in its environment.
 type injection struct {
-	Calls  string        // which: "names", "bytes" or "reads"
+	Calls  string        // which: "names", "bytes", both as "changes", or "reads"
 	At     int           // the number of the call, from 1; 0: none
 	On     bool          // and all that follow
 	Errno  syscall.Errno // 0: kill -9 before the call
 	Below  string        // the folder
+	Log    bool          // tell all of them
 	Report string        // a file for the outcome
 }
 
@@ -38,6 +40,7 @@ type injection struct {
 type outcome struct {
 	Count int      // calls of that kind, in all threads
 	Hits  []string // what was struck, the first of them
+	Log   []string // all calls, as far as they were asked for
 	Code  int      // the exit code, or 128 and the signal
 	Out   string   `json:"-"`
 }
@@ -47,7 +50,10 @@ const (
 	filterEnv = "E2E_FILTER"
 )
 
-func init() { instead = tracing }
+func init() {
+	instead = tracing
+	kindsOfCalls["changes"] = slices.Concat(kindsOfCalls["names"], kindsOfCalls["bytes"])
+}
 
 // kindsOfCalls: names are looked for one by one, bytes may be sampled.
 var kindsOfCalls = map[string][]uintptr{
@@ -180,6 +186,9 @@ func strike(in injection, out *outcome, main, tid int) {
 		return
 	}
 	out.Count++
+	if in.Log {
+		out.Log = append(out.Log, what)
+	}
 	if in.At == 0 || out.Count < in.At || out.Count > in.At && !in.On {
 		return
 	}
@@ -202,12 +211,13 @@ func reaches(in injection, tid int, regs *syscall.PtraceRegs) (string, bool) {
 	switch nr := uintptr(regs.Orig_rax); nr {
 	case unix.SYS_OPENAT:
 		const changes = unix.O_CREAT | unix.O_TRUNC
-		if (in.Calls == "names") != (regs.Rdx&changes != 0) {
+		if (in.Calls == "reads") == (regs.Rdx&changes != 0) {
 			return "", false
 		}
 		return byName(in, tid, "openat", regs.Rdi, regs.Rsi)
 	case unix.SYS_RENAMEAT2, unix.SYS_RENAMEAT, unix.SYS_LINKAT:
-		return byName(in, tid, fmt.Sprintf("%s %s to", nameOf(nr), text(tid, regs.Rsi)), regs.Rdx, regs.R10)
+		from := strings.TrimPrefix(filepath.Join(opened(tid, regs.Rdi), text(tid, regs.Rsi)), in.Below)
+		return byName(in, tid, nameOf(nr)+" "+from+" to", regs.Rdx, regs.R10)
 	case unix.SYS_UNLINKAT, unix.SYS_MKDIRAT, unix.SYS_FCHMODAT, unix.SYS_FCHMODAT2, unix.SYS_UTIMENSAT, unix.SYS_NEWFSTATAT, unix.SYS_MKNODAT:
 		return byName(in, tid, nameOf(nr), regs.Rdi, regs.Rsi)
 	case unix.SYS_OPEN, unix.SYS_CREAT, unix.SYS_RENAME, unix.SYS_LINK, unix.SYS_SYMLINK, unix.SYS_UNLINK, unix.SYS_RMDIR, unix.SYS_MKDIR,
