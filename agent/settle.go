@@ -18,7 +18,7 @@ const early = 4 * time.Second
 
 // how is what this pass may do to files.
 func (p *pass) how() workdir.How {
-	return workdir.How{Mode: p.o.Mode, Since: p.o.Since}
+	return workdir.How{Mode: p.o.Mode, Since: p.o.Since, All: p.o.All}
 }
 
 // settle brings every considered course to its newest version.
@@ -148,7 +148,7 @@ func together(a, b *workdir.Result) *workdir.Result {
 func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error) {
 	w, m := p.words(l.name), p.mem.of(l.name)
 	changed := r.Added+r.Changed+r.Removed > 0 || (r.Complete && r.Version != was)
-	text := lines(w, r, changed)
+	text := told(w, r, changed)
 	if len(r.Missing) > 0 {
 		text = append(text, p.arriving(w, l, r))
 	}
@@ -238,7 +238,7 @@ func (p *pass) failed(l *local, err error) {
 // where a pass is to look at every file, that.
 func (p *pass) nothingNew(ctx context.Context) error {
 	for _, l := range p.inOrder() {
-		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || len(st.Waiting) > 0 || !l.dir.Present()) {
+		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || len(st.Waiting) > 0 || l.dir.Due() || !l.dir.Present()) {
 			p.fromState(l)
 		}
 	}
