@@ -15,6 +15,7 @@ type pairing struct {
 	ab, ba     []int
 	keyA, keyB []int  // equal for cells that count as equal
 	fixed      []bool // cells of a that similarity leaves alone; may be nil
+	crossing   bool   // those may have moved
 	steps      int    // what similarity may still cost
 }
 
@@ -41,6 +42,9 @@ func newPairing(a, b []slice, keyA, keyB []int) *pairing {
 func (p *pairing) byContent() {
 	p.byUnique()
 	p.inGaps(nil, p.align)
+	if p.crossing {
+		p.byRest(p.fixed)
+	}
 	p.inGaps(p.fixed, p.bySimilarity)
 }
 
@@ -70,30 +74,32 @@ func (k keys) of(cells []slice) []int {
 	return out
 }
 
-// maxBlank bounds the blank cells of different white space that byUnique looks
-// at; the others are left to what follows.
-const maxBlank = 20
-
 // byUnique pairs equal cells of which there is one on either side, wherever
-// they stand; blank ones only where that crosses no other pair.
+// they stand.
 func (p *pairing) byUnique() {
 	in := uniqueKeys(p.keyB, p.ba)
-	var blank [][2]int
 	for key, i := range uniqueKeys(p.keyA, p.ab) {
-		j, ok := in[key]
-		switch {
-		case !ok:
-		case p.a[i].blank():
-			blank = append(blank, [2]int{i, j})
-		default:
+		if j, ok := in[key]; ok {
 			p.set(i, j)
 		}
 	}
-	slices.SortFunc(blank, func(x, y [2]int) int { return x[0] - y[0] })
-	for _, c := range blank[:min(len(blank), maxBlank)] {
-		if p.fits(c[0], c[1]) {
-			p.set(c[0], c[1])
+}
+
+// byRest pairs equal cells that are left over, the first with the first; of a
+// those for which only is true, all where it is nil.
+func (p *pairing) byRest(only []bool) {
+	rest := map[int][]int{}
+	for j, key := range p.keyB {
+		if p.ba[j] < 0 {
+			rest[key] = append(rest[key], j)
 		}
+	}
+	for i, key := range p.keyA {
+		if p.ab[i] >= 0 || len(rest[key]) == 0 || only != nil && !only[i] {
+			continue
+		}
+		p.set(i, rest[key][0])
+		rest[key] = rest[key][1:]
 	}
 }
 
@@ -115,20 +121,6 @@ func uniqueKeys(keys, paired []int) map[int]int {
 		}
 	}
 	return at
-}
-
-// fits says whether a pair crosses none of the anchors.
-func (p *pairing) fits(i, j int) bool {
-	before, after := -1, len(p.b)
-	for _, at := range p.anchors() {
-		if at < i {
-			before = p.ab[at]
-		} else if at > i {
-			after = p.ab[at]
-			break
-		}
-	}
-	return before < j && j < after
 }
 
 // anchors gives the cells of a that keep their order in b: a longest rising

@@ -73,13 +73,36 @@ func (m *merger) inUnion(u *union) *pairing {
 		}
 	}
 	p := newPairing(u.cells, m.mine.cells, keyA, k.of(m.mine.cells))
+	p.crossing = !rising(m.inTheirs.ab)
 	p.fixed = make([]bool, len(u.cells))
 	for n, b := range u.base {
 		p.fixed[n] = b < 0
 	}
 	m.pairIDs(u, p)
 	p.byContent()
+	u.preferKept(p)
 	return p
+}
+
+// preferKept looks at cells of base that theirs deleted: where mine's cell may
+// as well be an equal neighbour that theirs kept, it is that one.
+func (u *union) preferKept(p *pairing) {
+	for n, i := range p.ab {
+		if i < 0 || u.theirs[n] >= 0 {
+			continue
+		}
+		for _, step := range []int{-1, 1} {
+			at := n + step
+			for at >= 0 && at < len(p.ab) && p.ab[at] < 0 && (u.theirs[at] < 0 || p.keyA[at] != p.keyA[n]) {
+				at += step
+			}
+			if at >= 0 && at < len(p.ab) && p.ab[at] < 0 {
+				p.ab[n] = -1
+				p.set(at, i)
+				break
+			}
+		}
+	}
 }
 
 // pairIDs pairs by id: base's cells, and those that theirs inserted, which may
