@@ -16,11 +16,6 @@ import (
 // waiting for the rest: well before a login's budget is over.
 const early = 4 * time.Second
 
-// how is what this pass may do to files.
-func (p *pass) how() workdir.How {
-	return workdir.How{Mode: p.o.Mode, Since: p.o.Since, All: p.o.All}
-}
-
 // settle brings every considered course to its newest version.
 func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
 	hauls := map[string]*haul{}
@@ -47,6 +42,7 @@ func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
 		case errors.As(err, &e):
 			p.out.RetryAfter = e.RetryAfter
 		}
+		p.again(ctx)
 	}
 	for _, l := range p.inOrder() {
 		if l.plan != nil && l.bad == nil {
@@ -60,7 +56,7 @@ func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
 func (p *pass) planOne(ctx context.Context, l *local) (err error) {
 	l.plan, err = l.dir.Plan(ctx, *l.newest, func(channel string) (bundle.History, error) {
 		return p.history(ctx, l, channel)
-	}, p.how())
+	}, p.how(ctx, l))
 	return err
 }
 
