@@ -13,9 +13,10 @@
 // One pass, in the order of the files: pass.go leads it, ask.go asks,
 // consider.go and verify.go check what was offered, fetch.go and resume.go
 // bring the bytes, settle.go has them placed (documents.go says what the
-// student has open, jupyter.go asks their server), report.go makes sentences
-// of it, finish.go writes down what was done and tells the service. login.go
-// is what a login waits for, watch.go what stays.
+// student has open, jupyter.go asks their server), late.go looks again at what
+// was replaced, report.go makes sentences of it, finish.go writes down what
+// was done and tells the service. login.go is what a login waits for, watch.go
+// what stays.
 package agent
 
 import (
@@ -71,9 +72,10 @@ type Agent struct {
 	show   func(Event)
 	now    func() time.Time
 	wait   backoff
-	said   map[string]bool // by the last pass
-	early  time.Duration   // see the constant
-	fresh  time.Duration   // see freshFor
+	said   map[string]bool      // by the last pass
+	early  time.Duration        // see the constant
+	fresh  time.Duration        // see freshFor
+	looked map[string]time.Time // by course, at what was replaced there
 }
 
 // agentVersion is what the service is told of this program.
@@ -94,7 +96,7 @@ func New(lg *slog.Logger, s Settings, o Options) (*Agent, error) {
 	if s.Patience <= 0 {
 		s.Patience = 20 * time.Second
 	}
-	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff, early: early, fresh: freshFor}
+	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff, early: early, fresh: freshFor, looked: map[string]time.Time{}}
 	if a.show == nil {
 		a.show = func(Event) {}
 	}

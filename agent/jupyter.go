@@ -253,10 +253,6 @@ func (s server) sessions(ctx context.Context, token Secret) ([]string, error) {
 		q.Header.Set("Authorization", "token "+string(token))
 	}
 	resp, err := onlyTo(network, address).Do(q)
-	var at *url.Error // quotes an address that a file gave
-	if errors.As(err, &at) {
-		err = at.Err
-	}
 	if err != nil {
 		return nil, err
 	}

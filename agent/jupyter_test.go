@@ -356,7 +356,7 @@ func TestAnswersOfAServerAreBounded(t *testing.T) {
 		"not JSON":    {func(w http.ResponseWriter, r *http.Request) bool { fmt.Fprint(w, `[{"path":"a.ipynb"}`); return true }, false},
 		"other types": {func(w http.ResponseWriter, r *http.Request) bool { fmt.Fprint(w, `[{"path":7}]`); return true }, false},
 		"too long": {func(w http.ResponseWriter, r *http.Request) bool {
-			fmt.Fprintf(w, `[{"path":"a.ipynb"}%s]`, strings.Repeat(" ", maxAnswer))
+			fmt.Fprintf(w, `[{"path":"a.ipynb"}]%s`, strings.Repeat(" ", maxAnswer))
 			return true
 		}, false},
 		"endless headers": {func(w http.ResponseWriter, r *http.Request) bool {

@@ -126,6 +126,7 @@ func (p *pass) run(ctx context.Context) {
 		}
 		break
 	}
+	p.lateInAll(ctx)
 	p.unconfirmed()
 	p.finish(ctx)
 }

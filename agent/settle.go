@@ -54,6 +54,9 @@ func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
 
 // planOne decides what is to be done for one course.
 func (p *pass) planOne(ctx context.Context, l *local) (err error) {
+	if l.plan == nil {
+		p.late(ctx, l)
+	}
 	l.plan, err = l.dir.Plan(ctx, *l.newest, func(channel string) (bundle.History, error) {
 		return p.history(ctx, l, channel)
 	}, p.how(ctx, l))
@@ -234,7 +237,7 @@ func (p *pass) failed(l *local, err error) {
 // where a pass is to look at every file, that.
 func (p *pass) nothingNew(ctx context.Context) error {
 	for _, l := range p.inOrder() {
-		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || len(st.Waiting) > 0 || l.dir.Due() || !l.dir.Present()) {
+		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || len(st.Waiting) > 0 || !l.dir.Present()) {
 			p.fromState(l)
 		}
 	}
@@ -282,13 +285,8 @@ func (p *pass) withoutService(ctx context.Context) error {
 // fromState takes what this home holds itself for the newest: it was verified
 // when it came, and its head is verified again.
 func (p *pass) fromState(l *local) {
-	st := l.dir.State()
-	if st.Envelope == nil {
-		return
-	}
-	head, err := st.Envelope.Open(p.a.s.Keys)
-	if err != nil || head.Course != l.name || head.Version != st.Version {
-		p.lg.Warn("the head at hand is not usable", "course", l.name, "error", err)
+	st, head := l.dir.State(), p.headAtHand(l)
+	if head == nil {
 		return
 	}
 	for id, m := range st.Manifests {
@@ -297,4 +295,19 @@ func (p *pass) fromState(l *local) {
 		}
 	}
 	l.newest = &workdir.Newest{Head: head, Envelope: st.Envelope, Manifests: st.Manifests}
+}
+
+// headAtHand is the one that this home holds, verified; nil where there is
+// none to trust.
+func (p *pass) headAtHand(l *local) *bundle.Head {
+	st := l.dir.State()
+	if st.Envelope == nil {
+		return nil
+	}
+	head, err := st.Envelope.Open(p.a.s.Keys)
+	if err != nil || head.Course != l.name || head.Version != st.Version {
+		p.lg.Warn("the head at hand is not usable", "course", l.name, "error", err)
+		return nil
+	}
+	return head
 }

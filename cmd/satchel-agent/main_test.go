@@ -361,3 +361,22 @@ func TestAFaultOfTheHookIsNoFaultOfTheLogin(t *testing.T) {
 		t.Errorf("said %q", got)
 	}
 }
+
+// The rules are jupyter_core's (jupyter --runtime-dir).
+func TestWhereAJupyterServerTellsOfItself(t *testing.T) {
+	for list, want := range map[string]string{
+		"HOME=/home/ana":                                                "/home/ana/.local/share/jupyter/runtime",
+		"HOME=/home/ana XDG_DATA_HOME=/x":                               "/x/jupyter/runtime",
+		"HOME=/home/ana XDG_DATA_HOME=/x JUPYTER_DATA_DIR=/d":           "/d/runtime",
+		"HOME=/home/ana JUPYTER_DATA_DIR=/d JUPYTER_RUNTIME_DIR=/r/run": "/r/run",
+	} {
+		s, err := parseEnviron(strings.Fields(list + " TMPDIR=" + t.TempDir())).settings(os.Getuid())
+		if err != nil || s.Jupyter.Runtime != want || s.Jupyter.HubToken != "" {
+			t.Errorf("%s: %+v, %v", list, s.Jupyter, err)
+		}
+	}
+	e := environ{"HOME": "/home/ana", "JUPYTERHUB_API_TOKEN": "hub-canary", "JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:8888/user/ana/"}
+	if j := e.jupyter(); j.HubToken != "hub-canary" || j.HubURL != "http://0.0.0.0:8888/user/ana/" || strings.Contains(fmt.Sprintf("%+v", j), "canary") {
+		t.Errorf("%+v", j)
+	}
+}
