@@ -112,7 +112,7 @@ func TestDiff(t *testing.T) {
 	if got := show("lab.ipynb"); got != "lab.ipynb is the same as the course's version 3.\n" {
 		t.Errorf("%q", got)
 	}
-	h.write("scala101/lab.ipynb", nb(code("val a = 1\\nval b = 3"), code("a + b"), code("mine \x1b[31m")))
+	h.write("scala101/lab.ipynb", nb(code("val a = 1\\nval b = 3"), code("a + b"), code("mine \\u001b[31m")))
 	h.write("scala101/README.md", recipe+"---\n\tmine\x1b\n")
 	got := show("lab.ipynb")
 	for _, want := range []string{"cell 1 (\"val a = 1\"), different:", "  -val b = 2\n", "  +val b = 3\n", "cell 3 (\"mine", "only in yours:"} {
