@@ -95,8 +95,8 @@ func (s *scanner) nested(begin, end byte, one func()) {
 		s.fail("nested deeper than %d levels", maxDepth)
 	}
 	for first := true; s.bad == nil && !s.take(end); first = false {
-		if !first {
-			s.expect(',', "or "+strconv.QuoteRune(rune(end)))
+		if !first && !s.take(',') {
+			s.unexpected("',' or " + strconv.QuoteRune(rune(end)))
 		}
 		if s.bad == nil {
 			one()
@@ -119,7 +119,7 @@ func (s *scanner) skip() {
 	case '"':
 		s.quoted(func([]byte) {})
 	default:
-		s.word()
+		s.bare()
 	}
 }
 
@@ -272,14 +272,16 @@ func (s *scanner) hex(i int) rune {
 }
 
 // word reads a number or one of the words, and gives its spelling.
-func (s *scanner) word() string {
+func (s *scanner) word() string { return string(s.bare()) }
+
+func (s *scanner) bare() []byte {
 	s.next()
 	from := s.at
 	for s.at < len(s.data) && isWordByte(s.data[s.at]) {
 		s.at++
 	}
-	w := string(s.data[from:s.at])
-	switch w {
+	w := s.data[from:s.at]
+	switch string(w) {
 	case "true", "false", "null", "NaN", "Infinity", "-Infinity":
 		return w
 	}
@@ -297,7 +299,7 @@ func isWordByte(c byte) bool {
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 // isNumber is JSON's grammar of a number, of any length and size.
-func isNumber(w string) bool {
+func isNumber(w []byte) bool {
 	i := 0
 	digits := func() bool {
 		from := i
