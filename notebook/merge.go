@@ -45,9 +45,11 @@ func Merge(path string, base, mine, theirs []byte) (Merged, error) {
 		return Merged{}, fmt.Errorf("merge: the course's version: %w", err)
 	}
 	m.inTheirs = pair(m.base, m.theirs)
-	if err := m.with(mine); err != nil {
+	here, err := open(mine)
+	if err != nil {
 		return Merged{}, fmt.Errorf("merge: the version here: %w", err)
 	}
+	m.with(here)
 	if err := m.net(); err != nil {
 		return Merged{}, fmt.Errorf("merge: %w", err)
 	}
@@ -55,20 +57,16 @@ func Merge(path string, base, mine, theirs []byte) (Merged, error) {
 }
 
 // with merges one mine.
-func (m *merger) with(mine []byte) (err error) {
-	if m.mine, err = open(mine); err != nil {
-		return err
-	}
-	m.said, m.left = Merged{Data: mine}, maxMerged
+func (m *merger) with(mine *book) {
+	m.mine, m.said, m.left = mine, Merged{Data: mine.raw}, maxMerged
 	switch {
-	case bytes.Equal(mine, m.theirs.raw) || bytes.Equal(m.base.raw, m.theirs.raw):
-	case bytes.Equal(mine, m.base.raw) || untouched(m.base, m.mine):
+	case bytes.Equal(mine.raw, m.theirs.raw) || bytes.Equal(m.base.raw, m.theirs.raw):
+	case bytes.Equal(mine.raw, m.base.raw) || untouched(m.base, mine):
 		m.takeAll()
 	default:
 		m.follow()
 		m.said.Data = m.write(m.order())
 	}
-	return nil
 }
 
 // untouched says whether mine is base but for JSON layout, ids and the minor

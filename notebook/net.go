@@ -24,12 +24,10 @@ func (m *merger) net() error {
 	if err := cmp.Or(m.keepsCells(result), m.keepsLines(result), m.staysDeleted(result)); err != nil {
 		return err
 	}
-	if err := Validate(said.Data); err != nil && Validate(mine.raw) == nil {
+	if err := validate(said.Data); err != nil && validate(mine.raw) == nil {
 		return fmt.Errorf("the result: %w", err)
 	}
-	if err := m.with(said.Data); err != nil {
-		return err
-	}
+	m.with(result)
 	if !bytes.Equal(m.said.Data, said.Data) {
 		return errUnstable
 	}

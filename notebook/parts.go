@@ -27,10 +27,10 @@ type parts struct {
 	spans []span
 }
 
-// takeApart reads one list or object; the bytes must be good JSON.
+// takeApart reads one list or object; the bytes must have passed Check.
 func takeApart(raw []byte) (parts, error) {
 	p := parts{raw: raw}
-	s := scanner{data: raw}
+	s := scanner{data: raw, trusted: true}
 	one := func(key string, from int) {
 		s.next()
 		at := s.at
@@ -124,9 +124,7 @@ func open(data []byte) (*book, error) {
 	if b.list, err = takeApart(b.value("cells")); err != nil {
 		return nil, err
 	}
-	for _, c := range []byte(string(b.value("nbformat_minor"))) {
-		b.minor = min(b.minor*10+int(c-'0'), 1000)
-	}
+	b.minor = atoi(string(b.value("nbformat_minor")))
 	if err := b.openCells(cells); err != nil {
 		return nil, err
 	}
@@ -144,7 +142,7 @@ func (b *book) openCells(cells []cell) (err error) {
 		}
 		s.id = plainText(s.value("id"))
 		s.crlf = strings.Contains(c.source, "\r\n")
-		s.source = newlines.Replace(c.source)
+		s.source = withLF(c.source)
 		source := s.value("source")
 		s.list = len(source) > 0 && source[0] == '['
 		b.cells[i] = s
