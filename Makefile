@@ -38,9 +38,9 @@ race:
 	.ci/need gcc
 	CGO_ENABLED=1 $(GOTEST) -race ./...
 
-e2e: build $(TOOLS)/versitygw ## the whole way with the real servers: OpenSSH, S3, strace
+e2e: build $(TOOLS)/versitygw ## the whole way with the real servers: OpenSSH, S3, strace; nbformat
 	.ci/need sshd strace
-	VERSITYGW=$(TOOLS)/versitygw SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^TestBench" ./e2e ./store/... ./source ./workdir
+	VERSITYGW=$(TOOLS)/versitygw SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^TestBench" ./e2e ./store/... ./source ./workdir ./notebook
 
 bench: build ## speed, as ratios to peers or limits in one run
 	$(GO) test -tags e2e -timeout 40m -run 'Bench' -v ./e2e | grep -v -E '^(===|---|PASS|ok)'

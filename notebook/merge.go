@@ -22,10 +22,12 @@ type Merged struct {
 type merger struct {
 	path               string
 	base, mine, theirs *book
-	inMine, inTheirs   *pairing // base's cells in them
-	claimed            []int    // by mine's cells: the one that theirs inserted, too
-	theirsOf, mineOf   []int    // the same cell of the other
-	left               int      // how much source may still be merged by line
+	inTheirs           *pairing // base's cells there
+	baseOf, mineOfBase []int    // the same cell of the other, -1 for none
+	theirsOf, mineOf   []int
+	added              map[content]bool // by mine
+	gone               map[int]bool     // cells of theirs like one that mine deleted there
+	left               int              // how much source may still be merged by line
 	said               Merged
 }
 
@@ -42,7 +44,7 @@ func Merge(path string, base, mine, theirs []byte) (Merged, error) {
 	if m.theirs, err = open(theirs); err != nil {
 		return Merged{}, fmt.Errorf("merge: the course's version: %w", err)
 	}
-	m.inTheirs = pair(m.base, m.theirs, nil)
+	m.inTheirs = pair(m.base, m.theirs)
 	if err := m.with(mine); err != nil {
 		return Merged{}, fmt.Errorf("merge: the version here: %w", err)
 	}
@@ -63,8 +65,7 @@ func (m *merger) with(mine []byte) (err error) {
 	case bytes.Equal(mine, m.base.raw) || untouched(m.base, m.mine):
 		m.takeAll()
 	default:
-		m.inMine = pair(m.base, m.mine, m.claim)
-		m.counterparts()
+		m.follow()
 		m.said.Data = m.write(m.order())
 	}
 	return nil
@@ -152,11 +153,11 @@ func (m *merger) write(order []entry) []byte {
 
 // oldCell gives the new bytes of a cell of mine, nil for the old ones.
 func (m *merger) oldCell(e entry, number int) []byte {
-	if e.theirs < 0 || m.inMine.ba[e.mine] < 0 {
+	if e.theirs < 0 || m.baseOf[e.mine] < 0 {
 		return nil
 	}
 	mine := &m.mine.cells[e.mine]
-	base := &m.base.cells[m.inMine.ba[e.mine]]
+	base := &m.base.cells[m.baseOf[e.mine]]
 	c := m.mergeCell(base, mine, &m.theirs.cells[e.theirs])
 	place := c.place(mine, number)
 	if c.shown {

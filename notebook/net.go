@@ -14,7 +14,7 @@ import (
 // came back, and merging again changes nothing.
 func (m *merger) net() error {
 	said, mine := m.said, m.mine
-	if m.inMine == nil || bytes.Equal(said.Data, mine.raw) {
+	if m.baseOf == nil || bytes.Equal(said.Data, mine.raw) {
 		return nil
 	}
 	result, err := open(said.Data)
@@ -42,7 +42,7 @@ func (m *merger) keepsCells(result *book) error {
 	have := count(result.cells)
 	for i := range m.mine.cells {
 		w := m.mine.cells[i].content()
-		if m.inMine.ba[i] >= 0 {
+		if m.baseOf[i] >= 0 {
 			continue
 		}
 		if have[w]--; have[w] < 0 {
@@ -60,7 +60,7 @@ func (m *merger) staysDeleted(result *book) error {
 		may[w] += n
 	}
 	deleted := map[content]int{} // and its number, for the message
-	for b, i := range m.inMine.ab {
+	for b, i := range m.mineOfBase {
 		if t := m.inTheirs.ab[b]; i < 0 && t >= 0 {
 			w := m.theirs.cells[t].content()
 			may[w]--
