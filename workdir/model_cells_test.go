@@ -184,6 +184,8 @@ func (t *table) column(p string) string {
 	switch {
 	case e.Status == Own && k == "nothing":
 		return "own deleted"
+	case e.Status == Own && k == "file" && t.m.wasOnce(p, bundle.Sum([]byte(t.disk[p].text))):
+		return "own, former"
 	case e.Status == Own && k == "file":
 		return "own"
 	case k == "nothing" && (e.Returned || e.Status == Away):
@@ -200,6 +202,8 @@ func (t *table) column(p string) string {
 		return "untouched"
 	case has && sum == n.Digest:
 		return "equal"
+	case has && e.Digest != n.Digest && t.ranOnly(p, t.m.contents[n.Digest]):
+		return "run newest"
 	case t.m.wasOnce(p, sum):
 		return "former"
 	case t.ranOnly(p, t.m.contents[e.Digest]):

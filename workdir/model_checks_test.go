@@ -110,7 +110,7 @@ func (m *model) look() *checking {
 }
 
 // decided notes what the plan was made from.
-func (c *checking) decided(course *Course, p *Plan, n Newest) {
+func (m *model) decided(c *checking, course *Course, p *Plan, n Newest) {
 	newest, _ := n.union()
 	c.merges, c.held = map[string]bool{}, map[string]bool{}
 	last := map[string]*Entry{}
@@ -120,7 +120,8 @@ func (c *checking) decided(course *Course, p *Plan, n Newest) {
 		c.merges[q] = len(e.Merges) > 0
 		c.held[q] = e.Held.held()
 	}
-	c.table = &table{last: last, newest: newest}
+	c.table = &table{m: m, last: last, newest: newest, disk: inFolder(m.home(), c.folder)}
+	c.cells = c.table.cells()
 }
 
 // inFolder are the things of the course's folder, by paths below it.
@@ -138,10 +139,6 @@ func inFolder(all map[string]thing, folder string) map[string]thing {
 
 // check is after a sync. start says that all was to be done.
 func (m *model) check(c *checking, start bool) {
-	if c.table != nil {
-		c.table.m, c.table.disk = m, inFolder(c.before, c.folder)
-		c.cells = c.table.cells()
-	}
 	m.writeLate()
 	after := m.home()
 	m.checkLedger(c, after)
@@ -172,7 +169,7 @@ func mineWhere(all map[string]thing) map[string][]string {
 	out := map[string][]string{}
 	for p, d := range all {
 		if d.kind == "file" {
-			for _, t := range mineIn(d.text) {
+			for _, t := range ledgerIn(d.text) {
 				out[t] = append(out[t], p)
 			}
 		}
@@ -250,7 +247,7 @@ func (m *model) checkNotebooks(c *checking, after map[string]thing) {
 func (m *model) checkPlaces(c *checking, after map[string]thing) {
 	have := mineWhere(after)
 	for t, where := range mineWhere(c.before) {
-		if m.excused[t] {
+		if m.excused[t] || t[0] != 'm' {
 			continue
 		}
 		for _, p := range where {
@@ -296,11 +293,11 @@ func (m *model) mayLeave(c *checking, p, t string, now []string) bool {
 // checkOutcomes holds each path to its cell.
 func (m *model) checkOutcomes(c *checking, after map[string]thing) {
 	for p, k := range c.cells {
-		if c.held[p] || c.merges[p] && k.student != "untouched" || m.undone {
+		if c.held[p] || c.merges[p] && k.student != "untouched" || m.undone || c.table.newest[p].Size == 0 && k.course != "unchanged" {
 			continue
 		}
 		if bad := m.cameOf(c, p, k, after); bad != "" {
-			m.fail("%q, %v: %s; it was %v, and is %v", p, k, bad, c.table.disk[p], after[p])
+			m.fail("%q, %v: %s; it was\n%.2000q\nand is\n%.2000q", p, k, bad, c.table.disk[p].text, after[p].text)
 		}
 	}
 }

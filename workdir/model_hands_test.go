@@ -46,7 +46,7 @@ func tokensBelow(full string) map[string]bool {
 	_ = filepath.WalkDir(full, func(path string, e fs.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() {
 			data, _ := os.ReadFile(path)
-			for _, t := range mineIn(string(data)) {
+			for _, t := range ledgerIn(string(data)) {
 				out[t] = true
 			}
 		}
@@ -88,7 +88,7 @@ func (m *model) save(p, text string) {
 		return
 	}
 	m.touch(p)
-	m.log("student: saves %q: %v", p, mineIn(text))
+	m.log("student: saves %q: %v", p, ledgerIn(text))
 	m.excuse(full, func() {
 		_ = os.Chmod(full, 0o644)
 		if m.chance(50) { // in place, as Jupyter

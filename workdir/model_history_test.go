@@ -171,6 +171,7 @@ func (m *model) accident() {
 		m.remove2(m.root)
 		copyHome(m.t, m.backup, m.root)
 		m.touchAll()
+		m.here = m.state().Folder
 	case k == 5:
 		m.startOver("")
 	case k < 10:
@@ -179,7 +180,11 @@ func (m *model) accident() {
 }
 
 // lost is after an accident in which what was delivered is forgotten.
-func (m *model) lost(error) { m.touchAll(); m.did("state lost or damaged") }
+func (m *model) lost(error) {
+	m.touchAll()
+	m.here = m.state().Folder
+	m.did("state lost or damaged")
+}
 
 func (m *model) timeGoes(d time.Duration) {
 	m.now = m.now.Add(d)
@@ -270,7 +275,7 @@ func (m *model) syncNow(c *checking) *Result {
 	if err != nil {
 		m.fail("plan: %v", err)
 	}
-	c.decided(course, p, n)
+	m.decided(c, course, p, n)
 	if err := m.fetch(course, p); err != nil {
 		m.fail("fetch: %v", err)
 	}

@@ -122,13 +122,18 @@ func playHistory(t testing.TB, seed uint64) (m *model, bad string) {
 type broken string
 
 // playing makes of each Fatal the end of one history, and keeps thousands of
-// syncs out of the log.
+// syncs out of the log, but for one that is looked at.
 type playing struct{ testing.TB }
 
 func (playing) Helper()                   {}
-func (playing) Log(...any)                {}
 func (playing) Fatal(args ...any)         { panic(broken(fmt.Sprint(args...))) }
 func (playing) Fatalf(f string, a ...any) { panic(broken(fmt.Sprintf(f, a...))) }
+
+func (p playing) Log(args ...any) {
+	if *modelSeed != 0 {
+		p.TB.Log(args...)
+	}
+}
 
 // silent keeps thousands of syncs out of the log.
 type silent struct{ testing.TB }

@@ -12,15 +12,16 @@ import (
 	"satchel/notebook/notebooktest"
 )
 
-// Every line that the student writes has a token of its own, "mine000042;", and
-// every line of the course one too, "them000042;". The ledger counts them.
+// Every line that the student writes has a token of its own, "mine000042;", each
+// of their outputs one, "outs000042;", and each line of the course one too,
+// "them000042;". The ledger counts lines and outputs; only lines stay in place.
 var (
-	mineToken = regexp.MustCompile(`mine\d{6};`)
-	themToken = regexp.MustCompile(`them\d{6};`)
+	ledgerToken = regexp.MustCompile(`(mine|outs)\d{6};`)
+	mineToken   = regexp.MustCompile(`mine\d{6};`)
 )
 
-func mineIn(text string) []string { return mineToken.FindAllString(text, -1) }
-func themIn(text string) []string { return themToken.FindAllString(text, -1) }
+func mineIn(text string) []string   { return mineToken.FindAllString(text, -1) }
+func ledgerIn(text string) []string { return ledgerToken.FindAllString(text, -1) }
 
 func (m *model) token(who string) string {
 	m.tokens++
@@ -128,8 +129,8 @@ func (m *model) changedNotebook(text, who string) string {
 }
 
 func keepsAll(text, edited string) bool {
-	have := mineIn(edited)
-	return !slices.ContainsFunc(mineIn(text), func(t string) bool { return !slices.Contains(have, t) })
+	have := ledgerIn(edited)
+	return !slices.ContainsFunc(ledgerIn(text), func(t string) bool { return !slices.Contains(have, t) })
 }
 
 func (m *model) cell(nb map[string]any, who string) map[string]any {
@@ -153,7 +154,7 @@ func (m *model) ran(text string) string {
 	for _, c := range nb["cells"].([]any) {
 		if c := c.(map[string]any); c["cell_type"] == "code" {
 			c["execution_count"] = 1 + m.n(9)
-			c["outputs"] = []any{map[string]any{"output_type": "stream", "name": "stdout", "text": m.token("mine")}}
+			c["outputs"] = []any{map[string]any{"output_type": "stream", "name": "stdout", "text": m.token("outs")}}
 			return m.layout(nb)
 		}
 	}
