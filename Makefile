@@ -7,6 +7,7 @@ TOOLS   := $(CACHE)/bin
 LDFLAGS := -s -w
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSITYGW   := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+JUPYTER     := jupyter_server==2.21.1 ipykernel==7.4.0 nbformat==5.11.1
 FUZZTIME ?= 30s
 
 .DEFAULT_GOAL := help
@@ -38,9 +39,9 @@ race:
 	.ci/need gcc
 	CGO_ENABLED=1 $(GOTEST) -race ./...
 
-e2e: build $(TOOLS)/versitygw ## the whole way with the real servers: OpenSSH, S3, strace; nbformat
+e2e: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server ## the whole way with the real servers: OpenSSH, S3, Jupyter, nbformat, strace
 	.ci/need sshd strace
-	VERSITYGW=$(TOOLS)/versitygw SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^TestBench" ./e2e ./store/... ./source ./workdir ./notebook
+	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^TestBench" ./e2e ./store/... ./source ./workdir ./notebook
 
 bench: build ## speed, as ratios to peers or limits in one run
 	$(GO) test -tags e2e -timeout 40m -run 'Bench' -v ./e2e | grep -v -E '^(===|---|PASS|ok)'
@@ -54,6 +55,12 @@ $(TOOLS)/staticcheck:
 
 $(TOOLS)/versitygw:
 	GOBIN=$(TOOLS) $(GO) install $(VERSITYGW)
+
+# By the system's Python, for the student's user runs it too.
+$(CACHE)/venv-jupyter/bin/jupyter-server:
+	.ci/need python3-venv
+	/usr/bin/python3 -m venv $(CACHE)/venv-jupyter
+	$(CACHE)/venv-jupyter/bin/pip install -q $(JUPYTER)
 
 clean: ## remove what was built
 	rm -rf bin dist $(CACHE)
