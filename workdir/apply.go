@@ -136,7 +136,7 @@ func (a *applier) open() (err error) {
 		return err
 	}
 	if a.tree == nil {
-		if err := top.mkdir(p.folder, 0o755); err != nil {
+		if err := top.mkdir(p.folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		if a.tree, err = top.sub(p.folder); err != nil {

@@ -196,8 +196,8 @@ func (c *comparison) kept(a Action) (Action, bool) {
 		return c.follow(a)
 	case f.Digest == a.File.Digest:
 		return c.note(a, Delivered)
-	case c.staleOver(a):
-		return c.mergedAgain(a), true
+	case c.staleOver(a, a.Path):
+		return c.mergedAgain(a, a.Path), true
 	case a.Was.Digest == a.File.Digest:
 		return c.changedHereOnly(a)
 	}
@@ -231,17 +231,16 @@ func (c *comparison) changedHereOnly(a Action) (Action, bool) {
 	return c.note(a, s)
 }
 
-// staleOver says that an old text was saved over what a merge had made.
-func (c *comparison) staleOver(a Action) bool {
-	_, stale := c.Stale[a.Path]
+// staleOver says that an old text was saved over what a merge had made, at
+// the path or at the one that the course renamed to it.
+func (c *comparison) staleOver(a Action, at string) bool {
+	_, stale := c.Stale[at]
 	return stale && mergedBy(a.File.Policy)
 }
 
-// mergedAgain merges once more from what the old text began with.
-func (c *comparison) mergedAgain(a Action) Action {
-	was, base := *a.Was, c.Stale[a.Path]
-	was.Digest = base.Base
-	a.Was, a.Again = &was, true
+// mergedAgain merges once more from what the old text at a path began with.
+func (c *comparison) mergedAgain(a Action, at string) Action {
+	a.Base, a.Again = c.Stale[at].Base, true
 	return a.do(Merge).as(Mine)
 }
 
@@ -314,6 +313,9 @@ func (c *comparison) added(a Action) (Action, bool) {
 	}
 	if from, ok := c.carries[p]; ok {
 		a.From, a.Was, a.Mine = from, c.Last[from], c.Disk[from]
+		if c.staleOver(a, from) {
+			return c.mergedAgain(a, from), true
+		}
 		return a.do(Merge).as(Mine), true
 	}
 	switch {
@@ -366,6 +368,9 @@ func (c *comparison) below(folder string) bool {
 // moved is a path under its new name, edits and all.
 func (c *comparison) moved(a Action, from string) Action {
 	a.From, a.Was, a.Mine = from, c.Last[from], c.Disk[from]
+	if c.staleOver(a, from) {
+		return c.mergedAgain(a, from)
+	}
 	if a.Mine.Digest != a.Was.Digest {
 		a = a.as(Mine).say(Moved)
 	}

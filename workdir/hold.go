@@ -369,7 +369,8 @@ func (s *settling) mergeAgain(ctx context.Context, h *hold, name string, d *dir,
 		return s.beside(name, d, base)
 	}
 	e := *s.c.rec.files[h.Path]
-	e.Digest, e.Status, e.Seen, e.Merges = e.mergeTo(h.New).Base, Mine, nil, nil
+	e.backTo(e.mergeTo(h.New).Base)
+	e.Status, e.Seen, e.Merges = Mine, nil, nil
 	s.lines = append(s.lines, line{File: &e})
 	return "", s.c.shelve(s.d, name, h.Path)
 }

@@ -122,8 +122,11 @@ func (a *applier) blend(ctx context.Context, act *Action, at *spot) (mine, their
 // baseOf gives what both began with. A notebook that was run only is its own
 // base, before it was run.
 func (a *applier) baseOf(act *Action, mine []byte) ([]byte, error) {
-	if act.Self {
+	switch {
+	case act.Self:
 		return notebook.Clear(mine)
+	case act.Again:
+		return a.c.Base(act.Base)
 	}
 	return a.c.Base(act.Was.Digest)
 }

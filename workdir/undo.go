@@ -146,9 +146,12 @@ func (p *Plan) takeBack(ch *change, f Fact) {
 	}
 	if !ch.Loose {
 		a.Put = putBackEntry(ch, a.Was, p.undone)
+		a.Loose = a.Put == nil && a.Was == nil // nothing was known of it, and nothing is
 	}
 	a.Shelf = a.Was == nil || a.Was.Digest != ch.Has // not the course's own bytes
 	switch {
+	case ch.Had.IsZero() && ch.Has.IsZero() && f.Err == nil && f.Kind != Regular: // the course's went beside something else
+		a.Verb = Record
 	case f.Err != nil || f.blocked(ch.Path) || f.Kind > Regular || f.Kind == Regular && f.Digest != ch.Has || f.Kind == Nothing && !ch.Has.IsZero():
 		p.events = append(p.events, Event{Kind: NotUndone, Path: ch.Path})
 		return
