@@ -282,6 +282,9 @@ func (m *model) syncNow(c *checking) *Result {
 	course.stage.wait()
 	m.openLate()
 	res, err := course.Apply(context.Background(), p)
+	if err == nil {
+		err = course.Told()
+	}
 	if err != nil {
 		m.fail("apply: %v", err)
 	}
@@ -307,6 +310,9 @@ func (m *model) again() {
 		m.fail("second fetch: %v", err)
 	}
 	res, err := course.Apply(context.Background(), p)
+	if err == nil {
+		err = course.Told()
+	}
 	m.here = course.rec.named.Folder
 	course.Close()
 	h.Close()
