@@ -140,7 +140,7 @@ func (c *comparison) path(p string) (Action, bool) {
 // held says that the student undid this very update, and nothing new came
 // since.
 func (c *comparison) held(last *Entry, n Delivery, has bool) bool {
-	if c.How.All || !last.Held.held() || c.withdrawn(last.Path, last.Digest) {
+	if c.How.All || c.Over || !last.Held.held() || c.withdrawn(last.Path, last.Digest) {
 		return false
 	}
 	return last.Held.Gone && !has || has && last.Held.Digest == n.Digest
@@ -195,13 +195,23 @@ func (c *comparison) kept(a Action) (Action, bool) {
 	case a.untouched():
 		return c.follow(a)
 	case f.Digest == a.File.Digest:
-		return c.note(a, Delivered)
+		return c.equal(a)
 	case c.staleOver(a, a.Path):
 		return c.mergedAgain(a, a.Path), true
 	case a.Was.Digest == a.File.Digest:
 		return c.changedHereOnly(a)
 	}
 	return c.changedBoth(a)
+}
+
+// equal is a file that holds the newest although Satchel did not put it there:
+// it is the course's from now on, permissions included.
+func (c *comparison) equal(a Action) (Action, bool) {
+	x, w := a.Mine.Stat.perm&0o111 != 0, a.Mine.Stat.perm&0o222 != 0
+	if x != (a.File.Mode&0o111 != 0) || w && a.File.Policy == bundle.ReadOnly {
+		return a.do(Chmod), a.Was == nil || a.Was.Status != Delivered || c.differs(a)
+	}
+	return c.note(a, Delivered)
 }
 
 // follow is an untouched file: it takes what is new.
@@ -328,7 +338,7 @@ func (c *comparison) added(a Action) (Action, bool) {
 	case f.Kind == Other:
 		return a.do(Beside).as(Own).say(InTheWay), true
 	case f.Digest == a.File.Digest:
-		return a.do(Record), true
+		return c.equal(a)
 	}
 	switch c.Origin[p] {
 	case Former:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"satchel/bundle"
@@ -236,7 +237,7 @@ func (a *applier) mergeAcross(ctx context.Context, act *Action, to *spot) error 
 	switch {
 	case err != nil:
 		return err
-	case b.beside:
+	case b.beside || !a.resembles(act, theirs):
 		return a.arrive(act, to)
 	case b.data == nil:
 		b.data = mine
@@ -267,6 +268,27 @@ func (a *applier) mergeAcross(ctx context.Context, act *Action, to *spot) error 
 	b.event.Other = act.From
 	a.done(act, e, b.event)
 	return nil
+}
+
+// resembles says whether theirs may be what became of the file that the hint
+// names: half of its lines are of the version before. A hint may be anything.
+func (a *applier) resembles(act *Action, theirs []byte) bool {
+	if act.Was.Digest == act.File.Digest {
+		return true
+	}
+	base, err := a.c.Base(act.Was.Digest)
+	if err != nil {
+		return false
+	}
+	was, is := count(written(act.From, base)), written(act.Path, theirs)
+	same := 0
+	for _, line := range is {
+		if line = strings.TrimSuffix(line, "\r"); was[line] > 0 {
+			was[line]--
+			same++
+		}
+	}
+	return 2*same >= min(len(is), len(written(act.From, base)))
 }
 
 // across takes mine out of its old place and puts what was merged into the
