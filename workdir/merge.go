@@ -72,6 +72,9 @@ func (a *applier) merge(ctx context.Context, act *Action, at *spot) error {
 		return err
 	}
 	e := a.entry(act, a.seenMine(act))
+	if act.Again {
+		e.Merges = nil // another time it is taken as it is
+	}
 	if b.beside {
 		if b.event.Other, b.event.Outside, err = a.besideMerged(ctx, act, at, e); err != nil {
 			return err
@@ -190,7 +193,7 @@ func (a *applier) mergedInto(act *Action, e *Entry, in incoming) {
 		e.Status = Delivered
 	}
 	if act.Again {
-		e.Merges = nil // another time it is taken as it is
+		e.Merges = nil
 		return
 	}
 	m := Merging{Base: act.Mine.Digest, Mine: act.Mine.Digest, Result: in.sum, Time: a.c.home.now}

@@ -226,6 +226,22 @@ func TestAnEditAfterTheCourseWentBackIsNoStaleTab(t *testing.T) {
 	w.has("a.txt", mine)
 }
 
+// An old text was saved over a merge and clashes: that is said once.
+func TestAStaleTabThatClashesIsSaidOnce(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", poem)
+	w.sync()
+	w.publish("a.txt", edit(poem, "five", "5"))
+	w.sync()
+	mine := edit(poem, "four", "four, mine")
+	w.write("a.txt", mine)
+	wantEvents(t, w.sync(), "same_lines a.txt | a (course v2).txt")
+	for range 3 {
+		wantEvents(t, w.sync())
+	}
+	w.has("a.txt", mine, "a (course v2).txt", edit(poem, "five", "5"))
+}
+
 func (w *world) entry(p string) *Entry {
 	h, err := Look(logger(w.t), w.root, w.now)
 	if err != nil {
