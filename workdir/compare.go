@@ -185,9 +185,13 @@ func (c *comparison) note(a Action, s Status) (Action, bool) {
 // kept is a path that the course had and has.
 func (c *comparison) kept(a Action) (Action, bool) {
 	f := a.Mine
-	switch {
-	case f.Kind == Nothing:
+	if f.Kind == Nothing {
 		return c.missing(a)
+	}
+	if a.File.Policy == bundle.Once { // the base stays what came once: another policy may follow
+		a.File.Digest, a.File.Size = a.Was.Digest, a.Was.Size
+	}
+	switch {
 	case f.Kind == Folder && f.At == a.Path && c.below(a.Path):
 		return c.added(a) // the course had a folder there too, since: its own retyping
 	case f.Kind != Regular || f.blocked(a.Path):
@@ -217,8 +221,6 @@ func (c *comparison) equal(a Action) (Action, bool) {
 // follow is an untouched file: it takes what is new.
 func (c *comparison) follow(a Action) (Action, bool) {
 	switch {
-	case a.Was.Digest != a.File.Digest && a.File.Policy == bundle.Once:
-		return c.note(a, Mine)
 	case a.Was.Digest != a.File.Digest:
 		a.Erase = c.withdrawn(a.Path, a.Was.Digest)
 		return a.do(Replace), true
@@ -258,8 +260,6 @@ func (c *comparison) mergedAgain(a Action, at string) Action {
 // no edit (a home restored from a backup); outputs alone are none either.
 func (c *comparison) changedBoth(a Action) (Action, bool) {
 	switch {
-	case a.File.Policy == bundle.Once:
-		return c.note(a, Mine)
 	case c.Origin[a.Path] == Former:
 		return c.recognised(a), true
 	case c.Origin[a.Path] == FormerRun:
@@ -297,7 +297,7 @@ func (c *comparison) recognised(a Action) Action {
 
 // otherType is a folder, link or the like where a file was delivered.
 func (c *comparison) otherType(a Action) (Action, bool) {
-	if a.Was.Digest == a.File.Digest || a.File.Policy == bundle.Once {
+	if a.Was.Digest == a.File.Digest {
 		return c.note(a, a.Was.Status)
 	}
 	return a.do(Beside).as(Mine).say(Blocked), true

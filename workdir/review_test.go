@@ -242,6 +242,24 @@ func TestAStaleTabThatClashesIsSaidOnce(t *testing.T) {
 	w.has("a.txt", mine, "a (course v2).txt", edit(poem, "five", "5"))
 }
 
+// While once holds, the base stays what was delivered: when the policy changes,
+// an untouched file is untouched, and an edited one is merged.
+func TestOnceIsTakenBack(t *testing.T) {
+	w := newWorld(t)
+	w.policies["a.txt"], w.policies["b.txt"] = bundle.Once, bundle.Once
+	w.publish("a.txt", poem, "b.txt", poem)
+	w.sync()
+	w.write("b.txt", edit(poem, "two", "2"))
+	w.publish("a.txt", edit(poem, "five", "5"), "b.txt", edit(poem, "five", "5"))
+	wantEvents(t, w.sync())
+	wantEvents(t, w.sync())
+	w.has("a.txt", poem, "b.txt", edit(poem, "two", "2"))
+	w.policies = map[string]bundle.Policy{}
+	w.publish()
+	wantEvents(t, w.sync(), "merged b.txt")
+	w.has("a.txt", edit(poem, "five", "5"), "b.txt", edit(poem, "two", "2", "five", "5"))
+}
+
 func (w *world) entry(p string) *Entry {
 	h, err := Look(logger(w.t), w.root, w.now)
 	if err != nil {
