@@ -298,6 +298,8 @@ func (a *applier) announce() error {
 			h.Path, h.New, h.Was = act.Mine.At, bundle.Digest{}, bundle.Digest{}
 		case act.Verb != Replace:
 			continue
+		default:
+			h.Next = act.Put
 		}
 		if act.Shelf {
 			h.Then = thenShelf
@@ -341,6 +343,10 @@ func (a *applier) missing(act *Action) {
 	if need, ok := s.short[act.File.Digest]; ok {
 		free, _ := s.free()
 		a.tell(Event{Kind: NoSpace, Path: act.Path, Need: need, Free: max(free, 0)})
+		return
+	}
+	if a.p.undo {
+		a.tell(Event{Kind: NotUndone, Path: act.Path}) // its former bytes are gone
 		return
 	}
 	item := bundle.Item{Digest: act.File.Digest, Size: act.File.Size}

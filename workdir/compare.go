@@ -155,7 +155,7 @@ func (c *comparison) path(p string) (Action, bool) {
 // held says that the student undid this very update, and nothing new came
 // since.
 func (c *comparison) held(last *Entry, n Delivery, has bool) bool {
-	if c.How.All || !last.Held.held() || c.withdrawn(last.Path, last.Digest) {
+	if c.How.All || c.Over || !last.Held.held() || c.withdrawn(last.Path, last.Digest) {
 		return false
 	}
 	return last.Held.Gone && !has || has && last.Held.Digest == n.Digest
@@ -200,9 +200,13 @@ func (c *comparison) note(a Action, s Status) (Action, bool) {
 // kept is a path that the course had and has.
 func (c *comparison) kept(a Action) (Action, bool) {
 	f := a.Mine
-	switch {
-	case f.Kind == Nothing:
+	if f.Kind == Nothing {
 		return c.missing(a)
+	}
+	if a.File.Policy == bundle.Once { // the base stays what came once: another policy may follow
+		a.File.Digest, a.File.Size = a.Was.Digest, a.Was.Size
+	}
+	switch {
 	case f.Kind == Folder && f.At == a.Path && c.below(a.Path):
 		return c.added(a) // the course had a folder there too, since: its own retyping
 	case f.Kind != Regular || f.blocked(a.Path):
@@ -210,7 +214,7 @@ func (c *comparison) kept(a Action) (Action, bool) {
 	case a.untouched():
 		return c.follow(a)
 	case f.Digest == a.File.Digest:
-		return c.note(a, Delivered)
+		return c.equal(a)
 	case c.staleOver(a, a.Path):
 		return c.mergedAgain(a, a.Path), true
 	case a.Was.Digest == a.File.Digest:
@@ -219,11 +223,19 @@ func (c *comparison) kept(a Action) (Action, bool) {
 	return c.changedBoth(a)
 }
 
+// equal is a file that holds the newest although Satchel did not put it there:
+// it is the course's from now on, permissions included.
+func (c *comparison) equal(a Action) (Action, bool) {
+	x, w := a.Mine.Stat.perm&0o111 != 0, a.Mine.Stat.perm&0o222 != 0
+	if x != (a.File.Mode&0o111 != 0) || w && a.File.Policy == bundle.ReadOnly {
+		return a.do(Chmod), a.Was == nil || a.Was.Status != Delivered || c.differs(a)
+	}
+	return c.note(a, Delivered)
+}
+
 // follow is an untouched file: it takes what is new.
 func (c *comparison) follow(a Action) (Action, bool) {
 	switch {
-	case a.Was.Digest != a.File.Digest && a.File.Policy == bundle.Once:
-		return c.note(a, Mine)
 	case a.Was.Digest != a.File.Digest:
 		a.Erase = c.withdrawn(a.Path, a.Was.Digest)
 		return a.do(Replace), true
@@ -263,8 +275,6 @@ func (c *comparison) mergedAgain(a Action, at string) Action {
 // no edit (a home restored from a backup); outputs alone are none either.
 func (c *comparison) changedBoth(a Action) (Action, bool) {
 	switch {
-	case a.File.Policy == bundle.Once:
-		return c.note(a, Mine)
 	case c.Origin[a.Path] == Former:
 		return c.recognised(a), true
 	case c.Origin[a.Path] == FormerRun:
@@ -302,7 +312,7 @@ func (c *comparison) recognised(a Action) Action {
 
 // otherType is a folder, link or the like where a file was delivered.
 func (c *comparison) otherType(a Action) (Action, bool) {
-	if a.Was.Digest == a.File.Digest || a.File.Policy == bundle.Once {
+	if a.Was.Digest == a.File.Digest {
 		return c.note(a, a.Was.Status)
 	}
 	return a.do(Beside).as(Mine).say(Blocked), true
@@ -343,7 +353,7 @@ func (c *comparison) added(a Action) (Action, bool) {
 	case f.Kind == Other:
 		return a.do(Beside).as(Own).say(InTheWay), true
 	case f.Digest == a.File.Digest:
-		return a.do(Record), true
+		return c.equal(a)
 	}
 	switch c.Origin[p] {
 	case Former:

@@ -92,6 +92,9 @@ type checking struct {
 	held    map[string]bool // paths that an undo holds back
 	res     *Result
 	restore bool
+	late    bool // an editor wrote after it
+	// lastPass is the pass that undo would take back after this sync.
+	lastPass string
 }
 
 // look is before a sync.
@@ -144,10 +147,14 @@ func (m *model) check(c *checking, start bool) {
 	m.checkLedger(c, after)
 	m.checkOutside(c, after)
 	m.checkNotebooks(c, after)
+	if c.table != nil {
+		m.noteLast(c, c.lastPass, inFolder(after, m.here))
+	}
 	if m.raced {
 		return
 	}
 	m.checkPlaces(c, after)
+	m.checkEvents(c, after)
 	if start {
 		m.count(c)
 		m.checkOutcomes(c, inFolder(after, m.here))
@@ -315,18 +322,58 @@ func (m *model) cameOf(c *checking, p string, k tableCell, after map[string]thin
 			return "it is not what it was"
 		}
 	case "lines":
-		have := mineIn(d.text)
-		for _, t := range mineIn(c.table.disk[p].text) {
-			if !slices.Contains(have, t) {
-				return "it lacks " + t
-			}
-		}
+		return m.lines(p, c.table.disk[p].text, d.text, m.contents[c.table.last[p].Digest])
 	case "nothing":
 		if d.kind == "file" {
 			return "it is there"
 		}
 	}
 	return ""
+}
+
+// lines says that a merged file has each line that the student added, and of a
+// text none that they deleted.
+func (m *model) lines(p, mine, merged, base string) string {
+	have := mineIn(merged)
+	for _, t := range mineIn(mine) {
+		if !slices.Contains(have, t) {
+			return "it lacks " + t
+		}
+	}
+	for _, t := range themToken.FindAllString(base, -1) {
+		if !isNotebook(p) && !strings.Contains(mine, t) && strings.Contains(merged, t) {
+			return "deleted by the student, and back: " + t
+		}
+	}
+	return ""
+}
+
+// checkEvents says that what is told is so: the course's file lies where it is
+// said to lie, and so does the student's.
+func (m *model) checkEvents(c *checking, after map[string]thing) {
+	for _, e := range c.res.Events {
+		other := e.Other
+		if !e.Outside && e.Other != "" {
+			other = m.here + "/" + e.Other
+		}
+		bad := false
+		switch e.Kind {
+		case Kept, SameLines, InTheWay, Blocked:
+			text, ok := m.files[e.Path]
+			bad = ok && after[other].text != text
+		case MovedAside:
+			bad = after[other].kind == ""
+		case Saved, Restored:
+			bad = c.table != nil && after[other].text != c.table.disk[e.Path].text && e.Other != ""
+		case Returned:
+			bad = after[m.here+"/"+e.Path].text != m.files[e.Path]
+		case Failed, NoSpace:
+			bad = true
+		}
+		if bad {
+			m.fail("%s of %q is not so: %.300q lies in %q", e.Kind, e.Path, after[other].text, other)
+		}
+	}
 }
 
 // checkUntouched says that what the student never had a hand in is the newest,

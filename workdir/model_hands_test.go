@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -186,9 +187,17 @@ func (m *model) other(p, kind string) {
 func (m *model) studentAtRandom() {
 	paths := sortedKeys(m.files)
 	p := pickOf(m, paths)
-	switch m.n(9) {
+	switch m.n(11) {
 	case 0, 1, 2:
 		m.edit(p)
+	case 9: // whatever lies there: copies beside, files of their own
+		if p, ok := m.anyFile(); ok {
+			m.edit(p)
+		}
+	case 10: // half saved
+		if data, err := readRegular(m.at(p)); err == nil && len(data) > 1 {
+			m.save(p, string(data[:m.n(len(data))]))
+		}
 	case 3:
 		m.delete(p)
 	case 4: // renames it
@@ -209,6 +218,21 @@ func (m *model) studentAtRandom() {
 		_ = os.Chmod(m.at(p), pickOf(m, []os.FileMode{0o600, 0o755, 0o444}))
 		m.touch(p)
 	}
+}
+
+// anyFile is one of all that lie in the course's folder.
+func (m *model) anyFile() (string, bool) {
+	var all []string
+	for p, d := range thingsBelow(m.at("")) {
+		if d.kind == "file" {
+			all = append(all, p)
+		}
+	}
+	slices.Sort(all)
+	if len(all) == 0 {
+		return "", false
+	}
+	return pickOf(m, all), true
 }
 
 // What lies beside the course's folder, and must not change.

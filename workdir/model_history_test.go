@@ -2,7 +2,6 @@ package workdir
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -36,7 +35,8 @@ type model struct {
 	ticked    time.Time
 	raced     bool   // an editor saved something during the sync
 	backup    string // a copy of the home, "" where there is none
-	undone    bool   // something may be held back by an undo
+	last      *passed
+	undone    bool // something may be held back by an undo
 	late      *os.File
 	lateText  string
 }
@@ -48,8 +48,9 @@ func newModel(t testing.TB, root string, seed uint64) *model {
 		excused: map[string]bool{}, shelved: map[string]time.Duration{},
 	}
 	m.now = modelDay()
-	if m.chance(40) {
+	if m.chance(45) {
 		m.do = poorHands()
+		m.do.noLink = m.chance(30)
 	}
 	return m
 }
@@ -64,7 +65,7 @@ func (m *model) did(what string) { m.acts[what]++ }
 const perHistory = 12
 
 func (m *model) play() {
-	m.log("poor filesystem: %v", m.do.noExchange)
+	m.log("poor filesystem: %v, without links: %v", m.do.noExchange, m.do.noLink)
 	m.plantCanaries()
 	for i := range perHistory {
 		at := (m.seed*perHistory + uint64(i)) % uint64(len(tableCells))
@@ -74,7 +75,11 @@ func (m *model) play() {
 	m.put("keep.md", "")
 	waiting := m.plots
 	var active []*plot
-	for round := 1; len(waiting)+len(active) > 0; round++ {
+	more := m.n(3)
+	for round := 1; len(waiting)+len(active) > 0 || more > 0; round++ {
+		if len(waiting)+len(active) == 0 {
+			more--
+		}
 		m.log("round %d", round)
 		n := min(len(waiting), 2+m.n(5))
 		active, waiting = append(active, waiting[:n]...), waiting[n:]
@@ -160,18 +165,18 @@ func (m *model) accident() {
 		m.log(".satchel is lost")
 		m.excuseBelow(own)
 		m.lost(os.RemoveAll(own))
-	case k == 3 && m.backup == "":
+	case k == 3 && m.backup == "" || k == 11 && m.backup == "":
 		m.log("a backup is made")
 		m.backup = m.root + ".backup"
 		copyHome(m.t, m.root, m.backup)
-	case k == 4 && m.backup != "":
+	case (k == 4 || k == 3 || k == 11) && m.backup != "":
 		m.log("the home is restored from the backup")
 		m.did("backup restored")
 		m.excuseBelow(m.root)
 		m.remove2(m.root)
 		copyHome(m.t, m.backup, m.root)
 		m.touchAll()
-		m.here = m.state().Folder
+		m.here, m.last = m.state().Folder, nil
 	case k == 5:
 		m.startOver("")
 	case k < 10:
@@ -182,7 +187,7 @@ func (m *model) accident() {
 // lost is after an accident in which what was delivered is forgotten.
 func (m *model) lost(error) {
 	m.touchAll()
-	m.here = m.state().Folder
+	m.here, m.last = m.state().Folder, nil
 	m.did("state lost or damaged")
 }
 
@@ -261,38 +266,6 @@ func (m *model) pass(name string) *Result {
 	return res
 }
 
-// syncNow is one whole pass; what the plan was made from goes to c.
-func (m *model) syncNow(c *checking) *Result {
-	h := m.open()
-	defer h.Close()
-	course, err := h.Course("scala101")
-	if err != nil {
-		m.fail("course: %v", err)
-	}
-	defer course.Close()
-	n := m.newest()
-	p, err := course.Plan(context.Background(), n, m.ask, m.how)
-	if err != nil {
-		m.fail("plan: %v", err)
-	}
-	m.decided(c, course, p, n)
-	if err := m.fetch(course, p); err != nil {
-		m.fail("fetch: %v", err)
-	}
-	course.stage.wait()
-	m.openLate()
-	res, err := course.Apply(context.Background(), p)
-	if err == nil {
-		err = course.Told()
-	}
-	if err != nil {
-		m.fail("apply: %v", err)
-	}
-	c.res = res
-	m.here = course.rec.named.Folder
-	return res
-}
-
 // again is a second sync, which changes nothing and says nothing.
 func (m *model) again() {
 	before := m.home()
@@ -330,80 +303,4 @@ func (m *model) again() {
 	if s := m.state(); !s.Complete || s.Version != m.version {
 		m.fail("version %d, complete %v; the course is at %d", s.Version, s.Complete, m.version)
 	}
-}
-
-// undo takes the last pass back, and sometimes takes that back.
-func (m *model) undo() {
-	for range 1 + m.n(2) {
-		acted := m.chance(20)
-		if acted {
-			m.studentAtRandom()
-		}
-		c := m.look()
-		res, err := m.with(func(course *Course) (*Plan, error) { return course.PlanUndo(m.ctx) })
-		if errors.Is(err, ErrNothingToUndo) {
-			return
-		}
-		if err != nil {
-			m.fail("undo: %v", err)
-		}
-		m.did("undo")
-		m.log("undo: %s", strings.Join(res.kinds(), "; "))
-		c.res = res
-		m.check(c, false)
-		m.undone = true
-		m.touchAll()
-		if acted {
-			m.pass("start")
-		}
-		m.again()
-	}
-	if m.chance(50) {
-		m.how.All = true
-		m.pass("all")
-		m.undone = false
-		m.again()
-	}
-}
-
-func (m *model) restoreSome() {
-	c := m.look()
-	what, plan := m.restoring()
-	res, err := m.with(plan)
-	switch {
-	case errors.Is(err, ErrNoVersion), errors.Is(err, ErrUnknownPath):
-		m.log("restore %s: %v", what, err)
-		return
-	case err != nil:
-		m.fail("restore %s: %v", what, err)
-	}
-	m.did("restore")
-	m.log("restore %s: %s", what, strings.Join(res.kinds(), "; "))
-	c.res, c.restore = res, true
-	m.check(c, false)
-	m.touchAll()
-	m.again()
-}
-
-// restoring picks what is to be restored.
-func (m *model) restoring() (what string, plan func(*Course) (*Plan, error)) {
-	n := m.newest()
-	var here []string
-	for _, p := range sortedKeys(m.files) {
-		if !slices.Contains(m.gone, m.channel[p]) {
-			here = append(here, p)
-		}
-	}
-	p := pickOf(m, here)
-	switch m.n(4) {
-	case 0:
-		return "all", func(c *Course) (*Plan, error) { return c.PlanRestore(m.ctx, n) }
-	case 1:
-		v := bundle.Version(1 + m.n(int(m.version)))
-		return fmt.Sprintf("%q version %d", p, v), func(c *Course) (*Plan, error) {
-			plan, _, err := c.PlanRestoreVersion(m.ctx, n, p, v)
-			return plan, err
-		}
-	}
-	return fmt.Sprintf("%q", p), func(c *Course) (*Plan, error) { return c.PlanRestore(m.ctx, n, p) }
 }

@@ -18,6 +18,7 @@ import (
 var (
 	ledgerToken = regexp.MustCompile(`(mine|outs)\d{6};`)
 	mineToken   = regexp.MustCompile(`mine\d{6};`)
+	themToken   = regexp.MustCompile(`them\d{6};`)
 )
 
 func mineIn(text string) []string   { return mineToken.FindAllString(text, -1) }
@@ -101,6 +102,9 @@ func (m *model) notebook() string {
 	for range 1 + m.n(3) {
 		nb = m.changedNotebook(nb, "them")
 	}
+	if m.chance(2) {
+		return "<<<<<<< " + m.token("them") + nb // publish holds such a one back
+	}
 	return nb
 }
 
@@ -110,12 +114,12 @@ func (m *model) old() *oldrand.Rand { return oldrand.New(oldrand.NewSource(m.r.I
 // changedNotebook adds a line or a cell, and sometimes changes more; the
 // student keeps cells with lines of their own.
 func (m *model) changedNotebook(text, who string) string {
-	if edited := string(notebooktest.Edit(m.old(), []byte(text))); m.chance(30) && keepsAll(text, edited) {
-		text = edited
-	}
 	nb := parseNotebook(text)
 	if nb == nil {
-		return text
+		return text + m.token(who)
+	}
+	if edited := string(notebooktest.Edit(m.old(), []byte(text))); m.chance(30) && keepsAll(text, edited) {
+		nb = parseNotebook(edited)
 	}
 	cells, _ := nb["cells"].([]any)
 	at := m.n(len(cells) + 1)

@@ -43,7 +43,8 @@ type Plan struct {
 	folder    string                   // the course's folder now, or to be
 	rename    string                   // what it is to be renamed to
 	aside     bool                     // something else stands at folder, and makes way
-	undone    bool                     // it takes the last pass back
+	undo      bool                     // it takes the last pass back, or does it again
+	undone    bool                     // of these two, the former
 	partial   bool                     // a restore, an undo: says nothing of the version as a whole
 	now       map[bundle.Digest]string // contents at hand outside the stage: a path of the tree, or "" for base bytes
 	wanted    []bundle.Item
@@ -94,7 +95,7 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 	}
 	v := View{
 		Last: c.rec.files, Newest: newest, Renamed: p.renamed(), Channels: map[string]bool{},
-		Withdrawn: p.withdrawn, Disk: p.facts, How: how, Now: c.home.now,
+		Withdrawn: p.withdrawn, Disk: p.facts, Over: tree == nil, How: how, Now: c.home.now,
 	}
 	for id := range n.Manifests {
 		v.Channels[id] = true

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"satchel/bundle"
 )
@@ -24,6 +25,7 @@ func (c *Course) PlanRestore(ctx context.Context, n Newest, paths ...string) (*P
 	if len(paths) == 0 {
 		paths = sortedKeys(newest)
 	}
+	paths = slices.Compact(slices.Sorted(slices.Values(paths)))
 	return c.planRestore(ctx, n, newest, paths, func(p *Plan, path string) (Action, error) {
 		file, ok := newest[path]
 		if !ok {

@@ -80,6 +80,7 @@ type View struct {
 	Disk      map[string]Fact    // for each path of Last and Newest
 	Origin    map[string]Origin  // where it was asked
 	Stale     map[string]Merging // where an old text was saved over a merge, by path: that merge
+	Over      bool               // the course's folder is not there: it starts over
 	How       How
 	Now       time.Time
 }
