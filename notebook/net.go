@@ -100,7 +100,7 @@ func (m *merger) keepsLines(result *book) error {
 			need[line]--
 		}
 	})
-	for line, n := range need {
+	for _, n := range need {
 		if n > 0 {
 			return errors.New("a line of the version here is not in the result")
 		}
