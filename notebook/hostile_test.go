@@ -10,8 +10,8 @@ import (
 	"satchel/internal/race"
 )
 
-// hostileSize is half of MaxSize: the test is about proportions.
-const hostileSize = MaxSize / 2
+// hostileSize is a quarter of MaxSize: the test is about proportions.
+const hostileSize = MaxSize / 4
 
 // TestMergeHostileShapes: no shape of notebook costs more memory, in all, than
 // eight times the bytes of the three that are merged. Both sides edit, so that

@@ -2,7 +2,6 @@ package notebook
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 )
 
@@ -32,9 +31,15 @@ type merger struct {
 }
 
 // Merge merges by cell what mine and theirs made of base. path goes into ids
-// that are made anew. An error means that it cannot be merged: one of the
-// three is no good notebook or too large, or the result failed the net (see
-// net). Then mine is to stay and theirs to go beside.
+// that are made anew. Merged again, with its result as mine, nothing changes.
+//
+// An error means that it cannot be merged: one of the three is no good
+// notebook, has a name twice in one object, or is beyond the bounds (MaxSize,
+// maxCells, maxKeys), or the result failed the net (see net). Then mine is to
+// stay and theirs to go beside.
+//
+// The cost grows with the bytes of the three, but for pairing (see pair) and
+// for sources that both changed (see maxMerged), which have budgets.
 func Merge(path string, base, mine, theirs []byte) (Merged, error) {
 	m := &merger{path: path}
 	var err error
@@ -190,5 +195,3 @@ func (m *merger) outerFields() (changes []field) {
 	}
 	return changes
 }
-
-var errUnstable = errors.New("merging twice gives another result than once")

@@ -16,6 +16,8 @@ const maxDepth = 450
 // takes, for Python wrote these files: NaN, Infinity and -Infinity are values,
 // numbers may be of any size, of doubled keys the last one counts.
 //
+// leap.go steps faster over what was read before, word.go knows numbers.
+//
 // The first mistake sticks in bad; after it every method does nothing.
 type scanner struct {
 	data    []byte
@@ -123,50 +125,6 @@ func (s *scanner) skip() {
 	}
 }
 
-// leap steps over a value that is known to be good.
-func (s *scanner) leap() {
-	depth := 0
-	for s.next(); s.at < len(s.data); {
-		switch c := s.data[s.at]; {
-		case c == '"':
-			s.leapText()
-		case c == '{' || c == '[':
-			depth++
-			s.at++
-		case c == '}' || c == ']':
-			depth--
-			s.at++
-		case isWordByte(c):
-			for s.at < len(s.data) && isWordByte(s.data[s.at]) {
-				s.at++
-			}
-		default:
-			s.at++
-			continue
-		}
-		if depth == 0 {
-			return
-		}
-	}
-}
-
-func (s *scanner) leapText() {
-	for s.at++; s.at < len(s.data); {
-		n := bytes.IndexByte(s.data[s.at:], '"')
-		if n < 0 {
-			s.at = len(s.data)
-			return
-		}
-		end := s.at + n
-		s.at = end + 1
-		for n = end; s.data[n-1] == '\\'; n-- {
-		}
-		if (end-n)%2 == 0 {
-			return
-		}
-	}
-}
-
 // text reads a string.
 func (s *scanner) text() string {
 	s.next()
@@ -269,64 +227,4 @@ func (s *scanner) hex(i int) rune {
 		}
 	}
 	return n
-}
-
-// word reads a number or one of the words, and gives its spelling.
-func (s *scanner) word() string { return string(s.bare()) }
-
-func (s *scanner) bare() []byte {
-	s.next()
-	from := s.at
-	for s.at < len(s.data) && isWordByte(s.data[s.at]) {
-		s.at++
-	}
-	w := s.data[from:s.at]
-	switch string(w) {
-	case "true", "false", "null", "NaN", "Infinity", "-Infinity":
-		return w
-	}
-	if !isNumber(w) {
-		s.at = from
-		s.unexpected("a value")
-	}
-	return w
-}
-
-func isWordByte(c byte) bool {
-	return c == '-' || c == '+' || c == '.' || isDigit(c) || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
-
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-
-// isNumber is JSON's grammar of a number, of any length and size.
-func isNumber(w []byte) bool {
-	i := 0
-	digits := func() bool {
-		from := i
-		for i < len(w) && isDigit(w[i]) {
-			i++
-		}
-		return i > from
-	}
-	if i < len(w) && w[i] == '-' {
-		i++
-	}
-	whole := i
-	if !digits() || (w[whole] == '0' && i > whole+1) {
-		return false
-	}
-	if i < len(w) && w[i] == '.' {
-		if i++; !digits() {
-			return false
-		}
-	}
-	if i < len(w) && (w[i] == 'e' || w[i] == 'E') {
-		if i++; i < len(w) && (w[i] == '+' || w[i] == '-') {
-			i++
-		}
-		if !digits() {
-			return false
-		}
-	}
-	return i == len(w)
 }

@@ -55,27 +55,14 @@ func (p parts) with(changes []field, l layout, depth int) []byte {
 	if len(changes) == 0 {
 		return nil
 	}
-	pieces := make([]piece, 0, len(p.spans)+len(changes))
-	keys := make([]string, 0, cap(pieces))
-	changed := make(map[string]int, len(changes))
-	for i, c := range changes {
-		changed[c.key] = i
+	isNew := make(map[string][]byte, len(changes))
+	for _, c := range changes {
+		isNew[c.key] = c.value
 	}
-	for i, m := range p.spans {
-		c, ok := changed[m.key]
-		delete(changed, m.key)
-		if ok && changes[c].value == nil {
-			continue
-		}
-		one := piece{was: i}
-		if ok {
-			one.text = append(slices.Clone(p.raw[m.from:m.at]), changes[c].value...)
-		}
-		pieces, keys = append(pieces, one), append(keys, m.key)
-	}
+	pieces, keys := p.kept(isNew)
 	inOrder := isSorted(p) && (len(p.spans) > 0 || l.sorted)
 	for _, c := range changes {
-		if _, isNew := changed[c.key]; !isNew || c.value == nil {
+		if isNew[c.key] == nil {
 			continue
 		}
 		at := len(keys)
@@ -86,4 +73,22 @@ func (p parts) with(changes []field, l layout, depth int) []byte {
 		pieces, keys = slices.Insert(pieces, at, piece{-1, text}), slices.Insert(keys, at, c.key)
 	}
 	return p.join(pieces, l, depth)
+}
+
+// kept gives the former members that stay, changed or not, and takes them out
+// of changed: the rest is new.
+func (p parts) kept(changed map[string][]byte) (pieces []piece, keys []string) {
+	for i, m := range p.spans {
+		value, ok := changed[m.key]
+		delete(changed, m.key)
+		one := piece{was: i}
+		if ok && value == nil {
+			continue
+		}
+		if ok {
+			one.text = append(slices.Clone(p.raw[m.from:m.at]), value...)
+		}
+		pieces, keys = append(pieces, one), append(keys, m.key)
+	}
+	return pieces, keys
 }
