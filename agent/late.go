@@ -34,7 +34,7 @@ func (p *pass) late(ctx context.Context, l *local) {
 	if err != nil {
 		p.lg.Warn("not looked at what was replaced", "course", l.name, "error", err)
 	}
-	text := lines(p.words(l.name), &workdir.Result{Events: events}, false)
+	text := told(p.words(l.name), &workdir.Result{Events: events}, false)
 	if len(text) == 0 {
 		return
 	}

@@ -47,11 +47,19 @@ func Form(data []byte) (bundle.Digest, error) {
 
 var newlines = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
+// withLF gives a text with CR LF and CR as LF.
+func withLF(text string) string {
+	if !strings.Contains(text, "\r") {
+		return text
+	}
+	return newlines.Replace(text)
+}
+
 func formText(cells []cell) []byte {
 	var b bytes.Buffer
 	b.WriteString("satchel-notebook-form 1\n")
 	for _, c := range cells {
-		source := newlines.Replace(c.source)
+		source := withLF(c.source)
 		fmt.Fprintf(&b, "cell %d:%s\nsource %d:%s\n", len(c.kind), c.kind, len(source), source)
 		for _, a := range c.attachments {
 			fmt.Fprintf(&b, "attachment %d:%s %d:%s %s\n", len(a.name), a.name, len(a.media), a.media, a.data)
@@ -92,13 +100,13 @@ func (r *reader) attached() string {
 	r.array(func() {
 		if texts = texts && r.next() == '"'; texts {
 			t := r.text()
-			list, joined = append(appendText(list, t), ','), append(joined, t...)
+			list, joined = append(appendCounted(list, t), ','), append(joined, t...)
 			return
 		}
 		list = append(r.canonical(list, 1), ',')
 	})
 	if texts {
-		return string(appendText(nil, string(joined)))
+		return string(appendCounted(nil, string(joined)))
 	}
 	return string(append(list, ']'))
 }
@@ -114,7 +122,7 @@ func (r *reader) canonical(b []byte, depth int) []byte {
 	}
 	switch r.next() {
 	case '"':
-		return appendText(b, r.text())
+		return appendCounted(b, r.text())
 	case '[':
 		b = append(b, '[')
 		r.array(func() { b = append(r.canonical(b, depth+1), ',') })
@@ -124,7 +132,7 @@ func (r *reader) canonical(b []byte, depth int) []byte {
 		r.object(func(key string) { members[key] = r.canonical(nil, depth+1) })
 		b = append(b, '{')
 		for _, key := range slices.Sorted(maps.Keys(members)) {
-			b = append(append(appendText(b, key), ':'), members[key]...)
+			b = append(append(appendCounted(b, key), ':'), members[key]...)
 			b = append(b, ',')
 		}
 		return append(b, '}')
@@ -132,4 +140,4 @@ func (r *reader) canonical(b []byte, depth int) []byte {
 	return append(b, r.word()...)
 }
 
-func appendText(b []byte, t string) []byte { return fmt.Appendf(b, `"%d:%s`, len(t), t) }
+func appendCounted(b []byte, t string) []byte { return fmt.Appendf(b, `"%d:%s`, len(t), t) }

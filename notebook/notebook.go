@@ -127,7 +127,10 @@ func (r *reader) document() {
 // want notes a mistake where a value of another kind comes next.
 func (r *reader) want(begin byte, what string) {
 	c := r.next()
-	if c != begin && (strings.IndexByte(`{["-tfnNI`, c) >= 0 || isDigit(c)) {
+	if c == begin {
+		return
+	}
+	if strings.IndexByte(`{["-tfnNI`, c) >= 0 || isDigit(c) {
 		r.fail("%s is not %s", what, map[byte]string{'{': "an object", '[': "a list", '"': "a text"}[begin])
 	}
 }
@@ -185,8 +188,8 @@ func (r *reader) cell() {
 			c.tags = r.tags()
 		case "outputs":
 			r.want('[', of("the list of outputs"))
-			from := r.at
-			r.array(func() { r.want('{', of("an output")); r.texts(n) })
+			from, what := r.at, of("an output")
+			r.array(func() { r.want('{', what); r.texts(n) })
 			c.outputs = r.at - from
 		case "attachments":
 			r.want('{', of("the attachments"))
@@ -212,8 +215,9 @@ func (r *reader) joined(what string) string {
 	}
 	r.want('[', what)
 	var b []byte
+	what = "a line of " + what
 	r.array(func() {
-		r.want('"', "a line of "+what)
+		r.want('"', what)
 		r.quoted(func(piece []byte) { b = append(b, piece...) })
 	})
 	return string(b)

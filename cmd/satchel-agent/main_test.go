@@ -114,11 +114,16 @@ func quick(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// publish NAME TEXT… publishes the next version with these files.
+// publish NAME TEXT… publishes the next version with these files; @FILE is a
+// file's text.
 func publish(ts *testscript.TestScript, _ bool, args []string) {
 	s := ts.Value("service").(*service)
 	files := map[string]string{}
 	for i := 0; i+1 < len(args); i += 2 {
+		if file, ok := strings.CutPrefix(args[i+1], "@"); ok {
+			files[args[i]] = ts.ReadFile(file)
+			continue
+		}
 		files[args[i]] = args[i+1] + "\n"
 	}
 	ts.Check(s.publish(files))
