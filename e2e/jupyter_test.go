@@ -120,7 +120,7 @@ func (j *jupyter) active() (at time.Time) {
 
 // wasAsked counts how often an agent asked what is open.
 func (j *jupyter) wasAsked() int {
-	return strings.Count(j.output(), "GET /api/sessions?no_track_activity=1")
+	return strings.Count(j.output(), "GET /api/sessions")
 }
 
 // notebookOf is one in Jupyter's own layout: what it saves of it is the same
