@@ -142,7 +142,7 @@ func inFolder(all map[string]thing, folder string) map[string]thing {
 
 // check is after a sync. start says that all was to be done.
 func (m *model) check(c *checking, start bool) {
-	m.writeLate()
+	m.writeLate(c)
 	after := m.home()
 	m.checkLedger(c, after)
 	m.checkOutside(c, after)

@@ -331,10 +331,11 @@ func (m *model) openLate() {
 }
 
 // writeLate writes after the sync what an editor had in hand before.
-func (m *model) writeLate() {
+func (m *model) writeLate(c *checking) {
 	if m.late == nil {
 		return
 	}
+	c.known[m.lateText] = true
 	m.did("late bytes")
 	_ = m.late.Truncate(0)
 	_, _ = m.late.WriteAt([]byte(m.lateText), 0)

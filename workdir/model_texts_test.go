@@ -119,7 +119,9 @@ func (m *model) changedNotebook(text, who string) string {
 		return text + m.token(who)
 	}
 	if edited := string(notebooktest.Edit(m.old(), []byte(text))); m.chance(30) && keepsAll(text, edited) {
-		nb = parseNotebook(edited)
+		if after := parseNotebook(edited); after != nil { // nil: NaN, which only Python reads
+			nb = after
+		}
 	}
 	cells, _ := nb["cells"].([]any)
 	at := m.n(len(cells) + 1)
@@ -168,7 +170,7 @@ func (m *model) ran(text string) string {
 func parseNotebook(text string) (nb map[string]any) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
-	if d.Decode(&nb) != nil {
+	if d.Decode(&nb) != nil || d.More() {
 		return nil
 	}
 	if _, ok := nb["cells"].([]any); !ok {
