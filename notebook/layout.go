@@ -53,7 +53,7 @@ func firstLine(p parts) (newline, indent string) {
 	if len(p.spans) == 0 {
 		return "", ""
 	}
-	lead := string(p.raw[1:p.spans[0].from])
+	lead := string(p.raw[bytes.IndexByte(p.raw, '{')+1 : p.spans[0].from])
 	i := strings.LastIndexByte(lead, '\n')
 	if i < 0 {
 		return "", ""

@@ -132,10 +132,10 @@ func (m *merger) write(order []entry) []byte {
 	changed := len(order) != len(m.mine.cells)
 	for n, e := range order {
 		if e.mine < 0 {
-			pieces[n] = piece{-1, m.newCell(e.theirs, m.idFor(e.theirs, used))}
+			pieces[n] = piece{was: -1, text: m.newCell(e.theirs, m.idFor(e.theirs, used))}
 			m.said.Taken = append(m.said.Taken, m.theirs.cells[e.theirs].place(n+1))
 		} else {
-			pieces[n] = piece{e.mine, m.oldCell(e, n+1)}
+			pieces[n] = piece{was: e.mine, text: m.oldCell(e, n+1)}
 		}
 		changed = changed || e.mine != n || pieces[n].text != nil
 	}

@@ -1,10 +1,14 @@
 package notebook
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // piece is one piece of a list or object that is put together again: one of
 // the former pieces, or new bytes, or new bytes in a former one's place.
 type piece struct {
+	key  string // of a member
 	was  int    // which former piece; -1 for none
 	text []byte // nil: as it was
 }
@@ -55,40 +59,37 @@ func (p parts) with(changes []field, l layout, depth int) []byte {
 	if len(changes) == 0 {
 		return nil
 	}
-	isNew := make(map[string][]byte, len(changes))
+	rest := make(map[string][]byte, len(changes))
 	for _, c := range changes {
-		isNew[c.key] = c.value
+		rest[c.key] = c.value
 	}
-	pieces, keys := p.kept(isNew)
-	inOrder := isSorted(p) && (len(p.spans) > 0 || l.sorted)
+	pieces := p.kept(rest)
 	for _, c := range changes {
-		if isNew[c.key] == nil {
-			continue
+		if rest[c.key] != nil {
+			text := append(append(l.appendText(nil, c.key), l.colon...), c.value...)
+			pieces = append(pieces, piece{c.key, -1, text})
 		}
-		at := len(keys)
-		if inOrder {
-			at, _ = slices.BinarySearch(keys, c.key)
-		}
-		text := append(append(l.appendText(nil, c.key), l.colon...), c.value...)
-		pieces, keys = slices.Insert(pieces, at, piece{-1, text}), slices.Insert(keys, at, c.key)
+	}
+	if isSorted(p) && (len(p.spans) > 0 || l.sorted) {
+		slices.SortStableFunc(pieces, func(a, b piece) int { return strings.Compare(a.key, b.key) })
 	}
 	return p.join(pieces, l, depth)
 }
 
 // kept gives the former members that stay, changed or not, and takes them out
 // of changed: the rest is new.
-func (p parts) kept(changed map[string][]byte) (pieces []piece, keys []string) {
+func (p parts) kept(changed map[string][]byte) (pieces []piece) {
 	for i, m := range p.spans {
 		value, ok := changed[m.key]
 		delete(changed, m.key)
-		one := piece{was: i}
 		if ok && value == nil {
 			continue
 		}
+		one := piece{key: m.key, was: i}
 		if ok {
 			one.text = append(slices.Clone(p.raw[m.from:m.at]), value...)
 		}
-		pieces, keys = append(pieces, one), append(keys, m.key)
+		pieces = append(pieces, one)
 	}
-	return pieces, keys
+	return pieces
 }
