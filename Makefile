@@ -40,9 +40,9 @@ race:
 	.ci/need gcc
 	CGO_ENABLED=1 $(GOTEST) -race ./...
 
-e2e: build $(TOOLS)/versitygw ## the whole way with the real servers: OpenSSH, S3, strace
+e2e: build $(TOOLS)/versitygw ## the whole way with the real servers: OpenSSH, S3, strace; nbformat
 	.ci/need sshd strace
-	VERSITYGW=$(TOOLS)/versitygw SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Peers)" ./e2e ./store/... ./source ./workdir
+	VERSITYGW=$(TOOLS)/versitygw SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Peers)" ./e2e ./store/... ./source ./workdir ./notebook
 
 peers: build $(CACHE)/venv-peers/made ## nbgitpuller and Satchel in the same stories (UPDATE=1 writes the tables)
 	.ci/need strace

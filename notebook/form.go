@@ -92,13 +92,13 @@ func (r *reader) attached() string {
 	r.array(func() {
 		if texts = texts && r.next() == '"'; texts {
 			t := r.text()
-			list, joined = append(appendText(list, t), ','), append(joined, t...)
+			list, joined = append(appendCounted(list, t), ','), append(joined, t...)
 			return
 		}
 		list = append(r.canonical(list, 1), ',')
 	})
 	if texts {
-		return string(appendText(nil, string(joined)))
+		return string(appendCounted(nil, string(joined)))
 	}
 	return string(append(list, ']'))
 }
@@ -114,7 +114,7 @@ func (r *reader) canonical(b []byte, depth int) []byte {
 	}
 	switch r.next() {
 	case '"':
-		return appendText(b, r.text())
+		return appendCounted(b, r.text())
 	case '[':
 		b = append(b, '[')
 		r.array(func() { b = append(r.canonical(b, depth+1), ',') })
@@ -124,7 +124,7 @@ func (r *reader) canonical(b []byte, depth int) []byte {
 		r.object(func(key string) { members[key] = r.canonical(nil, depth+1) })
 		b = append(b, '{')
 		for _, key := range slices.Sorted(maps.Keys(members)) {
-			b = append(append(appendText(b, key), ':'), members[key]...)
+			b = append(append(appendCounted(b, key), ':'), members[key]...)
 			b = append(b, ',')
 		}
 		return append(b, '}')
@@ -132,4 +132,4 @@ func (r *reader) canonical(b []byte, depth int) []byte {
 	return append(b, r.word()...)
 }
 
-func appendText(b []byte, t string) []byte { return fmt.Appendf(b, `"%d:%s`, len(t), t) }
+func appendCounted(b []byte, t string) []byte { return fmt.Appendf(b, `"%d:%s`, len(t), t) }

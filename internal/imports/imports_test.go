@@ -55,7 +55,7 @@ func TestHeavyModulesHaveOneHome(t *testing.T) {
 }
 
 // student are the only modules that the student's side may hold.
-var student = []string{"satchel/", "golang.org/x/sys/", "github.com/klauspost/compress/", "github.com/aymanbagabas/go-udiff"}
+var student = []string{"satchel/", "golang.org/x/sys/", "github.com/klauspost/compress/"}
 
 // notStudent are our packages that belong to the service.
 var notStudent = []string{"satchel/source", "satchel/store", "satchel/syncer", "satchel/hookserver", "satchel/course", "satchel/internal/config", "satchel/internal/students"}
