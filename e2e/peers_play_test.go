@@ -43,8 +43,8 @@ func newPlay(t *testing.T, s *story, dir, repos string, peers []peer) *play {
 	must(t, os.MkdirAll(p.work, 0o755))
 	p.git("init", "-q", "-b", "main")
 	p.git("remote", "add", "origin", filepath.Join(repos, s.name+".git"))
-	for _, tool := range peers {
-		d := &desk{peer: tool, course: s.name, home: filepath.Join(dir, strings.ToLower(tool.name()))}
+	for i, tool := range peers {
+		d := &desk{peer: tool, course: s.name, home: filepath.Join(dir, fmt.Sprint("home", i))}
 		must(t, os.MkdirAll(d.work(), 0o755))
 		d.own(t)
 		p.desks = append(p.desks, d)

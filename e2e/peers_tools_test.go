@@ -20,8 +20,6 @@ import (
 // peer is one way to bring a course's repository into a student's folder.
 type peer interface {
 	name() string
-	// state is the folder where it keeps what it knows, below ~/work.
-	state(course string) string
 	// pushed is called after each push; it returns when a login can have it.
 	pushed(t *testing.T, course string)
 	// login prepares what runs when a student's server starts.
@@ -80,7 +78,6 @@ type nbgitpuller struct {
 }
 
 func (nbgitpuller) name() string                 { return "nbgitpuller" }
-func (nbgitpuller) state(course string) string   { return filepath.Join(course, ".git") }
 func (nbgitpuller) pushed(*testing.T, string)    {}
 func (nbgitpuller) ended(code int) bool          { return code == 0 }
 func (n nbgitpuller) url(course string) string   { return "file://" + n.bare(course) }
@@ -102,7 +99,6 @@ func (n nbgitpuller) login(t *testing.T, d *desk, heldClock bool) *exec.Cmd {
 type satchelPeer struct{ service *service }
 
 func (satchelPeer) name() string        { return "Satchel" }
-func (satchelPeer) state(string) string { return ".satchel" }
 func (satchelPeer) ended(code int) bool { return code == 0 || code == exitInPart }
 
 // exitInPart is the agent's exit code when it could not do everything.
