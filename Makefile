@@ -7,6 +7,7 @@ TOOLS   := $(CACHE)/bin
 LDFLAGS := -s -w
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSITYGW   := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+JUPYTER     := jupyter_server==2.21.1 ipykernel==7.4.0 nbformat==5.11.1
 FUZZTIME ?= 30s
 # The students' own user must be able to run it: not one below /root.
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
@@ -40,9 +41,9 @@ race:
 	.ci/need gcc
 	CGO_ENABLED=1 $(GOTEST) -race ./...
 
-e2e: build $(TOOLS)/versitygw ## the whole way with the real servers: OpenSSH, S3, strace; nbformat
+e2e: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server ## the whole way with the real servers: OpenSSH, S3, Jupyter, nbformat, strace
 	.ci/need sshd strace
-	VERSITYGW=$(TOOLS)/versitygw SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Peers)" ./e2e ./store/... ./source ./workdir ./notebook
+	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Peers)" ./e2e ./store/... ./source ./workdir ./notebook
 
 peers: build $(CACHE)/venv-peers/made ## nbgitpuller and Satchel in the same stories (UPDATE=1 writes the tables)
 	.ci/need strace
@@ -65,6 +66,12 @@ $(TOOLS)/staticcheck:
 
 $(TOOLS)/versitygw:
 	GOBIN=$(TOOLS) $(GO) install $(VERSITYGW)
+
+# By the system's Python, for the student's user runs it too.
+$(CACHE)/venv-jupyter/bin/jupyter-server:
+	.ci/need python3-venv
+	/usr/bin/python3 -m venv $(CACHE)/venv-jupyter
+	$(CACHE)/venv-jupyter/bin/pip install -q $(JUPYTER)
 
 clean: ## remove what was built
 	rm -rf bin dist $(CACHE)

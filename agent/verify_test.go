@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -78,4 +79,30 @@ func newKey(t *testing.T) bundle.SigningKey {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// TestVerifyPassesRenamesOn: the hints of all channels, to where workdir looks.
+func TestVerifyPassesRenamesOn(t *testing.T) {
+	one, _, _ := manifestOf(map[string]string{"a": "1", "b": "2"})
+	two, _, _ := manifestOf(map[string]string{"c": "1", "d": "3"})
+	changes := bundle.Diff(one, two)
+	changes.Hint(one, map[string]string{"d": "b"})
+	more, _, _ := manifestOf(map[string]string{"x": "1"})
+	moved, _, _ := manifestOf(map[string]string{"y": "1"})
+	key := newKey(t)
+	head := &bundle.Head{
+		Format: bundle.HeadFormat, Course: "c", Version: 2, Published: time.Now(), Checked: time.Now(), Settings: bundle.Settings{Folder: "c"},
+		Channels: []bundle.ChannelAt{{ID: "all", Manifest: two.Digest()}, {ID: "more", Manifest: moved.Digest()}},
+	}
+	e, err := bundle.Sign(head, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := hook.CourseOffer{Course: "c", Head: e, Channels: []hook.ChannelOffer{
+		{ID: "all", Base: one.Digest(), Changes: changes}, {ID: "more", Base: more.Digest(), Changes: bundle.Diff(more, moved)},
+	}}
+	n, err := verify(o, head, workdir.State{Manifests: map[string]*bundle.Manifest{"all": one, "more": more}})
+	if want := map[string]string{"c": "a", "d": "b", "y": "x"}; err != nil || !maps.Equal(n.Renamed, want) {
+		t.Errorf("%v, %v", n.Renamed, err)
+	}
 }

@@ -42,6 +42,7 @@ type world struct {
 	srv     *hookserver.Server
 	web     *httptest.Server
 	started time.Time
+	shape   func(*bundle.Manifest) // of what is published; nil: all is as manifestOf makes it
 
 	mu       sync.Mutex
 	courses  []course.Course
@@ -221,6 +222,9 @@ func (w *world) sign(h *bundle.Head, keys ...bundle.SigningKey) *bundle.Envelope
 func (w *world) channel(p *published, course string, v bundle.Version, c store.Channel, files map[string]string) store.Channel {
 	w.t.Helper()
 	m, fsys, former := manifestOf(files)
+	if w.shape != nil {
+		w.shape(m)
+	}
 	all, added := p.history["all"].Add(former...)
 	m.History = all.Digest()
 	base := p.manifest["all"]

@@ -22,13 +22,15 @@ const (
 )
 
 // Spec says what to build. Base is nil for a full bundle; Former is what To
-// adds to the history, or all of it in a full bundle. Contents that Base holds at any path need no
-// frame.
+// adds to the history, or all of it in a full bundle. Contents that Base holds
+// at any path need no frame. Renamed may be nil; it gives for new paths those
+// that they were, where content alone does not show it (Changes.Hint).
 type Spec struct {
 	Course, Channel string
 	From, To        Version
 	Base, Manifest  *Manifest
 	Former          History
+	Renamed         map[string]string
 }
 
 // Built is a finished bundle in a temporary file, which the caller closes and
@@ -54,6 +56,7 @@ func Build(ctx context.Context, dir string, s Spec, fsys fs.FS) (*Built, error) 
 		Format: IndexFormat, Course: s.Course, Channel: s.Channel, From: s.From, To: s.To,
 		Manifest: s.Manifest.Digest(), Changes: Diff(s.Base, s.Manifest), Former: s.Former,
 	}
+	x.Changes.Hint(s.Base, s.Renamed)
 	if s.Base != nil {
 		x.Base = s.Base.Digest()
 	}

@@ -15,26 +15,28 @@ type Changes struct {
 	History   Digest   `json:"history,omitzero"`
 }
 
-// Change is one file that is new or differs. RenamedFrom names the path that
-// went away with the same content, or with half of the same lines; it is a
-// hint for the student's folder, not part of the manifest.
+// Change is one file that is new or differs. RenamedFrom is set for a new path
+// only: it names the path that went away with the same content, or with half
+// of the same lines, each such path once. It is a hint for the student's
+// folder, not part of the manifest.
 type Change struct {
 	File
 	RenamedFrom string `json:"renamed_from,omitempty"`
 }
 
 // Diff gives the changes from one manifest to another (from may be nil, for
-// nothing). Renames of equal content are marked.
+// nothing). Renames of equal content are marked, of several files with one
+// content in the order of their paths; Hint marks others.
 func Diff(from, to *Manifest) Changes {
 	if from == nil {
 		from = &Manifest{}
 	}
 	c := Changes{Withdrawn: to.Withdrawn, History: to.History}
-	gone := map[Digest]string{}
+	gone := map[Digest][]string{}
 	for _, f := range from.Files {
 		if _, ok := to.Find(f.Path); !ok {
 			c.Removed = append(c.Removed, f.Path)
-			gone[f.Digest] = f.Path
+			gone[f.Digest] = append(gone[f.Digest], f.Path)
 		}
 	}
 	for _, f := range to.Files {
@@ -43,9 +45,8 @@ func Diff(from, to *Manifest) Changes {
 			continue
 		}
 		ch := Change{File: f}
-		if was, renamed := gone[f.Digest]; renamed && !ok {
-			ch.RenamedFrom = was
-			delete(gone, f.Digest)
+		if was := gone[f.Digest]; len(was) > 0 && !ok {
+			ch.RenamedFrom, gone[f.Digest] = was[0], was[1:]
 		}
 		c.Set = append(c.Set, ch)
 	}

@@ -68,7 +68,7 @@ func (s *Selection) take(c candidate, fact Fact) {
 	if c.mode&0o111 != 0 {
 		mode = 0o755
 	}
-	s.Files = append(s.Files, bundle.File{Path: c.path, Mode: mode, Size: fact.Size, Digest: fact.Digest, Policy: bundle.Merge})
+	s.Files = append(s.Files, bundle.File{Path: c.path, Mode: mode, Size: fact.Size, Digest: fact.Digest, Policy: s.Rules.policyOf(c.rule)})
 	if !fact.Form.IsZero() {
 		s.Forms[fact.Digest] = fact.Form
 	}

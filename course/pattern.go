@@ -250,22 +250,30 @@ func (t token) matches(c byte) bool {
 // (decided is false where none matches). Each pattern that matches is given
 // to used, if that is not nil.
 func (ps Patterns) Match(path string, dir bool, used func(i int)) (hidden, decided bool) {
+	i := ps.last(path, dir, used)
+	if i < 0 {
+		return false, false
+	}
+	return !ps[i].negated, true
+}
+
+// last is the last pattern that matches this path itself, -1 where none does.
+func (ps Patterns) last(path string, dir bool, used func(i int)) int {
+	if len(ps) == 0 {
+		return -1
+	}
+	last := -1
 	names := strings.Split(path, "/")
-	for i := len(ps) - 1; i >= 0; i-- {
-		if decided && used == nil {
-			break
-		}
+	for i := len(ps) - 1; i >= 0 && (last < 0 || used != nil); i-- {
 		if !ps[i].matches(names, dir) {
 			continue
 		}
-		if !decided {
-			hidden, decided = !ps[i].negated, true
-		}
+		last = max(last, i)
 		if used != nil {
 			used(i)
 		}
 	}
-	return hidden, decided
+	return last
 }
 
 // Hidden says whether path or a folder above it is hidden. As in git, what

@@ -22,12 +22,14 @@ const maxRulesSize = 256 << 10
 // Rules is what the instructor decided. The zero value is that of a course
 // without RulesFile.
 type Rules struct {
-	Hide       []string // patterns of .gitignore syntax: what never leaves the repository
-	Message    string   // for the students, one line
-	FolderName string   // the course's folder in a home; "" is the course's name
-	Language   string   // of the sentences; "" is by LANG
+	Hide       []string     // patterns of .gitignore syntax: what never leaves the repository
+	Policy     []PathPolicy // of those that name a path, the last one holds
+	Message    string       // for the students, one line
+	FolderName string       // the course's folder in a home; "" is the course's name
+	Language   string       // of the sentences; "" is by LANG
 
-	hide Patterns
+	hide   Patterns
+	policy Patterns // of Policy, one for each
 }
 
 // Languages are those that the student's sentences exist in.
@@ -38,12 +40,12 @@ var Languages = []string{"en", "es"}
 type rulesText struct {
 	Hide       []strict.Text `yaml:"hide"`
 	Message    strict.Text   `yaml:"message"`
+	Policy     []policy      `yaml:"policy"`
 	FolderName strict.Text   `yaml:"folder_name"`
 	Language   strict.Text   `yaml:"language"`
 
 	Timezone  strict.Text `yaml:"timezone"`
 	Release   []release   `yaml:"release"`
-	Policy    []policy    `yaml:"policy"`
 	Hold      bool        `yaml:"hold"`
 	Solutions strict.Text `yaml:"solutions"`
 }
@@ -53,11 +55,6 @@ type release struct {
 	At     strict.Text `yaml:"at"`
 	Groups []string    `yaml:"groups"`
 	Users  []string    `yaml:"users"`
-}
-
-type policy struct {
-	Path strict.Text `yaml:"path"`
-	Is   strict.Text `yaml:"is"`
 }
 
 // otherWords are what people write instead of a key.
@@ -83,7 +80,9 @@ func ParseRules(data []byte) (*Rules, error) {
 	var text rulesText
 	ps = strict.Decode(withoutMisshapen(node), &text, otherWords)
 	rules, more := text.rules()
-	ps = append(append(ps, more...), text.unsupported(node)...)
+	ps = append(ps, more...)
+	ps = append(ps, text.policies(node, rules)...)
+	ps = append(ps, text.unsupported(node)...)
 	ps.Sort()
 	if len(ps) > 0 {
 		return nil, ps
@@ -104,7 +103,7 @@ func (t *rulesText) rules() (*Rules, strict.Problems) {
 		}
 	}
 	if len(t.Hide) > maxPatterns {
-		ps = append(ps, strict.Problem{Line: t.Hide[0].Line, Field: "hide", Reason: fmt.Sprintf("%d patterns; at most %d. Put what belongs together into one folder", len(t.Hide), maxPatterns)})
+		check(t.Hide[0], "hide", tooMany(len(t.Hide)))
 		t.Hide = t.Hide[:maxPatterns]
 	}
 	for _, h := range t.Hide {
@@ -121,6 +120,10 @@ func (t *rulesText) rules() (*Rules, strict.Problems) {
 		check(t.Language, "language", fmt.Errorf("%q is not known; known are %s", strict.Cut(r.Language), strings.Join(Languages, ", ")))
 	}
 	return r, ps
+}
+
+func tooMany(n int) error {
+	return fmt.Errorf("%d patterns; at most %d. Put what belongs together into one folder", n, maxPatterns)
 }
 
 func checkMessage(m string) error {

@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 	_ "time/tzdata" // dates are checked on machines without a time zone database, too
 
 	"go.yaml.in/yaml/v3"
 
-	"satchel/bundle"
 	"satchel/internal/strict"
 )
 
@@ -18,7 +16,6 @@ import (
 var notYet = []struct{ key, meanwhile string }{
 	{"timezone", "it is only needed for release dates; take the line out"},
 	{"release", "take it out, and put what is not due yet under hide, or on another branch, until its day"},
-	{"policy", "take it out; until then a student's changes are always kept and the course's are added"},
 	{"hold", "take it out; to publish later, work on another branch and merge it when it is due"},
 	{"solutions", "take it out; until then keep solutions in files of their own and put those under hide"},
 }
@@ -35,7 +32,7 @@ func withoutMisshapen(node *yaml.Node) *yaml.Node {
 		key, value := node.Content[i], node.Content[i+1]
 		kind := yaml.ScalarNode
 		switch key.Value {
-		case "release", "policy":
+		case "release":
 			kind = yaml.SequenceNode
 		case "timezone", "hold", "solutions":
 		default:
@@ -71,14 +68,6 @@ func (t *rulesText) unsupported(node *yaml.Node) (ps strict.Problems) {
 		path := orLine(r.Path, strict.Line(entry(node, "release", i), "at"), node, "release")
 		add(path, "release: path", checkRulePath(r.Path.Value))
 		add(orLine(r.At, path.Line, node, "release"), "release: at", checkDate(r.At.Value, t.Timezone.Value != ""))
-	}
-	for i, p := range t.Policy {
-		if p.Path.Line+p.Is.Line == 0 && entry(node, "policy", i).Kind != yaml.MappingNode {
-			continue
-		}
-		path := orLine(p.Path, p.Is.Line, node, "policy")
-		add(path, "policy: path", checkRulePath(p.Path.Value))
-		add(orLine(p.Is, path.Line, node, "policy"), "policy: is", checkPolicy(p.Is.Value))
 	}
 	if s := t.Solutions; s.Line > 0 && !slices.Contains([]string{"withhold", "strip", "allow"}, s.Value) {
 		add(s, "solutions", fmt.Errorf("%q is not known; known are withhold, strip, allow", strict.Cut(s.Value)))
@@ -145,18 +134,4 @@ func checkDate(s string, zone bool) error {
 		return errors.New("missing; write for example 2026-03-02 09:00")
 	}
 	return fmt.Errorf("%q is no date with a time; write for example 2026-03-02 09:00", strict.Cut(s))
-}
-
-func checkPolicy(is string) error {
-	if bundle.Policy(is).Known() {
-		return nil
-	}
-	known := []string{"merge", "once", "replace", "readonly"}
-	if is == "" {
-		return fmt.Errorf("missing; write one of %s", strings.Join(known, ", "))
-	}
-	if near := strict.Nearest(is, known); near != "" {
-		return fmt.Errorf("%q is not known; did you mean %q?", strict.Cut(is), near)
-	}
-	return fmt.Errorf("%q is not known; known are %s", strict.Cut(is), strings.Join(known, ", "))
 }

@@ -65,6 +65,8 @@ func TestRulesBounds(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"too large":     {"hide: [" + strings.Repeat("a, ", 100_000) + "]", "larger than 256 KiB"},
 		"many patterns": {"hide: [" + strings.Repeat("a, ", 600) + "b]", "601 patterns; at most 500"},
+		"many rules":    {"policy: [" + strings.Repeat("{path: a, is: once}, ", 600) + "]", "line 1: policy: 600 patterns; at most 500"},
+		"long rule":     {"policy: [{path: " + strings.Repeat("a", 600) + ", is: once}]", "longer than 500 bytes"},
 		"long pattern":  {"hide: [" + strings.Repeat("a", 600) + "]", "longer than 500 bytes"},
 		"long message":  {"message: " + strings.Repeat("é", bundle.MaxMessage+1), "longer than 2000 characters"},
 		"deep":          {"hide: " + strings.Repeat("[", 20_000), "not understood"},
@@ -87,7 +89,7 @@ func FuzzParseRules(f *testing.F) {
 			f.Add(a.Files[0].Data)
 		}
 	}
-	f.Add([]byte("hide: [drafts/, \"*.key\"]\nmessage: x\nfolder_name: y\nlanguage: es\n"))
+	f.Add([]byte("hide: [drafts/, \"*.key\"]\nmessage: x\nfolder_name: y\nlanguage: es\npolicy: [{path: a/, is: once}]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := ParseRules(data)
 		for _, p := range strict.List(err) {
@@ -106,5 +108,10 @@ func FuzzParseRules(f *testing.F) {
 			t.Fatalf("message %q", r.Message)
 		}
 		r.hide.Hidden("a/b", false)
+		for i, p := range r.Policy {
+			if !p.Is.Known() || r.policyOf(r.policy.last("a/b", false, nil)) == "" || r.policy[i].negated {
+				t.Fatalf("policy %+v", p)
+			}
+		}
 	})
 }

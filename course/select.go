@@ -141,7 +141,7 @@ func Select(ctx context.Context, fsys fs.FS, memo Memo) (*Selection, error) {
 	if err := s.readRules(); err != nil || len(s.Stops) > 0 {
 		return s, err
 	}
-	w := &walker{ctx: ctx, fsys: fsys, memo: memo, s: s, used: make([]bool, len(s.Rules.hide))}
+	w := newWalker(ctx, fsys, memo, s)
 	if err := w.walk(); err != nil {
 		return nil, err
 	}

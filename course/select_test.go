@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"satchel/bundle"
 )
 
 var update = flag.Bool("update", false, "write what Select says into testdata/select")
@@ -58,6 +60,9 @@ func report(s *Selection) string {
 		}
 		if !s.Forms[f.Digest].IsZero() {
 			mark += " (notebook)"
+		}
+		if f.Policy != bundle.Merge {
+			mark += fmt.Sprintf(" (%s)", f.Policy)
 		}
 		if s.from[f.Path] != "" {
 			mark += " from " + s.from[f.Path]

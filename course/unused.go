@@ -3,40 +3,42 @@ package course
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"satchel/internal/strict"
 )
 
 // warnUnused warns of patterns that match nothing at all, with the nearest
-// path that exists: a typing mistake there publishes what was to be hidden.
+// path that exists: a typing mistake there publishes what was to be hidden, or
+// lets a student's work go the wrong way.
 func (w *walker) warnUnused() error {
-	unused := func() (n int) {
-		for _, u := range w.used {
-			if !u {
-				n++
-			}
-		}
-		return n
-	}
-	if unused() == 0 {
+	if !w.hide.idle() && !w.policy.idle() {
 		return nil
 	}
 	paths, err := w.everything(".", nil)
-	if err != nil || unused() == 0 {
+	if err != nil {
 		return err
 	}
-	for i, p := range w.s.Rules.hide {
-		if w.used[i] {
-			continue
+	for _, a := range []*asked{w.hide, w.policy} {
+		for i, p := range a.patterns {
+			if !a.used[i] {
+				w.s.warn(Finding{Path: RulesFile, Line: p.line, Reason: unusedReason(a.key, p, paths)})
+			}
 		}
-		reason := fmt.Sprintf("hide: %q matches nothing", p.text)
-		if near := nearestPath(p, paths); near != "" {
-			reason += fmt.Sprintf("; did you mean %q?", near)
-		}
-		w.s.warn(Finding{Path: RulesFile, Line: p.line, Reason: reason})
 	}
 	return nil
+}
+
+// idle says whether one of the patterns matched nothing yet.
+func (a *asked) idle() bool { return slices.Contains(a.used, false) }
+
+func unusedReason(key string, p pattern, paths []string) string {
+	reason := fmt.Sprintf("%s: %q matches nothing", key, p.text)
+	if near := nearestPath(p, paths); near != "" {
+		reason += fmt.Sprintf("; did you mean %q?", near)
+	}
+	return reason
 }
 
 // everything lists all paths of the tree, those of hidden folders too, and
@@ -55,6 +57,7 @@ func (w *walker) everything(dir string, paths []string) ([]string, error) {
 			continue
 		}
 		w.hidden(path, e.IsDir())
+		w.ruled(-1, path, e.IsDir())
 		if !e.IsDir() {
 			paths = append(paths, path)
 			continue

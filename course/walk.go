@@ -53,8 +53,9 @@ type walker struct {
 	fsys    fs.FS
 	memo    Memo // nil: none
 	s       *Selection
+	hide    *asked
+	policy  *asked
 	found   []candidate
-	used    []bool // for each pattern, whether it matched anything
 	entries int
 	size    int64
 	tooMuch bool // a ceiling was met: what was found is not all
@@ -66,16 +67,39 @@ type candidate struct {
 	real string // in the tree; another where a link led there
 	mode fs.FileMode
 	id   string // of the content, for the memo; "" where it has none
+	rule int    // the last rule of policy that names it, or a folder above it; -1: none
 }
 
 // place is a folder being walked: where it stands in the tree, where it is
-// delivered, and the folders of the tree that led to it.
+// delivered, the folders of the tree that led to it, and the last rule of
+// policy that names it or a folder above it (-1: none).
 type place struct {
 	real, path string
 	above      []string
+	rule       int
 }
 
-func (w *walker) walk() error { return w.folder(place{real: ".", path: "."}) }
+// asked are the patterns under one key of RulesFile, and which of them matched
+// anything.
+type asked struct {
+	key      string
+	patterns Patterns
+	used     []bool
+}
+
+func ask(key string, ps Patterns) *asked { return &asked{key, ps, make([]bool, len(ps))} }
+
+// use notes that the i-th pattern matched something.
+func (a *asked) use(i int) { a.used[i] = true }
+
+func newWalker(ctx context.Context, fsys fs.FS, memo Memo, s *Selection) *walker {
+	return &walker{
+		ctx: ctx, fsys: fsys, memo: memo, s: s,
+		hide: ask("hide", s.Rules.hide), policy: ask("policy: path", s.Rules.policy),
+	}
+}
+
+func (w *walker) walk() error { return w.folder(place{real: ".", path: ".", rule: -1}) }
 
 func join(dir, name string) string {
 	if dir == "." {
@@ -141,9 +165,9 @@ func (w *walker) entry(p place, e fs.DirEntry) error {
 	}
 	switch mode := e.Type(); {
 	case mode.IsDir():
-		return w.folder(place{real, path, append(slices.Clone(p.above), p.real)})
+		return w.folder(w.below(p, path, real))
 	case mode.IsRegular():
-		return w.file(path, real, e)
+		return w.file(p, path, real, e)
 	case mode&fs.ModeSymlink != 0:
 		return w.link(p, path, real)
 	case mode&fs.ModeIrregular != 0:
@@ -156,8 +180,19 @@ func (w *walker) entry(p place, e fs.DirEntry) error {
 
 // hidden asks for this path alone, its parents having been asked on the way.
 func (w *walker) hidden(path string, dir bool) bool {
-	hidden, _ := w.s.Rules.hide.Match(path, dir, func(i int) { w.used[i] = true })
+	hidden, _ := w.hide.patterns.Match(path, dir, w.hide.use)
 	return hidden
+}
+
+// ruled asks for this path alone, too; above is its folder's rule. Whichever
+// stands later in the list holds: so an exception follows what it is one of.
+func (w *walker) ruled(above int, path string, dir bool) int {
+	return max(above, w.policy.patterns.last(path, dir, w.policy.use))
+}
+
+// below is the folder real, in p or linked from there, delivered as path.
+func (w *walker) below(p place, path, real string) place {
+	return place{real, path, append(slices.Clone(p.above), p.real), w.ruled(p.rule, path, true)}
 }
 
 // listed is an entry whose folder's listing says what its Info says, but for
@@ -167,8 +202,8 @@ type listed interface {
 	ContentID() string
 }
 
-func (w *walker) file(path, real string, e fs.DirEntry) error {
-	c := candidate{path: path, real: real}
+func (w *walker) file(p place, path, real string, e fs.DirEntry) error {
+	c := candidate{path: path, real: real, rule: w.ruled(p.rule, path, false)}
 	var known bool
 	var size int64
 	if l, ok := e.(listed); ok && w.memo != nil {
@@ -227,12 +262,12 @@ func (w *walker) link(p place, path, real string) error {
 		return nil
 	}
 	if !info.IsDir() {
-		return w.file(path, target, fs.FileInfoToDirEntry(info))
+		return w.file(p, path, target, fs.FileInfoToDirEntry(info))
 	}
 	if w.hidden(path, true) {
 		return nil
 	}
-	return w.folder(place{target, path, append(slices.Clone(p.above), p.real)})
+	return w.folder(w.below(p, path, target))
 }
 
 // refused says why a link to target is held back, "" where it is not.

@@ -157,8 +157,8 @@ func (t tree) read(folder, under string) {
 	})
 }
 
-// holds looks for a piece in a file, of a notebook also in its texts.
-func holds(content, piece string) bool {
+// contains looks for a piece in a file, of a notebook also in its texts.
+func contains(content, piece string) bool {
 	if strings.Contains(content, piece) {
 		return true
 	}
@@ -174,7 +174,7 @@ func holds(content, piece string) bool {
 // in names the files that hold a piece.
 func (t tree) in(piece string) (files []string) {
 	for _, f := range sortedNames(t) {
-		if holds(t[f], piece) {
+		if contains(t[f], piece) {
 			files = append(files, f)
 		}
 	}
@@ -319,7 +319,7 @@ func (p *play) merged(f, now string, there bool, home tree, v *verdict) {
 	}
 	gone := map[string]int{}
 	for _, c := range p.ledger.changes[f] {
-		if !holds(p.ledger.newest()[f], c.text) || holds(now, c.text) {
+		if !contains(p.ledger.newest()[f], c.text) || contains(now, c.text) {
 			continue
 		}
 		where := "nowhere"

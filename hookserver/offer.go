@@ -200,33 +200,10 @@ func (s *Server) channelOffer(ch *channel, base *bundle.Manifest, at bundle.Vers
 		return o
 	}
 	o.Base = base.Digest()
-	steps, _ := ch.path(ch.at(at), ch.newest())
-	carryRenames(&o.Changes, steps)
+	if steps, ok := ch.path(ch.at(at), ch.newest()); ok {
+		o.Changes.Hint(base, bundle.Renames(base, steps...))
+	}
 	return o
-}
-
-// carryRenames adds the renames that the steps know and equal content does
-// not show: half of the lines are the same.
-func carryRenames(c *bundle.Changes, steps []*bundle.Index) {
-	from := map[string]string{}
-	for _, x := range steps {
-		for _, ch := range x.Changes.Set {
-			if ch.RenamedFrom == "" {
-				continue
-			}
-			if first, ok := from[ch.RenamedFrom]; ok {
-				from[ch.Path] = first
-			} else {
-				from[ch.Path] = ch.RenamedFrom
-			}
-		}
-	}
-	for i := range c.Set {
-		was := from[c.Set[i].Path]
-		if _, gone := slices.BinarySearch(c.Removed, was); gone && c.Set[i].RenamedFrom == "" {
-			c.Set[i].RenamedFrom = was
-		}
-	}
 }
 
 // wanted are the contents in view that no held manifest names.

@@ -60,7 +60,8 @@ type audienceOf struct {
 	groups, users []string
 	files         map[string]string
 	withdrawn     []bundle.Pair
-	full          bool // write a full bundle instead of a step
+	full          bool              // write a full bundle instead of a step
+	renamed       map[string]string // the publisher's hints: new path to old
 }
 
 type lines struct {
@@ -238,7 +239,7 @@ func (w *world) channel(p *published, course, id string, v bundle.Version, c sto
 	if base != nil && base.Digest() == m.Digest() && !a.full {
 		return c
 	}
-	spec := bundle.Spec{Course: course, Channel: id, From: c.Since, To: v, Base: base, Manifest: m, Former: added}
+	spec := bundle.Spec{Course: course, Channel: id, From: c.Since, To: v, Base: base, Manifest: m, Former: added, Renamed: a.renamed}
 	if base == nil || a.full {
 		spec.From, spec.Base, spec.Former = 0, nil, all
 	}

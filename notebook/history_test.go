@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand"
 	"os"
+	"regexp"
 	"strconv"
 	"testing"
 
@@ -52,7 +53,7 @@ func TestHistories(t *testing.T) {
 		base, mine, theirs := history(seed)
 		out, err := Merge("lab.ipynb", base, mine, theirs)
 		if err != nil {
-			refused[err.Error()]++
+			refused[err.Error()+string(regexp.MustCompile(`minor": *\d`).Find(base))]++
 			if last == first+1 {
 				t.Logf("seed %d: %v\n%s\n%s\n%s", seed, err, base, mine, theirs)
 			} else {

@@ -1,7 +1,7 @@
 package notebook
 
 // union is base with the cells that theirs inserted, each behind the one that
-// it follows there. Mine is looked for in it as a whole: after a merge that
+// it follows there and those that theirs deleted (as in orderOfMine). Mine is looked for in it as a whole: after a merge that
 // was not recorded mine holds theirs' insertions, and to look for base alone
 // would take them for something else.
 type union struct {
@@ -21,12 +21,16 @@ func (m *merger) union() *union {
 		behind[at] = append(behind[at], t)
 	}
 	u := &union{}
-	u.insert(m, behind[-1])
-	for b := range m.base.cells {
+	waiting := behind[-1]
+	for b, t := range m.inTheirs.ab {
+		if t >= 0 {
+			u.insert(m, waiting)
+			waiting = behind[b]
+		}
 		u.cells = append(u.cells, m.base.cells[b])
-		u.base, u.theirs = append(u.base, b), append(u.theirs, m.inTheirs.ab[b])
-		u.insert(m, behind[b])
+		u.base, u.theirs = append(u.base, b), append(u.theirs, t)
 	}
+	u.insert(m, waiting)
 	return u
 }
 

@@ -38,6 +38,7 @@ const maxLink = 4096 // bytes of a link's target
 // An error whose chain holds an *Error of kind Broken means that the
 // repository is damaged; where it is a mirror, the next At replaces it.
 type Tree struct {
+	m       *Mirror
 	objects *objects
 	commit  string
 	top     plumbing.Hash
@@ -99,7 +100,25 @@ func (m *Mirror) read(c *clone, want plumbing.Hash) (tree *Tree, err error) {
 }
 
 func (m *Mirror) newTree(o *objects, commit plumbing.Hash) *Tree {
-	return &Tree{objects: o, commit: commit.String(), listings: map[plumbing.Hash][]object.TreeEntry{}}
+	return &Tree{m: m, objects: o, commit: commit.String(), listings: map[plumbing.Hash][]object.TreeEntry{}}
+}
+
+// Before is the same folder at another commit, as far as it is here: for a
+// look at single files of a former version. It fetches nothing, and reads the
+// listings that lead to what is asked for and no others. What is absent or
+// damaged there is an error and no more: it says nothing against t, and no
+// mirror is replaced for it. It can be used until t is closed.
+func (t *Tree) Before(commit string) (fs.FS, error) {
+	if !plumbing.IsHash(commit) {
+		return nil, fmt.Errorf("%.60q is no commit", commit)
+	}
+	hash := plumbing.NewHash(commit)
+	was := t.m.newTree(t.objects, hash)
+	was.damaged = func(err error) error { return err }
+	if err := was.enter(t.m, hash); err != nil {
+		return nil, fmt.Errorf("commit %s: %w", commit, err)
+	}
+	return was, nil
 }
 
 func (m *Mirror) mirrorDamaged(err error) *Error {

@@ -25,7 +25,7 @@ func (a *applier) do(ctx context.Context, act *Action) error {
 		act.Verb, act.Event, act.Status = Add, "", Delivered // what was in the way went
 	}
 	if act.Verb == Beside && (a.outside != "" || act.Mine.blocked(act.Path)) {
-		return a.besideOutside(ctx, act)
+		return a.beside(ctx, act, nil, a.layOutside)
 	}
 	if act.Verb == Aside {
 		if err := a.makeWay(act); err != nil || act.File.Path == "" {
@@ -52,7 +52,9 @@ func (a *applier) do(ctx context.Context, act *Action) error {
 	case Chmod:
 		return a.chmod(act, at)
 	case Beside:
-		return a.beside(ctx, act, at)
+		return a.beside(ctx, act, at, a.layBeside)
+	case Merge:
+		return a.merge(ctx, act, at)
 	}
 	return fmt.Errorf("unknown verb %q", act.Verb)
 }
@@ -95,8 +97,10 @@ func (a *applier) entry(act *Action, seen *Seen) *Entry {
 	}
 	if w := act.Was; w != nil {
 		e.Returned = act.Return || w.Returned && !act.Mine.Gone
-		e.Copies, e.Saved = w.Copies, w.Saved
+		e.Copies, e.Saved, e.Merges = w.Copies, w.Saved, w.Merges
+		e.Since, e.Past = w.Since, w.Past
 	}
+	e.follows(act.Was, a.p.version)
 	return e
 }
 
@@ -104,6 +108,13 @@ func (a *applier) entry(act *Action, seen *Seen) *Entry {
 func (a *applier) done(act *Action, e *Entry, ev Event) {
 	folder, _ := split(act.Path)
 	a.dirty[folder] = true
+	switch {
+	case act.Loose:
+		return
+	case act.Put != nil:
+		put := *act.Put
+		put.Seen, e = e.Seen, &put
+	}
 	a.lines = append(a.lines, line{File: e})
 	if e.Status == Delivered && act.Verb != Record {
 		a.placed = append(a.placed, e)
@@ -192,6 +203,7 @@ func (a *applier) add(act *Action, at *spot) error {
 	}
 	a.used(act, name)
 	a.res.Added++
+	a.undoable(act, act.before(act.File.Digest))
 	ev := Event{Other: a.renamed[act.File.Digest]}
 	if act.Event == MovedAside {
 		act.Event = "" // told when it made way
@@ -211,7 +223,12 @@ func (a *applier) replace(ctx context.Context, act *Action, at *spot) error {
 		return err
 	}
 	a.res.Changed++
-	a.done(act, a.entry(act, a.look(at, act.File.Digest)), Event{})
+	a.undoable(act, act.before(act.File.Digest))
+	e := a.entry(act, a.look(at, act.File.Digest))
+	if act.Was != nil && act.untouched() && mergeable(act.Path, act.File.Size) {
+		e.merged(Merging{Base: act.Was.Digest, Mine: act.Was.Digest, Result: act.File.Digest, Time: a.c.home.now})
+	}
+	a.done(act, e, Event{})
 	if act.Was == nil {
 		a.adoptFolders(act.Path)
 	}
@@ -235,6 +252,10 @@ func (a *applier) remove(ctx context.Context, act *Action, at *spot) error {
 		a.eraseCopies(ctx, act.Was)
 	}
 	a.lines = append(a.lines, line{Hold: &h}, line{Forget: act.Path})
+	if act.Put != nil {
+		a.lines = append(a.lines, line{File: act.Put})
+	}
+	a.undoable(act, act.before(bundle.Digest{}))
 	a.dirty[at.folder] = true
 	a.res.Removed++
 	if act.Event != "" {
@@ -257,6 +278,7 @@ func (a *applier) chmod(act *Action, at *spot) error {
 		return err
 	}
 	a.res.Changed++
+	a.undoable(act, act.before(act.Mine.Digest))
 	a.done(act, a.entry(act, a.look(at, act.Mine.Digest)), Event{})
 	return nil
 }

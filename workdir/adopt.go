@@ -19,6 +19,10 @@ func (c *Course) origins(ctx context.Context, tree *dir, v View, n Newest, histo
 	out := map[string]Origin{}
 	var all []bundle.History
 	asked, known := false, false
+	base := c.openBase()
+	if base != nil {
+		defer base.close()
+	}
 	for _, p := range sortedKeys(v.Newest) {
 		if !unexplained(v, p) {
 			continue
@@ -37,6 +41,9 @@ func (c *Course) origins(ctx context.Context, tree *dir, v View, n Newest, histo
 		}
 		if ctx.Err() == nil {
 			out[p] = originOf(tree, v.Newest[p].File, v.Disk[p], all)
+			if last := v.Last[p]; last != nil && out[p] == FormerRun && base.holds(last.Digest) {
+				out[p] = Theirs // what was delivered is the better base
+			}
 		}
 	}
 	return out
@@ -107,7 +114,7 @@ func originOf(tree *dir, f bundle.File, mine Fact, all []bundle.History) Origin 
 	}
 	for _, was := range former {
 		if !was.Form.IsZero() && was.Form == form {
-			return Former
+			return FormerRun
 		}
 	}
 	return Theirs

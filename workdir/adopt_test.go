@@ -28,9 +28,9 @@ func noCopies(t *testing.T, w *world) {
 
 func threeVersions(t *testing.T) *world {
 	w := newWorld(t)
-	w.publish("a.txt", "one", "hw/b.ipynb", notebookText("b", ""), "same.txt", "same")
+	w.publish("a.txt", "one", "hw/b.ipynb", notebookText("import b\\nb", ""), "same.txt", "same")
 	w.sync()
-	w.publish("a.txt", "two", "hw/c.txt", "c", "hw/b.ipynb", notebookText("b2", ""))
+	w.publish("a.txt", "two", "hw/c.txt", "c", "hw/b.ipynb", notebookText("import b\\nb2", ""))
 	return w
 }
 
@@ -46,21 +46,21 @@ func TestALostSatchelFolder(t *testing.T) {
 	wantEvents(t, w.sync())
 	noCopies(t, w)
 	w.has("a.txt", "three", "hw/b.ipynb", notebookText("b3", ""), "hw/c.txt", "c", "same.txt", "same", "mine.txt", "mine")
-	everyByteOf(t, 0, w.root, "two", notebookText("b2", "")) // on the shelf: recognised, not proven
+	everyByteOf(t, 0, w.root, "two", notebookText("import b\\nb2", "")) // on the shelf: recognised, not proven
 }
 
 func TestANotebookThatWasOnlyRunIsRecognised(t *testing.T) {
 	w := threeVersions(t)
 	w.sync()
-	ran := notebookText("b2", someOutput)
+	ran := notebookText("import b\\nb2", someOutput)
 	w.write("hw/b.ipynb", ran)
 	os.RemoveAll(filepath.Join(w.root, ".satchel"))
 	wantEvents(t, w.sync()) // the newest, run: its outputs stay
-	w.publish("a.txt", "three", "hw/b.ipynb", notebookText("b3", ""))
+	w.publish("a.txt", "three", "hw/b.ipynb", notebookText("import b\\nb3", ""))
 	os.RemoveAll(filepath.Join(w.root, ".satchel"))
-	wantEvents(t, w.sync())
+	wantEvents(t, w.sync(), "merged hw/b.ipynb") // another's sources, its own outputs
 	noCopies(t, w)
-	if data, _ := os.ReadFile(w.path("hw/b.ipynb")); string(data) != notebookText("b3", "") {
+	if data, _ := os.ReadFile(w.path("hw/b.ipynb")); !strings.Contains(string(data), "b3") || !strings.Contains(string(data), someOutput) {
 		t.Fatalf("got %s", data)
 	}
 	everyByteOf(t, 0, w.root, ran)

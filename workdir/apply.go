@@ -168,10 +168,10 @@ func (a *applier) renameFolder(top *dir) {
 // name records the course's folder, after it is on disk.
 func (a *applier) name() error {
 	want := namedLine{Folder: a.p.folder}
-	if a.stays {
+	if a.stays && a.p.newest.Head != nil {
 		want.Wanted = a.p.newest.Head.Settings.Folder
 	}
-	if a.c.rec.named == want || a.c.name == notesName {
+	if a.c.rec.named == want || a.p.newest.Head == nil {
 		return nil
 	}
 	if err := a.c.home.top.sync(); err != nil {
@@ -193,17 +193,12 @@ func (a *applier) tell(e Event) { a.res.Events = append(a.res.Events, e) }
 // run does all actions: first what only takes away or makes room, then the
 // rest, which may need that room.
 func (a *applier) run(ctx context.Context) error {
-	copies := 0
 	for i := range a.p.actions {
-		act := &a.p.actions[i]
-		if act.theirs() && !act.Waits {
+		if act := &a.p.actions[i]; act.theirs() && !act.Waits {
 			a.left[act.File.Digest]++
 		}
-		if act.Verb == Beside && !act.Waits {
-			copies++
-		}
 	}
-	if copies > manyCopies {
+	if a.manyCopies(ctx) {
 		a.outside = a.p.folder + " (" + courseSuffix(a.p.version) + ")"
 	}
 	if err := a.announce(); err != nil {
@@ -220,6 +215,30 @@ func (a *applier) run(ctx context.Context) error {
 		a.tidyFolders()
 	}
 	return a.flush()
+}
+
+// manyCopies says whether more copies will be laid beside than a student
+// wants to see there. Only where that may be is merged to find out.
+func (a *applier) manyCopies(ctx context.Context) bool {
+	sure, perhaps := 0, []*Action(nil)
+	for i := range a.p.actions {
+		switch act := &a.p.actions[i]; {
+		case act.Waits:
+		case act.Verb == Beside:
+			sure++
+		case act.Verb == Merge && act.From == "":
+			perhaps = append(perhaps, act)
+		}
+	}
+	for i, act := range perhaps {
+		if sure > manyCopies || sure+len(perhaps)-i <= manyCopies || ctx.Err() != nil {
+			break
+		}
+		if a.willClash(ctx, act) {
+			sure++
+		}
+	}
+	return sure > manyCopies
 }
 
 func makesRoom(act *Action) bool {
@@ -283,7 +302,7 @@ func (a *applier) announce() error {
 		a.ids[act.Path] = h.ID
 		lines = append(lines, line{Hold: &h})
 	}
-	return a.c.save(lines...)
+	return a.c.save(append(a.passLine(), lines...)...)
 }
 
 // try does one action, or says why not.

@@ -116,6 +116,7 @@ func (a *applier) move(ctx context.Context, act *Action, to *spot) error {
 		_ = to.d.chmod(to.name, perm(act.File))
 	}
 	a.res.Changed++
+	a.movedOver(act, sum)
 	a.dirty[folder] = true
 	a.lines = append(a.lines, line{Forget: act.From})
 	a.done(act, a.entry(act, a.look(to, sum)), Event{Other: act.From})

@@ -2,8 +2,10 @@ package workdir
 
 import (
 	"bytes"
+	"cmp"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -100,6 +102,23 @@ func (c *Course) keepBases(tree *dir, entries []*Entry) {
 	})
 }
 
+// remember keeps bytes that a later merge, or a look for an old text saved
+// over one, may need.
+func (c *Course) remember(contents ...[]byte) {
+	base, err := c.state.private(baseName)
+	if err != nil {
+		return
+	}
+	defer base.close()
+	for _, data := range contents {
+		if sum := bundle.Sum(data); data != nil && !base.holds(sum) {
+			if err := base.pack(sum, data); err != nil {
+				c.home.lg.Info("bytes for merging not kept", "course", c.name, "error", err)
+			}
+		}
+	}
+}
+
 func (d *dir) pack(sum bundle.Digest, data []byte) error {
 	var packed bytes.Buffer
 	if err := bundle.Compress(&packed, bytes.NewReader(data)); err != nil {
@@ -132,6 +151,14 @@ func (c *Course) tidyBase(withdrawn map[bundle.Pair]bool) {
 	needed, erase := map[bundle.Digest]bool{}, map[bundle.Digest]bool{}
 	for _, e := range c.rec.files {
 		needed[e.Digest] = true
+		for _, was := range e.Past {
+			needed[was.Digest] = true
+		}
+		for _, m := range e.Merges {
+			if c.home.now.Sub(m.Time).Abs() <= mergesFor {
+				needed[m.Base], needed[m.Mine], needed[m.Result] = true, true, true
+			}
+		}
 	}
 	for p := range withdrawn {
 		erase[p.Digest] = true
@@ -170,6 +197,26 @@ func (c *Course) openBase() *dir {
 		return nil
 	}
 	return base
+}
+
+// has says whether a content has its name among the base bytes, at least.
+func (d *dir) has(sum bundle.Digest) bool {
+	if d == nil {
+		return false
+	}
+	s, err := d.stat(sum.String())
+	return err == nil && s.Kind == Regular
+}
+
+// newestFirst sorts names by when they came to lie here.
+func (d *dir) newestFirst(names []string) []string {
+	at := map[string]int64{}
+	for _, name := range names {
+		s, _ := d.stat(name)
+		at[name] = s.Ctime
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(at[b], at[a]), cmp.Compare(a, b)) })
+	return names
 }
 
 // holds says whether a content lies among the base bytes. Only its bytes say

@@ -14,13 +14,14 @@ import (
 // actions, and a view in which everything is done gives none. Actions come in
 // the order of their paths, at most one a path.
 func Compare(v View) []Action {
-	c := &comparison{View: v, moves: map[string]string{}, folders: map[string]bool{}}
+	c := &comparison{View: v, moves: map[string]string{}, carries: map[string]string{}, folders: map[string]bool{}}
 	for p := range v.Newest {
 		for f, _ := split(p); f != ""; f, _ = split(f) {
 			c.folders[f] = true
 		}
 	}
 	c.findMoves()
+	c.findCarries()
 	paths := map[string]bool{}
 	for p := range v.Last {
 		paths[p] = true
@@ -40,7 +41,8 @@ func Compare(v View) []Action {
 type comparison struct {
 	View
 	moves   map[string]string // new path to the old one that is moved there
-	gone    map[string]bool   // old paths of moves
+	carries map[string]string // new path to the old one that is merged there
+	gone    map[string]bool   // old paths of moves and carries
 	folders map[string]bool   // folders of the newest version
 }
 
@@ -57,7 +59,7 @@ func (c *comparison) findMoves() {
 	}
 	for _, q := range sortedKeys(c.Newest) {
 		n := c.Newest[q]
-		if c.Last[q] != nil || c.Disk[q].Kind != Nothing || c.Disk[q].Err != nil {
+		if !c.free(q) {
 			continue
 		}
 		from := c.Renamed[q]
@@ -75,6 +77,30 @@ func (c *comparison) findMoves() {
 		}
 	}
 }
+
+// findCarries pairs paths that the course renamed and changed, as it hints,
+// where the student changed the old one: that is merged into the new place.
+func (c *comparison) findCarries() {
+	for _, q := range sortedKeys(c.Newest) {
+		n, from := c.Newest[q], c.Renamed[q]
+		if from == "" || c.moves[q] != "" || c.gone[from] || c.Last[from] == nil || !c.movable(from) {
+			continue
+		}
+		edited := c.Disk[from].Digest != c.Last[from].Digest && c.Disk[from].Digest != n.Digest
+		if c.free(q) && edited && mergedBy(n.Policy) {
+			c.carries[q], c.gone[from] = from, true
+		}
+	}
+}
+
+// free says that nothing is or was at q, or only what the student undid.
+func (c *comparison) free(q string) bool {
+	last, f := c.Last[q], c.Disk[q]
+	return (last == nil || last.Status == Own && last.Held.held()) && f.Kind == Nothing && f.Err == nil
+}
+
+// mergedBy says whether a policy merges what both changed.
+func mergedBy(p bundle.Policy) bool { return p != bundle.Once && p != bundle.Replace }
 
 // movable says that the course dropped p and a file of the student's tree is
 // still there, for which Satchel put a base.
@@ -99,14 +125,25 @@ func (c *comparison) path(p string) (Action, bool) {
 		a.File, a.Channel = n.File, n.Channel
 	}
 	switch {
+	case last != nil && c.held(last, n, has):
+		return a, false
 	case f.Err != nil:
 		return c.unseen(a)
-	case last == nil:
+	case last == nil, c.moves[p] != "", c.carries[p] != "":
 		return c.added(a)
 	case !has:
 		return c.dropped(a)
 	}
 	return c.kept(a)
+}
+
+// held says that the student undid this very update, and nothing new came
+// since.
+func (c *comparison) held(last *Entry, n Delivery, has bool) bool {
+	if c.How.All || !last.Held.held() || c.withdrawn(last.Path, last.Digest) {
+		return false
+	}
+	return last.Held.Gone && !has || has && last.Held.Digest == n.Digest
 }
 
 // unseen is a path that could not be looked at: it fails alone, unless
@@ -133,7 +170,10 @@ func (a *Action) untouched() bool {
 // differs says whether what is recorded of a path is not the newest.
 func (c *comparison) differs(a Action) bool {
 	w := a.Was
-	return w.Digest != a.File.Digest || w.Mode != a.File.Mode || w.Policy != a.File.Policy || w.Channel != a.Channel || !w.Asleep.IsZero()
+	if w == nil {
+		return true
+	}
+	return w.Held.held() || w.Digest != a.File.Digest || w.Mode != a.File.Mode || w.Policy != a.File.Policy || w.Channel != a.Channel || !w.Asleep.IsZero()
 }
 
 // note records the newest as handled, if that says anything new.
@@ -156,6 +196,8 @@ func (c *comparison) kept(a Action) (Action, bool) {
 		return c.follow(a)
 	case f.Digest == a.File.Digest:
 		return c.note(a, Delivered)
+	case c.staleOver(a):
+		return c.mergedAgain(a), true
 	case a.Was.Digest == a.File.Digest:
 		return c.changedHereOnly(a)
 	}
@@ -189,14 +231,30 @@ func (c *comparison) changedHereOnly(a Action) (Action, bool) {
 	return c.note(a, s)
 }
 
+// staleOver says that an old text was saved over what a merge had made.
+func (c *comparison) staleOver(a Action) bool {
+	_, stale := c.Stale[a.Path]
+	return stale && mergedBy(a.File.Policy)
+}
+
+// mergedAgain merges once more from what the old text began with.
+func (c *comparison) mergedAgain(a Action) Action {
+	was, base := *a.Was, c.Stale[a.Path]
+	was.Digest = base.Base
+	a.Was, a.Again = &was, true
+	return a.do(Merge).as(Mine)
+}
+
 // changedBoth is where merging belongs. Bytes that a former version had are
-// no edit (a home restored from a backup).
+// no edit (a home restored from a backup); outputs alone are none either.
 func (c *comparison) changedBoth(a Action) (Action, bool) {
 	switch {
 	case a.File.Policy == bundle.Once:
 		return c.note(a, Mine)
 	case c.Origin[a.Path] == Former:
 		return c.recognised(a), true
+	case c.Origin[a.Path] == FormerRun:
+		return c.ranOnly(a)
 	case c.Origin[a.Path] == NewestRun:
 		return c.note(a, Mine)
 	case a.File.Policy == bundle.Replace:
@@ -204,7 +262,20 @@ func (c *comparison) changedBoth(a Action) (Action, bool) {
 	case a.Was.Status == Own:
 		return a.do(Beside).as(Own).say(InTheWay), true
 	}
-	return a.do(Beside).as(Mine).say(Kept), true
+	return a.do(Merge).as(Mine), true
+}
+
+// ranOnly is a notebook of which a former version was run, and nothing known
+// of what was delivered explains it: the outputs alone are the student's.
+func (c *comparison) ranOnly(a Action) (Action, bool) {
+	switch a.File.Policy {
+	case bundle.Once:
+		return c.note(a, Mine)
+	case bundle.Replace:
+		return c.recognised(a), true
+	}
+	a.Self = true
+	return a.do(Merge).as(Mine), true
 }
 
 // recognised is a file that its history explains: untouched, but kept on the
@@ -241,6 +312,10 @@ func (c *comparison) added(a Action) (Action, bool) {
 	if from, ok := c.moves[p]; ok {
 		return c.moved(a, from), true
 	}
+	if from, ok := c.carries[p]; ok {
+		a.From, a.Was, a.Mine = from, c.Last[from], c.Disk[from]
+		return a.do(Merge).as(Mine), true
+	}
 	switch {
 	case f.Kind == Nothing:
 		return a.do(Add), true
@@ -256,6 +331,8 @@ func (c *comparison) added(a Action) (Action, bool) {
 	switch c.Origin[p] {
 	case Former:
 		return c.recognised(a), true
+	case FormerRun:
+		return c.ranOnly(a)
 	case NewestRun:
 		return a.do(Record).as(Mine), true
 	case Unasked:

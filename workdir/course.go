@@ -50,6 +50,7 @@ const (
 	stageName     = "stage"
 	holdName      = "hold"
 	shelfName     = "shelf"
+	keptName      = "kept"
 )
 
 func (h *Home) course(ctx context.Context, name string) (*Course, error) {

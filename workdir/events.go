@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"satchel/bundle"
+	"satchel/notebook"
 )
 
 // EventKind names what a student is told. The agent's catalogue makes the
@@ -14,6 +15,8 @@ import (
 type EventKind string
 
 const (
+	Merged        EventKind = "merged"         // both changed Path: the course's changes came into the student's
+	SameLines     EventKind = "same_lines"     // the same, but that both changed the same lines, or Clash; the student's stand, and the course's is in Other
 	Kept          EventKind = "kept"           // both changed Path: the student's stays, the course's is in Other
 	InTheWay      EventKind = "in_the_way"     // a new file of the course has the name of one of theirs; the course's is in Other
 	Blocked       EventKind = "blocked"        // another kind of thing is at Path; it was left, the course's is in Other
@@ -30,6 +33,7 @@ const (
 	FolderRenamed EventKind = "folder_renamed" // the course's folder was Other and is Path
 	FolderStays   EventKind = "folder_stays"   // the course's folder should be Other, but that name is taken; it stays Path
 	Recovered     EventKind = "recovered"      // bytes that an editor wrote late are kept: in Path, with the course's in Other; or in Other
+	NotUndone     EventKind = "not_undone"     // the student did something at Path since, or its former bytes are gone: it stays as it is
 	Restored      EventKind = "restored"       // Path is the newest again; what was there is in Other, if anything
 )
 
@@ -53,6 +57,10 @@ type Event struct {
 	Free    int64
 	Reason  string
 	Err     error
+	Cells   []notebook.Place // Merged, of a notebook: cells that came or changed by the course
+	Run     []notebook.Place // of those, the ones to be run again
+	Clash   []notebook.Place // cells that both changed in the same lines; the student's stand
+	Gone    int              // cells that the course took away
 }
 
 // Result is what an Apply did. Complete means that the newest version is in

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"slices"
-	"strings"
 	"sync"
 
 	"satchel/bundle"
@@ -157,64 +155,4 @@ const racy = 2_000_000_000 // ns
 // seen is what is remembered of a fact.
 func (h *Home) seen(f Fact) *Seen {
 	return &Seen{Stat: f.Stat, Digest: f.Digest, Sure: f.Stat.Ctime+racy < h.clock && f.Stat.Mtime+racy < h.clock}
-}
-
-// maxSearch bounds the search for a deleted file under another name.
-const maxSearch = 20_000
-
-// findRenamed looks for files of the student's own that hold the bytes of one
-// that they deleted: they renamed it. want maps sizes to digests; the result
-// maps digests to paths.
-func (c *Course) findRenamed(ctx context.Context, tree *dir, want map[int64][]bundle.Digest, skip map[string]bool) map[bundle.Digest]string {
-	found := map[bundle.Digest]string{}
-	if tree == nil || len(want) == 0 {
-		return found
-	}
-	left := maxSearch
-	var walk func(folder string)
-	walk = func(folder string) {
-		d, err := tree.descend(folder, nil)
-		if err != nil {
-			return
-		}
-		defer d.close()
-		names, _ := d.names()
-		slices.Sort(names)
-		for _, name := range names {
-			p := join(folder, name)
-			if left--; left < 0 || ctx.Err() != nil {
-				return
-			}
-			s, err := d.stat(name)
-			switch {
-			case err != nil || strings.HasPrefix(name, ".") || skip[p]:
-			case s.Kind == Folder && strings.Count(p, "/") < bundle.MaxDepth:
-				walk(p)
-			case s.Kind == Regular && len(want[s.Size]) > 0 && s.Size > 0:
-				if sum, _, err := hashName(ctx, d, name); err == nil && slices.Contains(want[s.Size], sum) && found[sum] == "" {
-					found[sum] = p
-				}
-			}
-		}
-	}
-	walk("")
-	return found
-}
-
-// findRenamed fills in where the bytes of deleted files lie under another
-// name, for the sentence that names both.
-func (a *applier) findRenamed(ctx context.Context) {
-	want, skip := map[int64][]bundle.Digest{}, map[string]bool{}
-	for i := range a.p.actions {
-		if act := &a.p.actions[i]; act.Return && !act.Waits && act.Was.Size > 0 {
-			want[act.Was.Size] = append(want[act.Was.Size], act.Was.Digest)
-		}
-	}
-	if len(want) == 0 {
-		return
-	}
-	for p := range a.p.facts {
-		skip[p] = true
-	}
-	a.renamed = a.c.findRenamed(ctx, a.tree, want, skip)
 }

@@ -20,8 +20,10 @@ func (a *applier) tidyFolders() {
 			used[f] = true
 		}
 	}
-	for p := range a.c.rec.files {
-		use(p)
+	for p, e := range a.c.rec.files {
+		if e.Status != Own || !e.Held.held() { // that one is not there
+			use(p)
+		}
 	}
 	for i := range a.p.actions {
 		use(a.p.actions[i].File.Path)
@@ -62,6 +64,7 @@ func (a *applier) finish() error {
 	if a.c.name != notesName {
 		a.c.keepBases(a.tree, a.placed)
 		a.c.tidyBase(a.p.withdrawn)
+		a.c.tidyKept(a.p.withdrawn)
 	}
 	if a.c.name == notesName {
 		if err := a.c.tick(a.c.home.signed); err != nil {

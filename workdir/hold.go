@@ -22,6 +22,16 @@ func outName(id string) string { return id + "-out" }
 // Holding says whether anything is held that Settle has to look at again.
 func (c *Course) Holding() bool { return len(c.rec.holds) > 0 }
 
+// Due says whether something that is held is to be looked at now.
+func (c *Course) Due() bool {
+	for _, h := range c.rec.holds {
+		if age := c.home.now.Sub(later(h.Time, h.Look)); age >= heldFor || age < 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Settle looks again at what was exchanged out, ten minutes after an Apply
 // for instance; Plan does the same. It needs no newest version.
 func (c *Course) Settle(ctx context.Context) ([]Event, error) {
@@ -123,12 +133,15 @@ func (s *settling) one(ctx context.Context, name string) error {
 		return err
 	case side == "in" && sum == h.New && !h.Done:
 		return s.toStage(h, name) // never came to be placed
+	case !h.Done && h.Next != nil && s.lies(ctx, h.Next.Path, h.New):
+		s.complete(h) // died between putting in and recording
+		return nil
 	case !h.Done && s.missing(h.Path):
 		return s.giveBack(ctx, h, name) // died between taking out and putting in
 	case h.Then == thenBeside:
 		return s.giveBack(ctx, h, name)
 	case sum == h.Was:
-		return s.letGo(h, name)
+		return s.letGo(h, name, stat.Size)
 	}
 	return s.giveBack(ctx, h, name) // written to after it came out
 }
@@ -190,6 +203,26 @@ func (s *settling) look(path string) Fact {
 	return facts[path]
 }
 
+// lies says whether a path of the course's folder holds a content.
+func (s *settling) lies(ctx context.Context, path string, sum bundle.Digest) bool {
+	if s.tree == nil {
+		return false
+	}
+	got, _, err := hashPath(ctx, s.tree, path)
+	return err == nil && got == sum
+}
+
+// complete records a merge whose result is in place.
+func (s *settling) complete(h *hold) {
+	done := *h
+	done.Done, done.Next = true, nil
+	if h.Next.Path != h.Path {
+		s.lines = append(s.lines, line{Forget: h.Path})
+	}
+	s.lines = append(s.lines, line{File: h.Next}, line{Hold: &done})
+	s.touched = true
+}
+
 // toStage keeps verified content that was not placed.
 func (s *settling) toStage(h *hold, name string) error {
 	d, err := s.c.area.private(stageName)
@@ -216,14 +249,17 @@ func (s *settling) ended(h *hold, name string) {
 }
 
 // letGo ends a hold whose bytes came out as expected and stayed so.
-func (s *settling) letGo(h *hold, name string) error {
+func (s *settling) letGo(h *hold, name string, size int64) error {
 	if h.Then != thenErase && !s.rested(h) {
 		return nil
 	}
 	var err error
-	if h.Then == thenShelf {
+	switch {
+	case h.Then == thenShelf:
 		err = s.c.shelve(s.d, name, h.Path)
-	} else {
+	case h.Then == thenDrop && s.c.rec.undoes(h.Was):
+		err = s.c.keep(s.d, name, h.Was, size)
+	default:
 		err = s.d.remove(name)
 	}
 	if err == nil {
@@ -275,6 +311,10 @@ func (s *settling) giveBack(ctx context.Context, h *hold, name string) error {
 		if err = moveNew(s.d, name, d, base); err == nil && !h.Done {
 			ev.Kind = "" // as it was before; nothing to be told
 		}
+	case f.Kind == Regular && h.Done && s.mergedThere(ctx, h) != nil:
+		if ev.Other, err = s.mergeAgain(ctx, h, name, d, base); ev.Other == "" {
+			ev.Kind = "" // the next plan merges it, and tells
+		}
 	case f.Kind == Regular && h.Done && h.Then != thenBeside && s.delivered(ctx, h, d, base):
 		ev.Other, err = s.swapBack(ctx, h, name, d, base)
 	default:
@@ -295,6 +335,43 @@ func (s *settling) delivered(ctx context.Context, h *hold, d *dir, name string) 
 	sum, _, err := hashName(ctx, d, name)
 	e := s.c.rec.files[h.Path]
 	return err == nil && e != nil && sum == e.Digest && e.Status == Delivered
+}
+
+// mergedThere gives the entry of a merge whose result lies untouched where h
+// came out, nil if it does not.
+func (s *settling) mergedThere(ctx context.Context, h *hold) *Entry {
+	if e := s.c.rec.files[h.Path]; e != nil && e.mergeTo(h.New) != nil && s.lies(ctx, h.Path, h.New) {
+		return e
+	}
+	return nil
+}
+
+func (e *Entry) mergeTo(sum bundle.Digest) *Merging {
+	for i := range e.Merges {
+		if e.Merges[i].Result == sum {
+			return &e.Merges[i]
+		}
+	}
+	return nil
+}
+
+// mergeAgain gives the student's late bytes their place, and has the next
+// plan merge them from what they began with.
+func (s *settling) mergeAgain(ctx context.Context, h *hold, name string, d *dir, base string) (beside string, err error) {
+	err = exchange(s.d, name, d, base)
+	if err == errNoExchange {
+		return s.beside(name, d, base)
+	}
+	if err != nil {
+		return "", err
+	}
+	if sum, _, err := hashName(ctx, s.d, name); err != nil || sum != h.New { // saved in this very moment
+		return s.beside(name, d, base)
+	}
+	e := *s.c.rec.files[h.Path]
+	e.Digest, e.Status, e.Seen, e.Merges = e.mergeTo(h.New).Base, Mine, nil, nil
+	s.lines = append(s.lines, line{File: &e})
+	return "", s.c.shelve(s.d, name, h.Path)
 }
 
 // swapBack gives the student's late bytes their place, and lays the course's

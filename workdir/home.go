@@ -25,11 +25,12 @@
 //	.satchel/COURSE/base/          course bytes for later merges, by digest; given up first
 //	.satchel/COURSE/stage/         contents on their way, by digest, complete and synced
 //	.satchel/COURSE/hold/          what was exchanged out, until it is surely nobody's any more
+//	.satchel/COURSE/kept/          course bytes that undo may bring back, by digest; given up first
 //	.satchel/COURSE/shelf/         a student's bytes that made way, 30 days at least, by time and path
 //	.satchel/.notes/               the same for files of PlaceNote
 //
-// Where the course's folder is a filesystem of its own, stage, hold and shelf
-// are in a .satchel inside it, for names can only be exchanged within one.
+// Where the course's folder is a filesystem of its own, stage, hold, kept and
+// shelf are in a .satchel inside it, for names can only be exchanged within one.
 package workdir
 
 import (
@@ -76,6 +77,7 @@ type Home struct {
 	signed time.Time       // the newest time that a signed head told in this pass
 	ctx    context.Context // the pass's
 	look   bool
+	id     string // of this pass
 }
 
 // Open opens root and locks it, waiting for another holder until ctx ends
@@ -144,7 +146,7 @@ func openRoot(lg *slog.Logger, path string, now time.Time, do *hands) (*Home, er
 		root.Close()
 		return nil, err
 	}
-	return &Home{lg: lg, path: path, root: root, top: &dir{fd: fd, do: do}, do: do, now: now.UTC().Round(0), ctx: context.Background()}, nil
+	return &Home{lg: lg, path: path, root: root, top: &dir{fd: fd, do: do}, do: do, now: now.UTC().Round(0), ctx: context.Background(), id: randomName()}, nil
 }
 
 func handleOf(root *os.Root) (int, error) {

@@ -192,7 +192,7 @@ func (c *Course) save(lines ...line) error {
 	for _, l := range lines {
 		c.rec.take(l)
 	}
-	live := len(c.rec.files) + len(c.rec.folders) + len(c.rec.holds) + len(c.rec.shelf)
+	live := len(c.rec.files) + len(c.rec.folders) + len(c.rec.holds) + len(c.rec.shelf) + len(c.rec.changes)
 	if c.fresh || c.rec.lines > 2*live+2000 || c.size > maxJournal/2 && c.rec.lines > live/8 {
 		return c.compact()
 	}

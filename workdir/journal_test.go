@@ -130,7 +130,7 @@ func TestGoldenHome(t *testing.T) {
 		t.Fatalf("%+v", s)
 	}
 	w.publish("a.txt", "two", "hw/b.ipynb", "[]")
-	wantEvents(t, w.sync(), "kept a.txt | a (course v2).txt")
+	wantEvents(t, w.sync(), "same_lines a.txt | a (course v2).txt")
 	w.has("a.txt", "mine", "a (course v2).txt", "two", "hw/b.ipynb", "[]", "s.md", "s")
 	if w.asked != 1 {
 		t.Errorf("the history was asked %d times", w.asked)

@@ -42,7 +42,8 @@ type Plan struct {
 	folder    string                   // the course's folder now, or to be
 	rename    string                   // what it is to be renamed to
 	aside     bool                     // something else stands at folder, and makes way
-	partial   bool                     // a restore: says nothing of the version as a whole
+	undone    bool                     // it takes the last pass back
+	partial   bool                     // a restore, an undo: says nothing of the version as a whole
 	now       map[bundle.Digest]string // contents at hand outside the stage: a path of the tree, or "" for base bytes
 	wanted    []bundle.Item
 	events    []Event
@@ -97,6 +98,7 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 	for id := range n.Manifests {
 		v.Channels[id] = true
 	}
+	v.Stale = c.stale(ctx, tree, p.facts)
 	v.Origin = c.origins(ctx, tree, v, n, history)
 	p.actions = Compare(v)
 	return p, p.supply(ctx, false)

@@ -3,15 +3,17 @@ package workdir
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"satchel/bundle"
 )
 
-// PlanRestore plans to bring one path back to its newest version, whatever
-// became of it; what is there now goes beside as "(my copy)". A plan with
-// Wanted needs the network. ErrUnknownPath where the version has no such path.
-func (c *Course) PlanRestore(ctx context.Context, n Newest, path string) (*Plan, error) {
+// PlanRestore plans to bring paths back to their newest version, whatever
+// became of them (no paths: all of the course); what is there now goes beside
+// as "(my copy)". A plan with Wanted needs the network. ErrUnknownPath where
+// the version has no such path.
+func (c *Course) PlanRestore(ctx context.Context, n Newest, paths ...string) (*Plan, error) {
 	if err := c.accept(n); err != nil {
 		return nil, err
 	}
@@ -19,10 +21,66 @@ func (c *Course) PlanRestore(ctx context.Context, n Newest, path string) (*Plan,
 	if err != nil {
 		return nil, err
 	}
-	file, ok := newest[path]
-	if !ok {
-		return nil, fmt.Errorf("%q: %w", path, ErrUnknownPath)
+	if len(paths) == 0 {
+		paths = sortedKeys(newest)
 	}
+	return c.planRestore(ctx, n, newest, paths, func(p *Plan, path string) (Action, error) {
+		file, ok := newest[path]
+		if !ok {
+			return Action{}, fmt.Errorf("%q: %w", path, ErrUnknownPath)
+		}
+		return restoring(file, c.rec.files[path], p.facts[path]), nil
+	})
+}
+
+// PlanRestoreVersion plans to bring one path back to what it was at a version,
+// as far as this home still has it. It stays so until the course changes it.
+// It also gives the version of that content. ErrNoVersion where it is not
+// here.
+func (c *Course) PlanRestoreVersion(ctx context.Context, n Newest, path string, v bundle.Version) (*Plan, bundle.Version, error) {
+	if err := c.accept(n); err != nil {
+		return nil, 0, err
+	}
+	newest, err := n.union()
+	if err != nil {
+		return nil, 0, err
+	}
+	e := c.rec.files[path]
+	if e == nil {
+		return nil, 0, fmt.Errorf("%q: %w", path, ErrUnknownPath)
+	}
+	past, ok := e.at(v)
+	if !ok || n.withdrawn()[bundle.Pair{Path: path, Digest: past.Digest}] {
+		return nil, 0, fmt.Errorf("%q at version %d: %w", path, v, ErrNoVersion)
+	}
+	p, err := c.planRestore(ctx, n, newest, []string{path}, func(p *Plan, path string) (Action, error) {
+		put := *e
+		put.Status, put.Merges = Mine, nil
+		file := Delivery{e.file(), e.Channel}
+		file.Digest, file.Size = past.Digest, past.Size
+		a := restoring(file, e, p.facts[path])
+		if past.Digest != e.Digest {
+			a.Put = &put
+		}
+		return a, nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	tree, err := c.tree(p.folder)
+	if err != nil {
+		return nil, 0, err
+	}
+	if tree != nil {
+		defer tree.close()
+	}
+	if p.wanted = c.fromOwn(tree, p.wanted); len(p.wanted) > 0 && past.Digest != newest[path].Digest {
+		return nil, 0, fmt.Errorf("%q at version %d: %w", path, v, ErrNoVersion)
+	}
+	return p, past.Version, nil
+}
+
+func (c *Course) planRestore(ctx context.Context, n Newest, newest map[string]Delivery, paths []string, one func(*Plan, string) (Action, error)) (*Plan, error) {
 	p := &Plan{c: c, newest: n, version: n.Head.Version, partial: true, withdrawn: n.withdrawn()}
 	tree, err := p.find(n.Head.Settings.Folder, Session)
 	if err != nil || p.folder == "" {
@@ -37,17 +95,26 @@ func (c *Course) PlanRestore(ctx context.Context, n Newest, path string) (*Plan,
 	if p.events, err = c.settle(ctx, tree, p.version, newest); err != nil {
 		return nil, err
 	}
-	if p.facts, err = c.look(ctx, tree, []string{path}); err != nil {
+	if p.facts, err = c.look(ctx, tree, paths); err != nil {
 		return nil, err
 	}
-	if act := restoring(file, c.rec.files[path], p.facts[path]); act.Verb != "" {
-		p.actions = []Action{act}
+	for _, path := range paths {
+		a, err := one(p, path)
+		if err != nil {
+			return nil, err
+		}
+		if a.Verb != "" {
+			p.actions = append(p.actions, a)
+		}
 	}
 	return p, p.supply(ctx, true)
 }
 
-// ErrUnknownPath means: the newest version has no such path.
-var ErrUnknownPath = fmt.Errorf("the course has no such file")
+// Errors of the restores on which a caller decides.
+var (
+	ErrUnknownPath = errors.New("the course has no such file")
+	ErrNoVersion   = errors.New("that version of it is not here any more")
+)
 
 func restoring(file Delivery, was *Entry, f Fact) Action {
 	a := Action{Path: file.Path, Was: was, File: file.File, Channel: file.Channel, Mine: f, Status: Delivered, Event: Restored}
@@ -57,11 +124,11 @@ func restoring(file Delivery, was *Entry, f Fact) Action {
 	case f.Kind == Nothing:
 		return a.do(Add)
 	case f.Kind == Regular && !f.blocked(file.Path) && f.Digest == file.Digest:
-		if was != nil && was.Digest == file.Digest && was.Status == Delivered {
+		if was != nil && was.Digest == file.Digest && was.Status == Delivered && !was.Held.held() {
 			return Action{}
 		}
 		return a.do(Record)
-	case f.Kind == Regular && !f.blocked(file.Path) && was != nil && was.Digest == f.Digest:
+	case f.Kind == Regular && !f.blocked(file.Path) && was.knew(f.Digest):
 		return a.do(Replace)
 	case f.Kind == Regular && !f.blocked(file.Path):
 		return a.do(Save)

@@ -20,6 +20,7 @@ func (a *applier) save(ctx context.Context, act *Action, at *spot) error {
 		return err
 	}
 	a.res.Changed++
+	a.undoable(act, act.before(act.File.Digest))
 	e := a.entry(act, a.look(at, act.File.Digest))
 	e.Saved = a.shelveOld(ctx, append(append([]Copy(nil), e.Saved...), Copy{Path: join(at.folder, as), Digest: act.Mine.Digest}))
 	a.done(act, e, Event{Other: join(at.folder, as)})

@@ -205,7 +205,7 @@ func (s *stage) free() (int64, error) {
 // giveUp makes room for size bytes: first the course's bytes that are kept
 // for merging, then the largest staged content above that size.
 func (s *stage) giveUp(size int64) bool {
-	if s.c.dropBase() {
+	if s.c.dropKept() || s.c.dropBase() {
 		return true
 	}
 	s.mu.Lock()
@@ -315,6 +315,28 @@ func (s *stage) ready(d bundle.Digest, perm uint32, last bool) (name string, err
 		_ = s.d.remove(name)
 	}
 	return name, err
+}
+
+// read gives the bytes of a content, for merging.
+func (s *stage) read(d bundle.Digest, size int64) ([]byte, error) { return s.d.read(d.String(), size) }
+
+// write brings something that was made here to the stage, ready to be placed.
+func (s *stage) write(data []byte, perm uint32) (in incoming, err error) {
+	in = incoming{"part-" + randomName(), bundle.Sum(data), int64(len(data))}
+	if err := s.room(in.size); err != nil {
+		return in, err
+	}
+	f, err := s.d.create(in.name, 0o600)
+	if err != nil {
+		return in, err
+	}
+	if _, err = f.Write(data); err == nil {
+		err = errors.Join(unix.Fchmod(int(f.Fd()), perm), s.syncFile(f))
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = s.d.remove(in.name)
+	}
+	return in, err
 }
 
 // gone says that name was moved out of the stage; back that it is there again.

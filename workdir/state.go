@@ -23,19 +23,48 @@ const (
 // Entry is the base of one path: what Satchel last put there, or last handled
 // there without touching the student's bytes.
 type Entry struct {
-	Path     string        `json:"path"`
-	Digest   bundle.Digest `json:"digest"`
-	Size     int64         `json:"size"`
-	Mode     uint32        `json:"mode"`
-	Policy   bundle.Policy `json:"policy"`
-	Channel  string        `json:"channel,omitempty"`
-	Status   Status        `json:"status"`
-	Returned bool          `json:"returned,omitempty"` // was brought back once
-	Asleep   time.Time     `json:"asleep,omitzero"`    // since when its channel is no longer the student's
-	Seen     *Seen         `json:"seen,omitempty"`
-	Copies   []Copy        `json:"copies,omitempty"` // the course's, laid beside
-	Saved    []Copy        `json:"saved,omitempty"`  // the student's, saved beside by the policy replace; oldest first
+	Path     string         `json:"path"`
+	Digest   bundle.Digest  `json:"digest"`
+	Size     int64          `json:"size"`
+	Mode     uint32         `json:"mode"`
+	Policy   bundle.Policy  `json:"policy"`
+	Channel  string         `json:"channel,omitempty"`
+	Status   Status         `json:"status"`
+	Returned bool           `json:"returned,omitempty"` // was brought back once
+	Asleep   time.Time      `json:"asleep,omitzero"`    // since when its channel is no longer the student's
+	Seen     *Seen          `json:"seen,omitempty"`
+	Copies   []Copy         `json:"copies,omitempty"` // the course's, laid beside
+	Saved    []Copy         `json:"saved,omitempty"`  // the student's, saved beside by the policy replace; oldest first
+	Merges   []Merging      `json:"merges,omitempty"` // of the last days, oldest first
+	Since    bundle.Version `json:"since,omitempty"`  // the version that brought Digest here
+	Past     []Past         `json:"past,omitempty"`   // what came before, oldest first
+	Held     Held           `json:"held,omitzero"`    // the student undid this update
 }
+
+// Merging is one update of a file that may have been open in an editor: for a
+// week its old text may be saved over what came of it.
+type Merging struct {
+	Base   bundle.Digest `json:"base"`   // what the student had begun with
+	Mine   bundle.Digest `json:"mine"`   // what they had made of it
+	Result bundle.Digest `json:"result"` // what took its place
+	Time   time.Time     `json:"time"`
+}
+
+// Past is a content that a path had since a version, for restore.
+type Past struct {
+	Version bundle.Version `json:"version"`
+	Digest  bundle.Digest  `json:"digest"`
+	Size    int64          `json:"size"`
+}
+
+// Held is what an undone update had brought: while that is the newest,
+// nothing happens at the path. Gone means: it had taken the file away.
+type Held struct {
+	Digest bundle.Digest `json:"digest,omitzero"`
+	Gone   bool          `json:"gone,omitempty"`
+}
+
+func (h Held) held() bool { return h.Gone || !h.Digest.IsZero() }
 
 // Seen is what a file's bytes were when it looked like that. Sure means that
 // its last change was old enough then to show in ctime if it came again.
@@ -70,6 +99,7 @@ type hold struct {
 	Then fate          `json:"then"`
 	Time time.Time     `json:"time"`
 	Look time.Time     `json:"look,omitzero"`  // the first look after ten minutes
+	Next *Entry        `json:"next,omitempty"` // a merge: to be recorded of Path once New lies there
 	Done bool          `json:"done,omitempty"` // the exchange is over and its path recorded
 	Gone bool          `json:"gone,omitempty"` // nothing is left of it
 }
@@ -120,6 +150,8 @@ type record struct {
 	holds   map[string]*hold
 	shelf   map[string]*shelved
 	clock   counted
+	pass    Pass
+	changes map[string]*change // of pass, by path
 	applied *applied
 	highest highest
 	named   namedLine
@@ -127,7 +159,7 @@ type record struct {
 }
 
 func newRecord() *record {
-	return &record{files: map[string]*Entry{}, folders: map[string]bool{}, holds: map[string]*hold{}, shelf: map[string]*shelved{}}
+	return &record{files: map[string]*Entry{}, folders: map[string]bool{}, holds: map[string]*hold{}, shelf: map[string]*shelved{}, changes: map[string]*change{}}
 }
 
 // line is one line of the journal: exactly one field is set.
@@ -141,6 +173,8 @@ type line struct {
 	Named   *namedLine  `json:"named,omitempty"`
 	Clock   *counted    `json:"clock,omitempty"`
 	Shelf   *shelved    `json:"shelf,omitempty"`
+	Pass    *Pass       `json:"pass,omitempty"`
+	Change  *change     `json:"change,omitempty"`
 }
 
 // take applies one line. A line that names what no manifest could is ignored:
@@ -163,7 +197,7 @@ func (r *record) take(l line) {
 	case l.Hold != nil:
 		if l.Hold.Gone {
 			delete(r.holds, l.Hold.ID)
-		} else if validID(l.Hold.ID) && bundle.CheckPath(l.Hold.Path) == nil && (l.Hold.To == "" || bundle.CheckPath(l.Hold.To) == nil) {
+		} else if l.Hold.valid() {
 			r.holds[l.Hold.ID] = l.Hold
 		}
 	case l.Applied != nil:
@@ -178,6 +212,10 @@ func (r *record) take(l line) {
 		if l.Clock.valid() {
 			r.clock = *l.Clock
 		}
+	case l.Pass != nil:
+		r.pass, r.changes = *l.Pass, map[string]*change{}
+	case l.Change != nil:
+		r.changed(l.Change)
 	case l.Shelf != nil:
 		if l.Shelf.Gone {
 			delete(r.shelf, l.Shelf.Name)
@@ -185,6 +223,20 @@ func (r *record) take(l line) {
 			r.shelf[l.Shelf.Name] = l.Shelf
 		}
 	}
+}
+
+// changed takes a change into the last pass: of several at one path the first
+// tells what was before.
+func (r *record) changed(c *change) {
+	if !c.valid() {
+		return
+	}
+	again := *c
+	if was := r.changes[c.Path]; was != nil {
+		again = *was
+		again.Has = c.Has
+	}
+	r.changes[c.Path] = &again
 }
 
 func (e *Entry) valid() bool {
@@ -196,6 +248,11 @@ func (e *Entry) valid() bool {
 		}
 	}
 	return e.Policy.Known() && !e.Digest.IsZero() && e.Mode&^0o777 == 0 && e.Size >= 0
+}
+
+func (h *hold) valid() bool {
+	return validID(h.ID) && bundle.CheckPath(h.Path) == nil && (h.To == "" || bundle.CheckPath(h.To) == nil) &&
+		(h.Next == nil || bundle.CheckPath(h.Next.Path) == nil && h.Next.valid())
 }
 
 func validID(id string) bool {
@@ -218,6 +275,12 @@ func (r *record) all() []line {
 	}
 	if r.applied != nil {
 		out = append(out, line{Applied: r.applied})
+	}
+	if r.pass.ID != "" {
+		out = append(out, line{Pass: &r.pass})
+	}
+	for _, p := range sortedKeys(r.changes) {
+		out = append(out, line{Change: r.changes[p]})
 	}
 	for _, p := range sortedKeys(r.folders) {
 		out = append(out, line{Folder: &folderLine{Path: p}})

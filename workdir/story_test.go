@@ -67,7 +67,7 @@ func TestBothChanged(t *testing.T) {
 	w.write("a.ipynb", "mine")
 	w.write("Main.scala", "mine too")
 	w.publish("a.ipynb", "two", "Main.scala", "object 2")
-	wantEvents(t, w.sync(), "kept a.ipynb | a (course v2).ipynb", "kept Main.scala | Main.scala (course v2)")
+	wantEvents(t, w.sync(), "kept a.ipynb | a (course v2).ipynb", "same_lines Main.scala | Main.scala (course v2)")
 	want := []string{"a.ipynb", "mine", "a (course v2).ipynb", "two", "Main.scala", "mine too", "Main.scala (course v2)", "object 2"}
 	w.has(want...)
 	for range 10 {

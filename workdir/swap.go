@@ -6,12 +6,19 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+
+	"satchel/bundle"
 )
 
+// incoming is a content in the stage that is to take a place.
+type incoming struct {
+	name string // in the stage
+	sum  bundle.Digest
+	size int64
+}
+
 // swap puts theirs in the place of a regular file in one step, and gives the
-// name in the hold under which what was there lies now. It looks once more
-// before, and at what came out: if that is not what the plan saw, it is put
-// back (errChanged). For Save any bytes may come out.
+// name in the hold under which what was there lies now.
 func (a *applier) swap(ctx context.Context, act *Action, at *spot, id string) (out string, err error) {
 	if err := a.stillThere(ctx, act, at); err != nil {
 		return "", err
@@ -20,25 +27,39 @@ func (a *applier) swap(ctx context.Context, act *Action, at *spot, id string) (o
 	if err != nil {
 		return "", err
 	}
+	out, err = a.exchangeIn(ctx, act, at, id, incoming{name, act.File.Digest, act.File.Size})
+	if err == nil {
+		a.left[act.File.Digest]--
+	}
+	return out, err
+}
+
+// exchangeIn puts a content in the place of mine in one step, once more
+// looking before, and at what came out: if that is not what the plan saw, it
+// is put back (errChanged). For Save any bytes may come out.
+func (a *applier) exchangeIn(ctx context.Context, act *Action, at *spot, id string, new incoming) (out string, err error) {
 	in := inName(id)
-	if err := move(a.c.stage.d, name, a.hold, in); err != nil {
-		a.unused(name)
+	if err := a.stillThere(ctx, act, at); err != nil {
+		a.unused(new.name)
 		return "", err
 	}
-	a.c.stage.gone(name)
+	if err := move(a.c.stage.d, new.name, a.hold, in); err != nil {
+		a.unused(new.name)
+		return "", err
+	}
+	a.c.stage.gone(new.name)
 	err = exchange(a.hold, in, at.d, at.name)
 	switch {
 	case err == nil:
-		out, err = in, a.inspect(ctx, act, at, in)
+		out, err = in, a.inspect(ctx, act, at, in, new.sum)
 	case err == errNoExchange:
 		out, err = outName(id), a.swapSlowly(ctx, act, at, id)
 	case errors.Is(err, fs.ErrNotExist):
 		err = errChanged
 	}
 	if err != nil {
-		return "", errors.Join(err, a.restage(ctx, act, name, in))
+		return "", errors.Join(err, a.restage(ctx, in, new))
 	}
-	a.left[act.File.Digest]--
 	return out, nil
 }
 
@@ -76,7 +97,7 @@ func (a *applier) expected(ctx context.Context, act *Action, name string) bool {
 // inspect looks at what an exchange brought out. What the plan did not see is
 // exchanged back, and if in that moment something else came to lie there,
 // that is kept beside.
-func (a *applier) inspect(ctx context.Context, act *Action, at *spot, in string) error {
+func (a *applier) inspect(ctx context.Context, act *Action, at *spot, in string, new bundle.Digest) error {
 	if a.expected(ctx, act, in) {
 		return nil
 	}
@@ -86,7 +107,7 @@ func (a *applier) inspect(ctx context.Context, act *Action, at *spot, in string)
 		}
 		return err
 	}
-	if sum, _, err := hashName(ctx, a.hold, in); err != nil || sum != act.File.Digest {
+	if sum, _, err := hashName(ctx, a.hold, in); err != nil || sum != new {
 		if _, err := placeBeside(a.hold, in, at.d, at.name, mySuffix, false); err != nil {
 			return err
 		}
@@ -132,72 +153,87 @@ func (a *applier) takeOut(ctx context.Context, act *Action, at *spot, out string
 	return nil
 }
 
-// restage puts theirs back to the stage after a swap that did not happen.
+// restage puts a content back to the stage after a swap that did not happen.
 // Whatever else lies under that name is left for settle.
-func (a *applier) restage(ctx context.Context, act *Action, name, in string) error {
+func (a *applier) restage(ctx context.Context, in string, new incoming) error {
 	sum, _, err := hashName(ctx, a.hold, in)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil || sum != act.File.Digest {
+	if err != nil || sum != new.sum {
 		return err
 	}
-	if err := move(a.hold, in, a.c.stage.d, name); err != nil {
+	if err := move(a.hold, in, a.c.stage.d, new.name); err != nil {
 		return err
 	}
-	a.c.stage.back(name, act.File.Size)
+	a.c.stage.back(new.name, new.size)
 	return nil
 }
 
-// beside lays theirs beside mine, unless a copy with the same bytes is there
-// already. An older copy that nobody touched makes way for it.
-func (a *applier) beside(ctx context.Context, act *Action, at *spot) error {
-	as, ok := sameCopy(ctx, at.d, at.name, act.item())
-	if !ok {
-		name, err := a.ready(act, act.File.Mode)
-		if err != nil {
-			return err
-		}
-		if as, err = placeBeside(a.c.stage.d, name, at.d, at.name, courseSuffix(a.p.version), false); err != nil {
-			a.unused(name)
-			return err
-		}
-		a.used(act, name)
-	}
-	a.laid(ctx, act, Copy{Path: join(at.folder, as), Digest: act.File.Digest}, !ok)
-	return nil
-}
-
-// besideOutside lays theirs into the folder for many copies, beside the
-// course's.
-func (a *applier) besideOutside(ctx context.Context, act *Action) error {
-	top, err := a.outsideFolder()
+// beside lays theirs beside mine, or into the folder for many copies.
+func (a *applier) beside(ctx context.Context, act *Action, at *spot, lay layer) error {
+	c, fresh, err := lay(ctx, act, at)
 	if err != nil {
 		return err
+	}
+	e := a.entry(act, a.seenMine(act))
+	a.copied(ctx, act, e, c, fresh)
+	a.undoable(act, act.before(act.Mine.Digest))
+	a.done(act, e, Event{Other: c.Path, Outside: c.Outside})
+	return nil
+}
+
+// layer lays theirs somewhere near mine, unless a copy with the same bytes is
+// there already.
+type layer func(ctx context.Context, act *Action, at *spot) (c Copy, fresh bool, err error)
+
+func (a *applier) layBeside(ctx context.Context, act *Action, at *spot) (c Copy, fresh bool, err error) {
+	as, ok := sameCopy(ctx, at.d, at.name, act.item())
+	if !ok {
+		if as, err = a.layNew(act, at.d, at.name, false); err != nil {
+			return c, false, err
+		}
+		a.dirty[at.folder] = true
+		a.undoable(act, change{Path: join(at.folder, as), Has: act.File.Digest, Loose: true})
+	}
+	return Copy{Path: join(at.folder, as), Digest: act.File.Digest}, !ok, nil
+}
+
+func (a *applier) layNew(act *Action, d *dir, base string, bare bool) (as string, err error) {
+	name, err := a.ready(act, act.File.Mode)
+	if err != nil {
+		return "", err
+	}
+	if as, err = placeBeside(a.c.stage.d, name, d, base, courseSuffix(a.p.version), bare); err != nil {
+		a.unused(name)
+		return "", err
+	}
+	a.used(act, name)
+	return as, nil
+}
+
+// layOutside lays theirs into the folder for many copies, beside the course's.
+func (a *applier) layOutside(ctx context.Context, act *Action, _ *spot) (c Copy, fresh bool, err error) {
+	top, err := a.outsideFolder()
+	if err != nil {
+		return c, false, err
 	}
 	folder, base := split(act.Path)
 	d, err := a.c.home.top.descend(join(top, folder), func(string) {})
 	if err != nil {
-		return err
+		return c, false, err
 	}
 	defer d.close()
 	as, ok := sameCopy(ctx, d, base, act.item())
 	if !ok {
-		name, err := a.ready(act, act.File.Mode)
+		if as, err = a.layNew(act, d, base, true); err == nil {
+			err = d.sync()
+		}
 		if err != nil {
-			return err
-		}
-		if as, err = placeBeside(a.c.stage.d, name, d, base, courseSuffix(a.p.version), true); err != nil {
-			a.unused(name)
-			return err
-		}
-		a.used(act, name)
-		if err := d.sync(); err != nil {
-			return err
+			return c, false, err
 		}
 	}
-	a.laid(ctx, act, Copy{Path: join(join(top, folder), as), Digest: act.File.Digest, Outside: true}, !ok)
-	return nil
+	return Copy{Path: join(join(top, folder), as), Digest: act.File.Digest, Outside: true}, !ok, nil
 }
 
 // outsideFolder is the first name for the folder of many copies under which
@@ -217,10 +253,9 @@ func (a *applier) outsideFolder() (string, error) {
 	return "", fmt.Errorf("%q: too many copies lie beside it", name)
 }
 
-// laid records a copy, and takes away older ones of the same path that the
-// student never touched.
-func (a *applier) laid(ctx context.Context, act *Action, c Copy, fresh bool) {
-	e := a.entry(act, a.seenMine(act))
+// copied makes e name a copy, and takes away older ones of the same path that
+// the student never touched.
+func (a *applier) copied(ctx context.Context, act *Action, e *Entry, c Copy, fresh bool) {
 	var keep []Copy
 	for _, old := range e.Copies {
 		if fresh && (old.Path != c.Path || old.Outside != c.Outside) {
@@ -238,7 +273,6 @@ func (a *applier) laid(ctx context.Context, act *Action, c Copy, fresh bool) {
 	if !c.Outside {
 		a.placed = append(a.placed, &Entry{Path: c.Path, Digest: c.Digest, Size: act.File.Size})
 	}
-	a.done(act, e, Event{Other: c.Path, Outside: c.Outside})
 }
 
 func (a *applier) seenMine(act *Action) *Seen {

@@ -24,6 +24,8 @@ type How struct {
 	// Since is for a pass with the rights of a start while a session runs:
 	// files that changed after it wait. Zero: none.
 	Since time.Time
+	// All ends what undo holds back.
+	All bool
 }
 
 // quiet is how long a file must not have changed in a session.
@@ -57,8 +59,11 @@ type Origin int
 const (
 	// Theirs: no former version of that path; the student's.
 	Theirs Origin = iota
-	// Former: a former version of that path, by its bytes or its cells.
+	// Former: a former version of that path, by its bytes.
 	Former
+	// FormerRun: a former version of that notebook, run: only its outputs
+	// differ.
+	FormerRun
 	// NewestRun: the newest notebook, run: only its outputs differ.
 	NewestRun
 	// Unasked: the history could not be had now.
@@ -72,8 +77,9 @@ type View struct {
 	Renamed   map[string]string   // new path to old, as the publisher hints
 	Channels  map[string]bool     // those of this student now
 	Withdrawn map[bundle.Pair]bool
-	Disk      map[string]Fact   // for each path of Last and Newest
-	Origin    map[string]Origin // where it was asked
+	Disk      map[string]Fact    // for each path of Last and Newest
+	Origin    map[string]Origin  // where it was asked
+	Stale     map[string]Merging // where an old text was saved over a merge, by path: that merge
 	How       How
 	Now       time.Time
 }
@@ -90,6 +96,7 @@ const (
 	Move    Verb = "move"    // From is renamed to Path, bytes as they are
 	Chmod   Verb = "chmod"   // only the permissions change
 	Beside  Verb = "beside"  // mine stays, theirs is laid beside
+	Merge   Verb = "merge"   // what both changed (From: that of the path before) is merged, as far as it can be
 	Save    Verb = "save"    // mine is laid beside, theirs takes its place
 	Aside   Verb = "aside"   // what stands at At is renamed out of the way; theirs, if any, comes
 	Skip    Verb = "skip"    // nothing can be decided now; said as an Event
@@ -99,25 +106,29 @@ const (
 type Action struct {
 	Verb    Verb
 	Path    string
-	From    string // Move: the path before
+	From    string // Move, Merge: the path before
 	Was     *Entry // what was recorded, nil for nothing
 	File    bundle.File
 	Channel string
-	Mine    Fact   // what was on disk when this was decided (Move: at From)
+	Mine    Fact   // what was on disk when this was decided (at From, where that is set)
 	Status  Status // to be recorded
 	Event   EventKind
-	Shelf   bool // what comes out was recognised by history only: to the student's shelf
-	Erase   bool // what comes out was withdrawn: no shelf, no hold
-	Waits   bool // not now: the student has it in hand
-	Quiet   bool // of that, nothing is said: it waits for a start, not for the student
-	Return  bool // it is brought back once
-	Sleep   bool // its channel is left
+	Shelf   bool   // what comes out was recognised by history only: to the student's shelf
+	Erase   bool   // what comes out was withdrawn: no shelf, no hold
+	Waits   bool   // not now: the student has it in hand
+	Quiet   bool   // of that, nothing is said: it waits for a start, not for the student
+	Return  bool   // it is brought back once
+	Sleep   bool   // its channel is left
+	Loose   bool   // a copy beside: nothing is recorded of it
+	Put     *Entry // to be recorded as it is, in the place of what follows from the rest
+	Self    bool   // Merge: mine is its own base, for only its outputs are the student's
+	Again   bool   // Merge: once more, for an old text was saved over the first result
 }
 
 // theirs says whether the action needs the bytes of File.
 func (a *Action) theirs() bool {
 	switch a.Verb {
-	case Add, Replace, Beside, Save:
+	case Add, Replace, Beside, Save, Merge:
 		return true
 	case Aside, Skip:
 		return a.File.Path != ""

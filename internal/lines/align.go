@@ -39,10 +39,10 @@ func hunks(pairs []pair, n, m int) []hunk {
 }
 
 // budget bounds the steps of all searches in one alignment of n lines; a step
-// is a look at one line or one diagonal. 30 million allow for some 5,000
+// is a look at one line or one diagonal. 10 million allow for some 3,000
 // changes among lines that the other side has too (others cost nothing, see
 // common).
-func budget(n int) int { return 30_000_000 + 32*n }
+func budget(n int) int { return 10_000_000 + 8*n }
 
 // bound is what an alignment of n lines costs at most, in steps: the searches,
 // and a fixed number of looks at each line for all the rest.
