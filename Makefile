@@ -9,9 +9,11 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSITYGW   := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 JUPYTER     := jupyter_server==2.21.1 ipykernel==7.4.0 nbformat==5.11.1
 FUZZTIME ?= 30s
+# The students' own user must be able to run it: not one below /root.
+PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help build try test check fmt vet race e2e bench fuzz install clean
+.PHONY: help build try test check fmt vet race e2e peers bench fuzz install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,8 +42,17 @@ race:
 	CGO_ENABLED=1 $(GOTEST) -race ./...
 
 e2e: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server ## the whole way with the real servers: OpenSSH, S3, Jupyter, nbformat, strace
-	.ci/need sshd strace
-	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^TestBench" ./e2e ./store/... ./source ./workdir ./notebook
+	.ci/need sshd strace python3
+	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Peers)" ./e2e ./store/... ./source ./workdir ./notebook
+
+peers: build $(CACHE)/venv-peers/made ## nbgitpuller and Satchel in the same stories (UPDATE=1 writes the tables)
+	.ci/need strace
+	SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -count=1 -timeout 40m -run '^TestPeers' ./e2e $(if $(UPDATE),-update)
+
+$(CACHE)/venv-peers/made: e2e/testdata/peers.txt
+	.ci/need python3 python3-venv
+	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check -r $< && touch $@
 
 bench: build ## speed, as ratios to peers or limits in one run
 	$(GO) test -tags e2e -timeout 40m -run 'Bench' -v ./e2e | grep -v -E '^(===|---|PASS|ok)'

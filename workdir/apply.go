@@ -188,7 +188,12 @@ func (a *applier) close() {
 	}
 }
 
-func (a *applier) tell(e Event) { a.res.Events = append(a.res.Events, e) }
+func (a *applier) tell(e Event) {
+	a.res.Events = append(a.res.Events, e)
+	if a.c.name != notesName {
+		a.lines = append(a.lines, remembered(e)...)
+	}
+}
 
 // run does all actions: first what only takes away or makes room, then the
 // rest, which may need that room.
@@ -286,8 +291,9 @@ func (a *applier) announce() error {
 			h.Then = thenBeside
 		case act.Verb == Remove:
 			h.New = bundle.Digest{}
-		case act.Verb == Move && a.c.home.do.noReplace:
-			h.Path, h.To, h.New, h.Was = act.From, act.Path, bundle.Digest{}, bundle.Digest{}
+		case act.Verb == Move:
+			h.Path, h.To, h.New, h.Was = act.From, act.Path, act.Mine.Digest, bundle.Digest{}
+			h.Next = a.entry(act, nil)
 		case act.Verb == Aside && a.c.home.do.noReplace:
 			h.Path, h.New, h.Was = act.Mine.At, bundle.Digest{}, bundle.Digest{}
 		case act.Verb != Replace:

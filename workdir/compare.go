@@ -60,6 +60,7 @@ func (c *comparison) findMoves() {
 	for _, q := range sortedKeys(c.Newest) {
 		n := c.Newest[q]
 		if !c.free(q) {
+			c.unclear(q, old[n.Digest])
 			continue
 		}
 		from := c.Renamed[q]
@@ -75,6 +76,20 @@ func (c *comparison) findMoves() {
 		if from != "" {
 			c.moves[q], c.gone[from] = from, true
 		}
+	}
+}
+
+// unclear leaves the old paths of one alone that cannot be looked at now: what
+// is there is not known.
+func (c *comparison) unclear(q string, old []string) {
+	if c.Disk[q].Err == nil {
+		return
+	}
+	if from := c.Renamed[q]; c.Last[from] != nil && c.movable(from) {
+		old = append(slices.Clone(old), from)
+	}
+	for _, p := range old {
+		c.gone[p] = true
 	}
 }
 

@@ -292,6 +292,9 @@ func (m *model) again() {
 		m.fail("second fetch: %v", err)
 	}
 	res, err := course.Apply(context.Background(), p)
+	if err == nil {
+		err = course.Told()
+	}
 	m.here = course.rec.named.Folder
 	course.Close()
 	h.Close()

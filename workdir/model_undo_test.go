@@ -192,6 +192,9 @@ func (m *model) syncNow(c *checking) *Result {
 	m.openLate()
 	c.late = m.late != nil
 	res, err := course.Apply(context.Background(), p)
+	if err == nil {
+		err = course.Told()
+	}
 	if err != nil {
 		m.fail("apply: %v", err)
 	}
