@@ -147,6 +147,9 @@ func (a *applier) record(act *Action) {
 		seen = a.c.home.seen(act.Mine)
 	}
 	a.done(act, a.entry(act, seen), Event{})
+	if a.p.undo {
+		a.undoable(act, act.before(act.Mine.Digest))
+	}
 	if act.Was == nil && act.Status == Delivered {
 		a.adoptFolders(act.Path)
 		a.placed = append(a.placed, a.entry(act, seen))

@@ -22,7 +22,7 @@ func (a *applier) tidyFolders() {
 		}
 	}
 	for p, e := range a.c.rec.files {
-		if e.Status != Own || !e.Held.held() { // that one is not there
+		if !e.Held.held() { // that one may not be there
 			use(p)
 		}
 	}

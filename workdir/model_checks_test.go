@@ -340,7 +340,7 @@ func (m *model) lines(p, mine, merged, base string) string {
 			return "it lacks " + t
 		}
 	}
-	for _, t := range themToken.FindAllString(base, -1) {
+	for _, t := range themIn(base) {
 		if !isNotebook(p) && !strings.Contains(mine, t) && strings.Contains(merged, t) {
 			return "deleted by the student, and back: " + t
 		}

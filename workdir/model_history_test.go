@@ -266,6 +266,15 @@ func (m *model) pass(name string) *Result {
 	return res
 }
 
+// acting names what a plan does.
+func acting(p *Plan) string {
+	var out []string
+	for _, a := range p.Actions() {
+		out = append(out, fmt.Sprintf("%s %q %s was %+v mine %v %o", a.Verb, a.Path, a.Status, a.Was, a.Mine.Kind, a.Mine.Stat.perm))
+	}
+	return strings.Join(out, "; ")
+}
+
 // again is a second sync, which changes nothing and says nothing.
 func (m *model) again() {
 	before := m.home()
@@ -293,7 +302,7 @@ func (m *model) again() {
 	case err != nil:
 		m.fail("second sync: %v", err)
 	case len(res.Events) > 0 || res.Added+res.Changed+res.Removed > 0 || len(m.fetched) > 0:
-		m.fail("the second sync did something: %v, %+v", res.kinds(), *res)
+		m.fail("the second sync did something: %v, %+v, by %s", res.kinds(), *res, acting(p))
 	case !res.Complete:
 		m.fail("the second sync is not complete: %+v", *res)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	oldrand "math/rand"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -15,14 +14,22 @@ import (
 // Every line that the student writes has a token of its own, "mine000042;", each
 // of their outputs one, "outs000042;", and each line of the course one too,
 // "them000042;". The ledger counts lines and outputs; only lines stay in place.
-var (
-	ledgerToken = regexp.MustCompile(`(mine|outs)\d{6};`)
-	mineToken   = regexp.MustCompile(`mine\d{6};`)
-	themToken   = regexp.MustCompile(`them\d{6};`)
-)
+func mineIn(text string) []string   { return tokensIn(text, "mine") }
+func themIn(text string) []string   { return tokensIn(text, "them") }
+func ledgerIn(text string) []string { return append(tokensIn(text, "mine"), tokensIn(text, "outs")...) }
 
-func mineIn(text string) []string   { return mineToken.FindAllString(text, -1) }
-func ledgerIn(text string) []string { return ledgerToken.FindAllString(text, -1) }
+func tokensIn(text, who string) (out []string) {
+	for {
+		at := strings.Index(text, who)
+		if at < 0 || len(text) < at+11 {
+			return out
+		}
+		if t := text[at : at+11]; t[10] == ';' && strings.Trim(t[4:10], "0123456789") == "" {
+			out = append(out, t)
+		}
+		text = text[at+4:]
+	}
+}
 
 func (m *model) token(who string) string {
 	m.tokens++

@@ -36,8 +36,9 @@ func (m *model) noteLast(c *checking, id string, after map[string]thing) {
 // undo takes the last pass back, and sometimes takes that back.
 func (m *model) undo() {
 	for range 1 + m.n(2) {
-		acted := m.chance(20)
-		if acted {
+		more := m.lastPass().Version != m.version // what comes back is not the newest
+		if m.chance(20) {
+			more = true
 			m.studentAtRandom()
 		}
 		c := m.look()
@@ -63,7 +64,7 @@ func (m *model) undo() {
 		m.checkUndone(c)
 		m.undone = true
 		m.touchAll()
-		if acted {
+		if more {
 			m.pass("start")
 		}
 		m.again()
@@ -97,12 +98,12 @@ func (m *model) checkUndone(c *checking) {
 			continue
 		}
 		if d := now[p]; d.kind != b.kind || d.text != b.text {
-			m.fail("undo left %q: it was\n%.500q\nand is\n%.500q", p, b.text, d.text)
+			m.fail("undo left %q: it was %s\n%.500q\nand is %s\n%.500q", p, b.kind, b.text, d.kind, d.text)
 		}
 	}
 	m.did("undo, exactly")
 	if len(named) == 0 {
-		m.last = &passed{id: m.lastID(), before: was, after: now, aside: l.aside}
+		m.last = &passed{id: m.lastPass().ID, before: was, after: now, aside: l.aside}
 	}
 }
 
@@ -112,7 +113,7 @@ func (l *passed) besideAside(p string) bool {
 	})
 }
 
-func (m *model) lastID() string {
+func (m *model) lastPass() Pass {
 	h, err := Look(logger(m.t), m.root, m.now)
 	if err != nil {
 		m.fail("look: %v", err)
@@ -123,7 +124,7 @@ func (m *model) lastID() string {
 		m.fail("look: %v", err)
 	}
 	defer c.Close()
-	return c.LastPass().ID
+	return c.LastPass()
 }
 
 func (m *model) restoreSome() {

@@ -260,6 +260,48 @@ func TestOnceIsTakenBack(t *testing.T) {
 	w.has("a.txt", edit(poem, "five", "5"), "b.txt", edit(poem, "two", "2", "five", "5"))
 }
 
+// An undo that only changed what is recorded is one too: the next does it again.
+func TestUndoOfWhatChangedNoFile(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", "one", "keep.txt", "k")
+	w.sync()
+	w.remove("a.txt")
+	os.Symlink("nowhere", w.path("a.txt"))
+	w.publish("a.txt", "two")
+	wantEvents(t, w.sync(), "blocked a.txt | a (course v2).txt")
+	for range 2 {
+		w.undo()
+		wantEvents(t, w.sync())
+		w.has("a.txt", "-> nowhere", "keep.txt", "k")
+		w.undo()
+		wantEvents(t, w.sync())
+		w.has("a.txt", "-> nowhere", "a (course v2).txt", "two", "keep.txt", "k")
+	}
+}
+
+// Under the policy once the newest is another than what was delivered: what is
+// taken back holds against that.
+func TestUndoHoldsUnderOnce(t *testing.T) {
+	w := newWorld(t)
+	w.policies["a.sh"] = bundle.Once
+	w.publish("a.sh", "one", "b.txt", "one")
+	w.sync()
+	w.publish("a.sh", "two")
+	w.sync()
+	w.modes["a.sh"] = 0o755
+	w.publish("b.txt", "two")
+	w.sync()
+	w.undo()
+	for range 2 {
+		if r := w.sync(); r.Changed != 0 || len(r.Events) != 0 {
+			t.Fatalf("%+v", r)
+		}
+	}
+	if s, _ := os.Stat(w.path("a.sh")); s.Mode().Perm() != 0o644 {
+		t.Fatalf("%v", s.Mode())
+	}
+}
+
 func (w *world) entry(p string) *Entry {
 	h, err := Look(logger(w.t), w.root, w.now)
 	if err != nil {

@@ -81,7 +81,7 @@ func (a *applier) movedOver(act *Action, has bundle.Digest) {
 func (a *applier) passLine() []line {
 	for i := range a.p.actions {
 		switch act := &a.p.actions[i]; {
-		case act.Waits, act.Verb == Record, act.Verb == Forget, act.Verb == Skip:
+		case act.Waits, act.Verb == Record && !a.p.undo, act.Verb == Forget, act.Verb == Skip:
 		case a.c.rec.applied == nil || a.c.name == notesName || a.c.rec.pass.ID == a.c.home.id:
 			return nil
 		default:
@@ -102,8 +102,13 @@ func (c *Course) PlanUndo(ctx context.Context) (*Plan, error) {
 	if c.LastPass().ID == "" {
 		return nil, ErrNothingToUndo
 	}
+	applied := Newest{Manifests: c.State().Manifests}
+	newest, err := applied.union()
+	if err != nil {
+		newest = nil
+	}
 	p := &Plan{
-		c: c, version: c.rec.highest.Version, withdrawn: c.withdrawn(), folder: c.rec.named.Folder,
+		c: c, version: c.rec.highest.Version, withdrawn: applied.withdrawn(), folder: c.rec.named.Folder,
 		partial: true, undo: true, undone: !c.rec.pass.Undone,
 	}
 	tree, err := c.tree(p.folder)
@@ -122,18 +127,13 @@ func (c *Course) PlanUndo(ctx context.Context) (*Plan, error) {
 		return nil, err
 	}
 	for _, path := range paths {
-		p.takeBack(c.rec.changes[path], p.facts[path])
+		p.takeBack(c.rec.changes[path], p.facts[path], newest[path].Digest)
 	}
 	if err := p.supply(ctx, true); err != nil {
 		return nil, err
 	}
 	p.wanted = c.fromOwn(tree, p.wanted)
 	return p, nil
-}
-
-// withdrawn gives what the head that was applied last had withdrawn.
-func (c *Course) withdrawn() map[bundle.Pair]bool {
-	return Newest{Manifests: c.State().Manifests}.withdrawn()
 }
 
 // undoes says whether undo may want a content back.
@@ -146,14 +146,17 @@ func (r *record) undoes(sum bundle.Digest) bool {
 	return false
 }
 
-// takeBack plans one path.
-func (p *Plan) takeBack(ch *change, f Fact) {
+// takeBack plans one path, of which newest is the course's.
+func (p *Plan) takeBack(ch *change, f Fact, newest bundle.Digest) {
 	a := Action{
 		Path: ch.Path, Was: p.c.rec.files[ch.Path], Mine: f, Status: Mine, Loose: ch.Loose,
 		File: bundle.File{Path: ch.Path, Mode: ch.Mode, Size: ch.Size, Digest: ch.Had, Policy: bundle.Merge},
 	}
 	if !ch.Loose {
 		a.Put = putBackEntry(ch, a.Was, p.undone)
+		if p.undone && a.Was != nil && !newest.IsZero() {
+			a.Put.Held.Digest = newest // under the policy once another than was delivered
+		}
 		a.Loose = a.Put == nil && a.Was == nil // nothing was known of it, and nothing is
 	}
 	a.Shelf = a.Was == nil || a.Was.Digest != ch.Has // not the course's own bytes
