@@ -42,7 +42,7 @@ race:
 	CGO_ENABLED=1 $(GOTEST) -race ./...
 
 e2e: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server ## the whole way with the real servers: OpenSSH, S3, Jupyter, nbformat, strace
-	.ci/need sshd strace
+	.ci/need sshd strace python3
 	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Peers)" ./e2e ./store/... ./source ./workdir ./notebook
 
 peers: build $(CACHE)/venv-peers/made ## nbgitpuller and Satchel in the same stories (UPDATE=1 writes the tables)

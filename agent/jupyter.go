@@ -167,10 +167,8 @@ func readServer(path string) (s server, written time.Time, err error) {
 		return s, written, errors.New("not a file")
 	case !ours(info):
 		return s, written, errNotOurs
-	case info.Size() > maxServerFile:
-		return s, written, fmt.Errorf("%d bytes", info.Size())
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxServerFile))
+	data, err := io.ReadAll(io.LimitReader(f, maxServerFile)) // cut off it is no JSON
 	if err == nil {
 		err = json.Unmarshal(data, &s)
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"satchel/workdir"
@@ -33,6 +34,9 @@ func (p *pass) late(ctx context.Context, l *local) {
 	events, err := l.dir.Settle(ctx)
 	if err != nil {
 		p.lg.Warn("not looked at what was replaced", "course", l.name, "error", err)
+	}
+	if p.o.Mode == workdir.Start { // the plan that follows merges these, and tells
+		events = slices.DeleteFunc(events, func(e workdir.Event) bool { return e.Kind == workdir.Recovered && e.Other == "" })
 	}
 	text := told(p.words(l.name), &workdir.Result{Events: events}, false)
 	if len(text) == 0 {

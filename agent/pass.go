@@ -99,6 +99,7 @@ type local struct {
 	haul    *haul
 	early   *workdir.Result // of what was placed before all had arrived
 	placed  bool            // that was tried
+	told    bool            // what was done is said, and on the page
 	bad     error           // nothing of it is taken in this pass
 }
 

@@ -69,6 +69,9 @@ func sentenceOf(w Words, e workdir.Event) string {
 	case workdir.FolderStays:
 		return w.FolderStays(e.Path, e.Other)
 	case workdir.Recovered:
+		if e.Other == "" {
+			return w.RecoveredHere(e.Path)
+		}
 		return w.Recovered(e.Path, beside(e))
 	}
 	return ""

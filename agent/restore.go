@@ -179,7 +179,9 @@ func (p *pass) fetchAndApply(ctx context.Context, l *local, plan *workdir.Plan) 
 			return nil, err
 		}
 	}
-	return l.dir.Apply(ctx, plan)
+	r, err := l.dir.Apply(ctx, plan)
+	l.told = err == nil // whoever asked for it is told
+	return r, err
 }
 
 // restored says what came of it.

@@ -43,6 +43,7 @@ const (
 	kLeftOne              key = "left_one"
 	kLeft                 key = "left"
 	kRecovered            key = "recovered"
+	kRecoveredHere        key = "recovered_here"
 	kFolderRenamed        key = "folder_renamed"
 	kFolderStays          key = "folder_stays"
 	kNotWritten           key = "not_written"
@@ -200,6 +201,9 @@ var sentences = map[key]sentence{
 	kRecovered: {
 		"{path} was saved while it was being updated; nothing was lost: what else there was is in \"{copy}\".",
 		"{path} se guardó mientras se actualizaba; no se ha perdido nada: lo demás está en \"{copy}\"."},
+	kRecoveredHere: {
+		"{path} was saved while it was being updated; nothing was lost: what you saved is in place, and the course's changes will be added at the next start.",
+		"{path} se guardó mientras se actualizaba; no se ha perdido nada: lo que guardaste está en su sitio, y los cambios del curso se añadirán en el próximo inicio."},
 	kFolderRenamed: {
 		"The course's folder is now called \"{name}\" (it was \"{path}\").",
 		"La carpeta del curso se llama ahora \"{name}\" (antes \"{path}\")."},

@@ -146,7 +146,7 @@ func together(a, b *workdir.Result) *workdir.Result {
 // result says and remembers what a course came to.
 func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error) {
 	w, m := p.words(l.name), p.mem.of(l.name)
-	changed := r.Added+r.Changed+r.Removed > 0 || (r.Complete && r.Version != was)
+	changed := r.Added+r.Changed+r.Removed > 0 || r.Complete && (r.Version != was || m.unsaid(r.Version))
 	text := told(w, r, changed)
 	if len(r.Missing) > 0 {
 		text = append(text, p.arriving(w, l, r))
@@ -173,7 +173,10 @@ func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error
 	if changed {
 		m.Updated = p.began
 	}
-	m.Told, m.Message = sum, msg
+	m.Told, m.Message, l.told = sum, msg, true
+	if r.Complete {
+		m.Said = r.Version
+	}
 	m.Failed = named(append(pathsOf(r, workdir.Failed, workdir.NoSpace), r.MissingPaths...))
 }
 
@@ -237,7 +240,7 @@ func (p *pass) failed(l *local, err error) {
 // where a pass is to look at every file, that.
 func (p *pass) nothingNew(ctx context.Context) error {
 	for _, l := range p.inOrder() {
-		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || len(st.Waiting) > 0 || !l.dir.Present()) {
+		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || len(st.Waiting) > 0 || l.dir.Untold() || p.known(l).unsaid(st.Version) || !l.dir.Present()) {
 			p.fromState(l)
 		}
 	}

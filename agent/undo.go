@@ -54,6 +54,7 @@ func (p *pass) undo(ctx context.Context, l *local, last workdir.Pass) {
 		p.failed(l, err)
 		return
 	}
+	l.told = true
 	n := r.Added + r.Changed + r.Removed
 	if last.Undone {
 		p.say(l.name, w.Redone(last.Version, n))

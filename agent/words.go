@@ -135,6 +135,9 @@ func (w Words) Recovered(path, copy string) string {
 	return w.say(kRecovered, "path", path, "copy", copy)
 }
 
+// RecoveredHere says that a late save stands in its place.
+func (w Words) RecoveredHere(path string) string { return w.say(kRecoveredHere, "path", path) }
+
 // Withdrawn says that a file was taken back.
 func (w Words) Withdrawn(path string) string { return w.say(kWithdrawn, "path", path) }
 

@@ -44,7 +44,8 @@ func startSSHD(t testing.TB, dir, publicKeyFile string) *sshd {
 	args := []string{"-D", "-e", "-f", "/dev/null", "-p", fmt.Sprint(s.port),
 		"-o", "ListenAddress=127.0.0.1", "-o", "UsePAM=no", "-o", "PidFile=none", "-o", "StrictModes=no",
 		"-o", "PermitRootLogin=prohibit-password", "-o", "PasswordAuthentication=no", "-o", "MaxStartups=200:30:400",
-		"-o", "AuthorizedKeysFile=" + s.authorised}
+		"-o", "AuthorizedKeysFile=" + s.authorised,
+		"-o", "SetEnv=HOME=" + t.TempDir()} // a shell begins with its user's dotfiles, which may take any time
 	var known strings.Builder
 	for _, kind := range []string{"ed25519", "rsa"} {
 		key := filepath.Join(dir, "host_"+kind)

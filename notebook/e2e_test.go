@@ -71,6 +71,9 @@ func TestValidateAgainstNbformat(t *testing.T) {
 		}
 		files[fmt.Sprintf("made-%d", seed)] = nb
 	}
+	for _, c := range validity() {
+		files["table: "+c.name] = []byte(c.text)
+	}
 	valid, repaired, strict := 0, 0, 0
 	for name, says := range ask(t, files) {
 		err := Validate(files[name])

@@ -8,6 +8,8 @@ import (
 	"strings"
 )
 
+var errUnstable = errors.New("merging twice gives another result than once")
+
 // net checks the result before it may stand in mine's place, from its bytes,
 // as if the merge could not be trusted: it opens (and validates where mine
 // did), each line and cell that mine added is in it, no cell that mine deleted
@@ -24,12 +26,10 @@ func (m *merger) net() error {
 	if err := cmp.Or(m.keepsCells(result), m.keepsLines(result), m.staysDeleted(result)); err != nil {
 		return err
 	}
-	if err := Validate(said.Data); err != nil && Validate(mine.raw) == nil {
+	if err := validate(said.Data); err != nil && validate(mine.raw) == nil {
 		return fmt.Errorf("the result: %w", err)
 	}
-	if err := m.with(said.Data); err != nil {
-		return err
-	}
+	m.with(result)
 	if !bytes.Equal(m.said.Data, said.Data) {
 		return errUnstable
 	}
@@ -100,8 +100,8 @@ func (m *merger) keepsLines(result *book) error {
 			need[line]--
 		}
 	})
-	for line, n := range need {
-		if n > 0 && strings.TrimSpace(line) != "" {
+	for _, n := range need {
+		if n > 0 {
 			return errors.New("a line of the version here is not in the result")
 		}
 	}

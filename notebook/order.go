@@ -11,10 +11,22 @@ type entry struct {
 // the cell that they follow here. Where both inserted in one place mine's come
 // first.
 func (m *merger) order() []entry {
-	if rising(m.mineOfBase) && !rising(m.inTheirs.ab) {
+	if !rising(m.inTheirs.ab) && rising(m.shared()) {
 		return m.orderOfTheirs()
 	}
 	return m.orderOfMine()
+}
+
+// shared gives the places in mine of the cells of base that all three have:
+// whether mine moved a cell that theirs deleted is no question.
+func (m *merger) shared() []int {
+	at := none(len(m.mineOfBase))
+	for b, i := range m.mineOfBase {
+		if m.inTheirs.ab[b] >= 0 {
+			at[b] = i
+		}
+	}
+	return at
 }
 
 // orderOfMine: theirs' insertions wait until the cells are over that mine

@@ -15,7 +15,7 @@ type pairing struct {
 	ab, ba     []int
 	keyA, keyB []int  // equal for cells that count as equal
 	fixed      []bool // cells of a that similarity leaves alone; may be nil
-	crossing   bool   // those may have moved
+	crossing   bool   // cells have moved, so pairs may cross
 	steps      int    // what similarity may still cost
 }
 
@@ -74,15 +74,33 @@ func (k keys) of(cells []slice) []int {
 	return out
 }
 
-// byUnique pairs equal cells of which there is one on either side, wherever
-// they stand.
+// byUnique pairs equal cells of which there is one on either side: wherever
+// they stand, but the fixed ones only in their place where nothing has moved.
 func (p *pairing) byUnique() {
 	in := uniqueKeys(p.keyB, p.ba)
+	var fixed [][2]int
 	for key, i := range uniqueKeys(p.keyA, p.ab) {
-		if j, ok := in[key]; ok {
+		j, ok := in[key]
+		switch {
+		case ok && p.fixed != nil && p.fixed[i]:
+			fixed = append(fixed, [2]int{i, j})
+		case ok:
 			p.set(i, j)
 		}
 	}
+	p.crossing = p.crossing || !rising(p.ab)
+	row := p.anchors()
+	for _, c := range fixed {
+		if p.crossing || p.fits(row, c[0], c[1]) {
+			p.set(c[0], c[1])
+		}
+	}
+}
+
+// fits says whether a pair would cross none of a row of anchors.
+func (p *pairing) fits(row []int, i, j int) bool {
+	n, _ := slices.BinarySearch(row, i)
+	return (n == 0 || p.ab[row[n-1]] < j) && (n == len(row) || j < p.ab[row[n]])
 }
 
 // byRest pairs equal cells that are left over, the first with the first; of a

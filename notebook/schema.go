@@ -7,7 +7,8 @@ import (
 )
 
 // What follows is nbformat.v4.0.schema.json to nbformat.v4.5.schema.json, as
-// fastjsonschema (nbformat's own validator) reads them.
+// nbformat reads them: what fastjsonschema refuses it asks jsonschema again,
+// so the laxer of the two decides. (Python's $ lets one line end pass.)
 
 // maxTags is more than the schema's rule that tags are unique can meet in a
 // notebook that a person made; it bounds the memory.
@@ -18,8 +19,8 @@ var (
 	count0     = word(atLeast(0), "null")
 	boolean    = word(nil, "true", "false")
 	anyObject  = object(nil, nil, anything)
-	cellID     = textLike(goodID, "not an id (1 to 64 of a-z A-Z 0-9 - _)")
-	cellName   = textLike(func(s string) bool { return s != "" && !strings.Contains(s, "\n") }, "empty or more than one line")
+	cellID     = textLike(func(s string) bool { return goodID(oneLine(s)) && len(s) <= maxID }, "not an id (1 to 64 of a-z A-Z 0-9 - _)")
+	cellName   = textLike(func(s string) bool { s = oneLine(s); return s != "" && !strings.Contains(s, "\n") }, "empty or more than one line")
 	scrolled   = either('"', textLike(func(s string) bool { return s == "auto" }, "not auto"), boolean)
 	attached   = object(nil, nil, mimebundle)
 	kernelspec = object([]string{"name", "display_name"}, map[string]rule{"name": text, "display_name": text}, anything)
@@ -28,6 +29,8 @@ var (
 		"file_extension": text, "mimetype": text, "pygments_lexer": text,
 	}, anything)
 )
+
+func oneLine(s string) string { return strings.TrimSuffix(s, "\n") }
 
 func (v *validator) document() error {
 	metadata := map[string]rule{"kernelspec": kernelspec, "language_info": language, "orig_nbformat": word(atLeast(1))}
@@ -127,7 +130,7 @@ func tags(v *validator) error {
 // execution holds times; a name of more than one line escapes the schema.
 func execution(v *validator) error {
 	return v.members(nil, func(key string) error {
-		if strings.Contains(strings.TrimSuffix(key, "\n"), "\n") {
+		if strings.Contains(oneLine(key), "\n") {
 			return anything(v)
 		}
 		return text(v)
@@ -172,6 +175,6 @@ func mimebundle(v *validator) error {
 
 // isJSONType is Python's ^application/(.*\+)?json$.
 func isJSONType(media string) bool {
-	sub, ok := strings.CutPrefix(strings.TrimSuffix(media, "\n"), "application/")
+	sub, ok := strings.CutPrefix(oneLine(media), "application/")
 	return ok && (sub == "json" || strings.HasSuffix(sub, "+json") && !strings.Contains(sub, "\n"))
 }

@@ -88,25 +88,43 @@ func (m *merger) inUnion(u *union) *pairing {
 	return p
 }
 
-// preferKept looks at cells of base that theirs deleted: where mine's cell may
-// as well be an equal neighbour that theirs kept, it is that one.
+// preferKept looks at pairs with cells that theirs deleted or inserted: where
+// mine's cell may as well be an equal one beside that, which both had, it is.
 func (u *union) preferKept(p *pairing) {
 	for n, i := range p.ab {
-		if i < 0 || u.theirs[n] >= 0 {
+		if i < 0 || u.rank(n) == 0 {
 			continue
 		}
-		for _, step := range []int{-1, 1} {
-			at := n + step
-			for at >= 0 && at < len(p.ab) && p.ab[at] < 0 && (u.theirs[at] < 0 || p.keyA[at] != p.keyA[n]) {
-				at += step
-			}
-			if at >= 0 && at < len(p.ab) && p.ab[at] < 0 {
-				p.ab[n] = -1
-				p.set(at, i)
-				break
-			}
+		if at := u.better(p, n, -1); at >= 0 {
+			p.ab[n] = -1
+			p.set(at, i)
+		} else if at := u.better(p, n, 1); at >= 0 {
+			p.ab[n] = -1
+			p.set(at, i)
 		}
 	}
+}
+
+// rank is 0 for what base and theirs have, 1 for an insertion, 2 for a deletion.
+func (u *union) rank(n int) int {
+	switch {
+	case u.theirs[n] < 0:
+		return 2
+	case u.base[n] < 0:
+		return 1
+	}
+	return 0
+}
+
+// better gives the next cell that is equal and of a better rank, -1 for none;
+// it looks no further than to the next pair.
+func (u *union) better(p *pairing, n, step int) int {
+	for at := n + step; at >= 0 && at < len(p.ab) && p.ab[at] < 0; at += step {
+		if p.keyA[at] == p.keyA[n] && u.rank(at) < u.rank(n) {
+			return at
+		}
+	}
+	return -1
 }
 
 // pairIDs pairs by id: base's cells, and those that theirs inserted, which may

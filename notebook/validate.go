@@ -22,7 +22,12 @@ func Validate(data []byte) error {
 	if err := Check(data); err != nil {
 		return err
 	}
-	v := &validator{scanner: scanner{data: data}}
+	return validate(data)
+}
+
+// validate is Validate of what passed Check.
+func validate(data []byte) error {
+	v := &validator{scanner: scanner{data: data, trusted: true}}
 	minor := string(v.peek("nbformat_minor"))
 	if minor == "" {
 		return errors.New("nbformat_minor is missing")
@@ -31,6 +36,7 @@ func Validate(data []byte) error {
 	return v.document()
 }
 
+// atoi reads a whole number; what is none, or too large, is a very large one.
 func atoi(s string) int {
 	n, err := strconv.Atoi(s)
 	if err != nil {

@@ -70,7 +70,7 @@ func (c *Course) settle(ctx context.Context, tree *dir, v bundle.Version, newest
 		return nil, err
 	}
 	slices.Sort(names)
-	s := &settling{c: c, tree: tree, d: d, version: v, here: map[string]bool{}, known: map[bundle.Digest]int64{}}
+	s := &settling{c: c, tree: tree, d: d, version: v, here: map[string]bool{}, known: map[bundle.Digest]int64{}, planned: newest != nil}
 	for _, n := range newest {
 		s.known[n.Digest] = n.Size
 	}
@@ -86,9 +86,14 @@ func (c *Course) settle(ctx context.Context, tree *dir, v bundle.Version, newest
 		}
 	}
 	for _, id := range sortedKeys(c.rec.holds) {
-		if !s.here[id] {
+		if h := c.rec.holds[id]; !s.here[id] && s.movedAlready(h) {
+			s.complete(h)
+		} else if !s.here[id] {
 			s.lines = append(s.lines, line{Hold: &hold{ID: id, Gone: true}})
 		}
+	}
+	if c.name != notesName {
+		s.lines = append(s.lines, remembered(s.events...)...)
 	}
 	if s.touched && tree != nil {
 		if err := tree.sync(); err != nil {
@@ -108,6 +113,7 @@ type settling struct {
 	lines   []line
 	events  []Event
 	touched bool
+	planned bool // a plan follows
 }
 
 func (s *settling) one(ctx context.Context, name string) error {
@@ -201,6 +207,12 @@ func (s *settling) look(path string) Fact {
 	folder, name := split(path)
 	s.c.lookIn(s.tree, folder, []string{name}, facts)
 	return facts[path]
+}
+
+// movedAlready says that a file was renamed as the course did, by a run that
+// died before it recorded that.
+func (s *settling) movedAlready(h *hold) bool {
+	return !h.Done && h.Next != nil && h.To == h.Next.Path && s.missing(h.Path) && s.look(h.To).Kind == Regular
 }
 
 // lies says whether a path of the course's folder holds a content.
@@ -312,8 +324,8 @@ func (s *settling) giveBack(ctx context.Context, h *hold, name string) error {
 			ev.Kind = "" // as it was before; nothing to be told
 		}
 	case f.Kind == Regular && h.Done && s.mergedThere(ctx, h) != nil:
-		if ev.Other, err = s.mergeAgain(ctx, h, name, d, base); ev.Other == "" {
-			ev.Kind = "" // the next plan merges it, and tells
+		if ev.Other, err = s.mergeAgain(ctx, h, name, d, base); ev.Other == "" && s.planned {
+			ev.Kind = "" // the plan merges it, and tells
 		}
 	case f.Kind == Regular && h.Done && h.Then != thenBeside && s.delivered(ctx, h, d, base):
 		ev.Other, err = s.swapBack(ctx, h, name, d, base)
@@ -369,7 +381,8 @@ func (s *settling) mergeAgain(ctx context.Context, h *hold, name string, d *dir,
 		return s.beside(name, d, base)
 	}
 	e := *s.c.rec.files[h.Path]
-	e.Digest, e.Status, e.Seen, e.Merges = e.mergeTo(h.New).Base, Mine, nil, nil
+	e.backTo(e.mergeTo(h.New).Base)
+	e.Status, e.Seen, e.Merges = Mine, nil, nil
 	s.lines = append(s.lines, line{File: &e})
 	return "", s.c.shelve(s.d, name, h.Path)
 }

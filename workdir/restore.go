@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"satchel/bundle"
 )
@@ -24,6 +25,7 @@ func (c *Course) PlanRestore(ctx context.Context, n Newest, paths ...string) (*P
 	if len(paths) == 0 {
 		paths = sortedKeys(newest)
 	}
+	paths = slices.Compact(slices.Sorted(slices.Values(paths)))
 	return c.planRestore(ctx, n, newest, paths, func(p *Plan, path string) (Action, error) {
 		file, ok := newest[path]
 		if !ok {
@@ -139,8 +141,9 @@ func restoring(file Delivery, was *Entry, f Fact) Action {
 // PlaceNote keeps a small file that Satchel writes itself, such as "What is
 // new.md", below the root, under the policy replace: a file of the student's
 // own of that name, or one that they changed, is laid beside. nil takes it
-// away if it is untouched.
-func (h *Home) PlaceNote(ctx context.Context, name string, content []byte) ([]Event, error) {
+// away if it is untouched. ours knows a note of before by its content, where
+// the record of it is lost: that one goes to the shelf.
+func (h *Home) PlaceNote(ctx context.Context, name string, content []byte, ours func(content []byte) bool) ([]Event, error) {
 	if err := bundle.CheckName(name); err != nil {
 		return nil, fmt.Errorf("place a note: %w", err)
 	}
@@ -172,10 +175,18 @@ func (h *Home) PlaceNote(ctx context.Context, name string, content []byte) ([]Ev
 	if p.facts, err = c.look(ctx, tree, []string{name}); err != nil {
 		return nil, err
 	}
-	v.Disk = p.facts
+	v.Disk, v.Origin = p.facts, map[string]Origin{}
+	if f := p.facts[name]; v.Last[name] == nil && f.Kind == Regular && f.Err == nil {
+		if data, err := readPath(tree, name, maxNote); err == nil && ours(data) {
+			v.Origin[name] = Former
+		}
+	}
 	p.actions = note(Compare(v))
 	return p.place(ctx, content)
 }
+
+// maxNote bounds a note that is looked into, in bytes.
+const maxNote = 1 << 20
 
 // note makes of decisions about a course's file those about a note: it comes
 // whenever there is a new one, also where it was deleted, and never disturbs

@@ -128,7 +128,7 @@ func TestSettleWithoutANewVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantEvents(t, &Result{Events: events}) // the next plan merges it, and says so
+	wantEvents(t, &Result{Events: events}, "recovered a.txt") // the next plan merges it
 	w.has("a.txt", "late")
 	if c.Holding() {
 		t.Fatal("still held")

@@ -122,6 +122,7 @@ type applied struct {
 	Manifests   map[string]bundle.Digest `json:"manifests"` // by channel
 	Envelope    *bundle.Envelope         `json:"envelope,omitempty"`
 	Waiting     []string                 `json:"waiting,omitempty"`
+	Renamed     map[string]string        `json:"renamed,omitempty"` // of those that wait: new path to old, as the publisher hinted
 }
 
 // highest is the newest head that was ever planned from.
@@ -152,6 +153,7 @@ type record struct {
 	clock   counted
 	pass    Pass
 	changes map[string]*change // of pass, by path
+	untold  []Event
 	applied *applied
 	highest highest
 	named   namedLine
@@ -175,6 +177,8 @@ type line struct {
 	Shelf   *shelved    `json:"shelf,omitempty"`
 	Pass    *Pass       `json:"pass,omitempty"`
 	Change  *change     `json:"change,omitempty"`
+	Event   *Event      `json:"event,omitempty"`
+	Told    bool        `json:"told,omitempty"` // all events until here
 }
 
 // take applies one line. A line that names what no manifest could is ignored:
@@ -214,6 +218,12 @@ func (r *record) take(l line) {
 		}
 	case l.Pass != nil:
 		r.pass, r.changes = *l.Pass, map[string]*change{}
+	case l.Event != nil:
+		if len(r.untold) < maxUntold {
+			r.untold = append(r.untold, *l.Event)
+		}
+	case l.Told:
+		r.untold = nil
 	case l.Change != nil:
 		r.changed(l.Change)
 	case l.Shelf != nil:
@@ -279,6 +289,7 @@ func (r *record) all() []line {
 	if r.pass.ID != "" {
 		out = append(out, line{Pass: &r.pass})
 	}
+	out = append(out, remembered(r.untold...)...)
 	for _, p := range sortedKeys(r.changes) {
 		out = append(out, line{Change: r.changes[p]})
 	}

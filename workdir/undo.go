@@ -102,7 +102,10 @@ func (c *Course) PlanUndo(ctx context.Context) (*Plan, error) {
 	if c.LastPass().ID == "" {
 		return nil, ErrNothingToUndo
 	}
-	p := &Plan{c: c, version: c.rec.highest.Version, partial: true, folder: c.rec.named.Folder, undone: !c.rec.pass.Undone}
+	p := &Plan{
+		c: c, version: c.rec.highest.Version, withdrawn: c.withdrawn(), folder: c.rec.named.Folder,
+		partial: true, undo: true, undone: !c.rec.pass.Undone,
+	}
 	tree, err := c.tree(p.folder)
 	if err != nil || tree == nil {
 		return nil, errors.Join(ErrNothingToUndo, err)
@@ -128,6 +131,11 @@ func (c *Course) PlanUndo(ctx context.Context) (*Plan, error) {
 	return p, nil
 }
 
+// withdrawn gives what the head that was applied last had withdrawn.
+func (c *Course) withdrawn() map[bundle.Pair]bool {
+	return Newest{Manifests: c.State().Manifests}.withdrawn()
+}
+
 // undoes says whether undo may want a content back.
 func (r *record) undoes(sum bundle.Digest) bool {
 	for _, c := range r.changes {
@@ -146,9 +154,15 @@ func (p *Plan) takeBack(ch *change, f Fact) {
 	}
 	if !ch.Loose {
 		a.Put = putBackEntry(ch, a.Was, p.undone)
+		a.Loose = a.Put == nil && a.Was == nil // nothing was known of it, and nothing is
 	}
 	a.Shelf = a.Was == nil || a.Was.Digest != ch.Has // not the course's own bytes
 	switch {
+	case p.withdrawn[bundle.Pair{Path: ch.Path, Digest: ch.Had}]:
+		p.events = append(p.events, Event{Kind: NotUndone, Path: ch.Path})
+		return
+	case ch.Had.IsZero() && ch.Has.IsZero() && f.Err == nil && f.Kind != Regular: // the course's went beside something else
+		a.Verb = Record
 	case f.Err != nil || f.blocked(ch.Path) || f.Kind > Regular || f.Kind == Regular && f.Digest != ch.Has || f.Kind == Nothing && !ch.Has.IsZero():
 		p.events = append(p.events, Event{Kind: NotUndone, Path: ch.Path})
 		return

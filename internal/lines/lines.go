@@ -29,8 +29,8 @@ type Merged struct {
 }
 
 // maxLines is how many lines a side may have to be merged: 5 MB of lines of
-// five bytes. It bounds the memory, together with the size of the texts.
-const maxLines = 1 << 20
+// twenty bytes. It bounds the memory, together with the size of the texts.
+const maxLines = 1 << 18
 
 // Merge merges by line what mine and theirs made of base. A place is what lies
 // between lines that neither side changed; changes that touch are one place.
