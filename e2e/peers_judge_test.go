@@ -255,7 +255,7 @@ func (p *play) judgeDelivered(d *desk, home tree, v *verdict) {
 		}
 		switch did {
 		case "":
-			p.untouched(f, now, there, v)
+			p.untouched(f, home, v)
 		case removed:
 			v.notes = append(v.notes, returned(f, now, there, theirs[f]))
 		case own:
@@ -291,13 +291,20 @@ func contents(t tree) (all []string) {
 	return all
 }
 
-func (p *play) untouched(f, now string, there bool, v *verdict) {
+func (p *play) untouched(f string, home tree, v *verdict) {
+	newest := p.ledger.newest()[f]
+	now, there := home[p.inHome(f)]
+	what := f
 	switch {
-	case !there:
-		v.missing = append(v.missing, f)
-	case now != p.ledger.newest()[f]:
-		v.missing = append(v.missing, f+" is not the newest")
+	case now == newest && there:
+		return
+	case there:
+		what += " is not the newest"
 	}
+	if slices.Contains(contents(home), newest) {
+		what += " (lies beside)"
+	}
+	v.missing = append(v.missing, what)
 }
 
 func returned(f, now string, there bool, newest string) string {
