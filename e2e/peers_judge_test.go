@@ -111,7 +111,14 @@ func quoted(list []string) string {
 
 func (p *play) judge(d *desk) verdict {
 	p.t.Helper()
-	v := verdict{notes: slices.Clone(p.seen[d].notes)}
+	v := verdict{}
+	for _, n := range p.seen[d].notes {
+		if what, is := strings.CutPrefix(n, "missing: "); is {
+			v.missing = append(v.missing, what)
+		} else {
+			v.notes = append(v.notes, n)
+		}
+	}
 	home := visible(p, d)
 	p.judgeKept(d, home, &v)
 	p.judgeDelivered(d, home, &v)
