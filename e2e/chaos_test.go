@@ -152,16 +152,7 @@ func ofTurn(ways []way, turn int) []way {
 var known = [...]struct {
 	is  *regexp.Regexp
 	why string
-}{
-	{regexp.MustCompile(`after the next run: new/e0 \(course v3\)\.txt is`),
-		"a file that the student edited and the course renamed, killed between its rename and its record: the next run takes it for the student's own and lays a copy beside"},
-	{regexp.MustCompile(`the news say nothing of it`),
-		"killed between the record of a version and What is new.md: the sentences of that update are told nowhere"},
-	{regexp.MustCompile(`\((openat|read|fstat) /work/\.satchel/scala101/journal\)`),
-		"a journal that cannot be opened or read for a moment is taken for lost, and written anew"},
-	{regexp.MustCompile(`(EIO|EACCES) at call \d+ \(.*: after the next run: (new|old)/e0\.txt is`),
-		"where a renamed file's new place cannot be looked at, its old one is dealt with as if it had been removed"},
-}
+}{}
 
 // noting counts what one strike finds.
 type noting struct {
