@@ -115,6 +115,7 @@ func (m *model) look() *checking {
 // decided notes what the plan was made from.
 func (m *model) decided(c *checking, course *Course, p *Plan, n Newest) {
 	newest, _ := n.union()
+	c.folder = p.folder // a journal that lost its end may not know it
 	c.merges, c.held = map[string]bool{}, map[string]bool{}
 	last := map[string]*Entry{}
 	for q, e := range course.rec.files {
@@ -154,7 +155,9 @@ func (m *model) check(c *checking, start bool) {
 		return
 	}
 	m.checkPlaces(c, after)
-	m.checkEvents(c, after)
+	if !c.late {
+		m.checkEvents(c, after)
+	}
 	if start {
 		m.count(c)
 		m.checkOutcomes(c, inFolder(after, m.here))

@@ -129,10 +129,7 @@ func (m *model) courseAtRandom() {
 		m.withdrawNow(p, text)
 		m.withdraw = slices.DeleteFunc(m.withdraw, func(w bundle.Pair) bool { return text == "" && w.Path == p })
 	case 4:
-		if first, ok := m.first[p]; ok && first != m.files[p] && !m.isWithdrawn(p, bundle.Sum([]byte(first))) {
-			m.files[p], m.published = first, true
-			m.log("course: %q is what it was at first", p)
-		}
+		m.asAtFirst(p)
 	case 5:
 		m.folder, m.published = pickOf(m, []string{"scala", "scala", "course", "Scala ñ"}), true
 		m.log("course: the folder is to be %q", m.folder)

@@ -16,6 +16,7 @@ type plot struct {
 	folder string // of its own, but sometimes the course's
 	p      string
 	own    string // a channel of its own
+	former string // a content of before; "": the first
 	rounds []func()
 }
 
@@ -117,6 +118,9 @@ func (l *plot) beforeFormer() {
 		l.round(func() { l.m.drop(l.p) })
 	case l.student == "former":
 		l.round(func() { l.m.change(l.p) })
+		if l.policy == bundle.Once { // the first is what lies there
+			l.round(func() { l.former = l.m.files[l.p]; l.m.asAtFirst(l.p) })
+		}
 	}
 }
 
@@ -138,7 +142,10 @@ func (l *plot) beforeOwn() {
 
 // last is the round that is counted: the student's act and the course's.
 func (l *plot) last() {
-	former := l.m.firstContent(l.p)
+	former := l.former
+	if former == "" {
+		former = l.m.first[l.p]
+	}
 	if l.m.chance(50) {
 		l.studentActs(former)
 		l.courseActs()
@@ -356,5 +363,12 @@ func (m *model) wasOnce(p string, d bundle.Digest) bool {
 	return false
 }
 
-// firstContent is the oldest content that the path had, "" where there is none.
-func (m *model) firstContent(p string) string { return m.first[p] }
+// asAtFirst has the course go back to the first content of a path.
+func (m *model) asAtFirst(p string) {
+	first, ok := m.first[p]
+	if now, there := m.files[p]; !ok || !there || now == first || m.isWithdrawn(p, bundle.Sum([]byte(first))) {
+		return
+	}
+	m.files[p], m.published = first, true
+	m.log("course: %q is what it was at first", p)
+}

@@ -59,6 +59,10 @@ func (c *Course) PlanRestoreVersion(ctx context.Context, n Newest, path string, 
 		put := *e
 		put.Status, put.Merges = Mine, nil
 		file := Delivery{e.file(), e.Channel}
+		if now, ok := newest[path]; ok { // what is not content is the newest
+			file = now
+			put.Mode, put.Policy, put.Channel = now.Mode, now.Policy, now.Channel
+		}
 		file.Digest, file.Size = past.Digest, past.Size
 		a := restoring(file, e, p.facts[path])
 		if past.Digest != e.Digest {

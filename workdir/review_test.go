@@ -302,6 +302,32 @@ func TestUndoHoldsUnderOnce(t *testing.T) {
 	}
 }
 
+// A version that is brought back has the newest permissions.
+func TestARestoredVersionFollowsTheMode(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.sh", "one", "b.txt", "one")
+	w.sync()
+	w.modes["a.sh"] = 0o755
+	w.publish("b.txt", "two")
+	w.sync()
+	w.undo()
+	w.write("a.sh", "mine")
+	r, err := w.with(func(c *Course) (*Plan, error) {
+		p, _, err := c.PlanRestoreVersion(w.ctx, w.newest(), "a.sh", 1)
+		return p, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, r, "restored a.sh | a.sh (my copy)")
+	if s, _ := os.Stat(w.path("a.sh")); s.Mode().Perm() != 0o755 {
+		t.Errorf("%v", s.Mode())
+	}
+	if r := w.sync(); r.Changed != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func (w *world) entry(p string) *Entry {
 	h, err := Look(logger(w.t), w.root, w.now)
 	if err != nil {
