@@ -3,8 +3,10 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,8 +23,7 @@ printf '#!/bin/sh\nexec setpriv --reuid '$ID' --regid '$ID' --clear-groups /usr/
 		command("unionfs", "-o", "allow_other,default_permissions,cow", "$below/upper=RW:$below/lower=RO", "$dir"), "mkdir upper lower; chmod 777 upper")},
 	{name: "mergerfs", tools: []string{"mergerfs"}, noExchange: true, mount: before(
 		command("mergerfs", "-o", "allow_other", "$below/one:$below/two", "$dir"), "mkdir one two; chmod 777 one two")},
-	{name: "exfat", tools: []string{"mkfs.exfat", "mount.exfat-fuse"}, noExchange: true, noOwner: true, noModes: true, mount: before(
-		command("mount.exfat-fuse", "-o", "uid=$uid,gid=$uid,allow_other", "$below/image", "$dir"), "truncate -s 300M image; mkfs.exfat image >/dev/null")},
+	{name: "exfat", tools: []string{"mkfs.exfat", "mount.exfat-fuse"}, noExchange: true, noOwner: true, noModes: true, mount: exfat},
 	{name: "overlay", mount: before(command("mount", "-t", "overlay", "-o", "lowerdir=$below/lower,upperdir=$below/upper,workdir=$below/work", "overlay", "$dir"),
 		"mkdir lower upper work; chmod 777 upper")},
 	{name: "fuse-overlayfs", tools: []string{"fuse-overlayfs"}, mount: before(
@@ -31,6 +32,19 @@ printf '#!/bin/sh\nexec setpriv --reuid '$ID' --regid '$ID' --clear-groups /usr/
 		command("mount", "-o", "loop,uid=$uid,gid=$uid,utf8", "$below/image", "$dir"), "truncate -s 300M image; mkfs.vfat image >/dev/null")},
 	{name: "NFS 3", needs: "nfsd", tools: nfsTools, noExchange: true, mount: nfs("vers=3,nolock,tcp", ":/export")},
 	{name: "NFS 4.2", needs: "nfsd", tools: nfsTools, noExchange: true, mount: nfs("vers=4.2", ":/")},
+}
+
+// exfat is FUSE on a device: it has no links, no permissions, and small letters
+// equal large ones.
+func exfat(t testing.TB, dir, below string) error {
+	mustRun(t, exec.Command("sh", "-euc", "truncate -s 300M "+below+"/image; mkfs.exfat "+below+"/image"))
+	loop, code := runProgram(t, exec.Command("losetup", "--find", "--show", below+"/image"))
+	if code != 0 {
+		return errors.New(loop)
+	}
+	loop = strings.TrimSpace(loop)
+	t.Cleanup(func() { _ = exec.Command("losetup", "--detach", loop).Run() })
+	return command("mount.exfat-fuse", "-o", "uid=$uid,gid=$uid,allow_other", loop, "$dir")(t, dir, below)
 }
 
 var nfsTools = []string{"rpcbind", "rpc.nfsd", "rpc.mountd", "exportfs", "mount.nfs"}

@@ -40,9 +40,6 @@ func newSite(t testing.TB) *site {
 	s := &site{t: t, dir: dir, store: "{dir: store}"}
 	s.repo = newRepository(t, s.dir)
 	s.satchel("init", "--dir", s.path("conf"), "--url", "http://127.0.0.1:1", "--yes")
-	if patience > 1 {
-		return s // there a login by SSH takes minutes; the repository is read in place
-	}
 	mustRun(t, exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", s.path("conf/secrets/scala101-key")))
 	s.ssh = startSSHD(t, s.path("conf"), s.path("conf/secrets/scala101-key.pub"))
 	return s
@@ -98,11 +95,7 @@ url: "http://%s"
 listen: {students: %q, hub: %q, control: ../control-%s.sock}
 %s
 `, s.store, name, v.students, v.students, v.hubs, name, more)
-	switch {
-	case strings.Contains(more, "courses:"):
-	case s.ssh == nil:
-		text += fmt.Sprintf("courses:\n  - {name: scala101, repository: %q, branch: main, folder: notebooks, audience: everyone, poll: 5s}\n", s.repo.bare)
-	default:
+	if !strings.Contains(more, "courses:") {
 		text += fmt.Sprintf(`courses:
   - name: scala101
     repository: %q
