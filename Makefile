@@ -9,6 +9,8 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSITYGW   := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 JUPYTER     := jupyter_server==2.21.1 ipykernel==7.4.0 nbformat==5.11.1
 FUZZTIME ?= 30s
+# What makes and mounts the filesystems of the e2e tests, and the kernel for those that this one lacks.
+FILESYSTEMS := linux.uml modprobe ip setpriv bindfs sshfs unionfs mkfs.exfat mount.exfat-fuse mkfs.vfat mkfs.ext4 mkfs.btrfs setquota rpcbind rpc.nfsd mount.nfs
 # The students' own user must be able to run it: not one below /root.
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
@@ -42,7 +44,7 @@ race:
 	CGO_ENABLED=1 $(GOTEST) -race ./...
 
 e2e: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server ## the whole way with the real servers: OpenSSH, S3, Jupyter, nbformat, strace
-	.ci/need sshd strace python3
+	.ci/need sshd strace python3 gcc $(FILESYSTEMS)
 	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Peers)" ./e2e ./store/... ./source ./workdir ./notebook
 
 peers: build $(CACHE)/venv-peers/made ## nbgitpuller and Satchel in the same stories (UPDATE=1 writes the tables)

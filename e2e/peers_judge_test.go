@@ -111,7 +111,14 @@ func quoted(list []string) string {
 
 func (p *play) judge(d *desk) verdict {
 	p.t.Helper()
-	v := verdict{notes: slices.Clone(p.seen[d].notes)}
+	v := verdict{}
+	for _, n := range p.seen[d].notes {
+		if what, is := strings.CutPrefix(n, "missing: "); is {
+			v.missing = append(v.missing, what)
+		} else {
+			v.notes = append(v.notes, n)
+		}
+	}
 	home := visible(p, d)
 	p.judgeKept(d, home, &v)
 	p.judgeDelivered(d, home, &v)
@@ -255,7 +262,7 @@ func (p *play) judgeDelivered(d *desk, home tree, v *verdict) {
 		}
 		switch did {
 		case "":
-			p.untouched(f, now, there, v)
+			p.untouched(f, home, v)
 		case removed:
 			v.notes = append(v.notes, returned(f, now, there, theirs[f]))
 		case own:
@@ -291,13 +298,20 @@ func contents(t tree) (all []string) {
 	return all
 }
 
-func (p *play) untouched(f, now string, there bool, v *verdict) {
+func (p *play) untouched(f string, home tree, v *verdict) {
+	newest := p.ledger.newest()[f]
+	now, there := home[p.inHome(f)]
+	what := f
 	switch {
-	case !there:
-		v.missing = append(v.missing, f)
-	case now != p.ledger.newest()[f]:
-		v.missing = append(v.missing, f+" is not the newest")
+	case now == newest && there:
+		return
+	case there:
+		what += " is not the newest"
 	}
+	if slices.Contains(contents(home), newest) {
+		what += " (lies beside)"
+	}
+	v.missing = append(v.missing, what)
 }
 
 func returned(f, now string, there bool, newest string) string {

@@ -270,7 +270,7 @@ func (p *play) loginAt(d *desk, kill bool) {
 	before := outside(p.t, d)
 	c := d.peer.login(p.t, d, p.held)
 	if kill {
-		c = killed(d, c)
+		c = killedBefore(d, c)
 	}
 	out, code := runProgram(p.t, c)
 	p.t.Logf("%s, exit %d:\n%s", d.peer.name(), code, tail(out, 1500))

@@ -38,7 +38,8 @@ import (
 //	NAME shell "commands"            for one peer alone, in ~/work
 //	clock held                       names made of the time come twice
 //	login, login killed              killed: before its first rename
-//	fact "yes" "no" exists PATH      said of each peer, "" is silence
+//	fact "yes" "no" exists PATH      said of each peer, "" is silence,
+//	                                 "missing: ..." counts as such
 //	fact "yes" "no" holds PATH "text"
 //
 // A notebook's section may be written as cells: a line [code] or [markdown],

@@ -15,7 +15,7 @@ import (
 	"satchel/internal/release"
 )
 
-var update = flag.Bool("update", false, "write what was measured to docs/nbgitpuller.md")
+var writePage = flag.Bool("update", false, "write what was measured to docs/nbgitpuller.md")
 
 const peersPage = "../docs/nbgitpuller.md"
 
@@ -57,7 +57,7 @@ func TestPeersStories(t *testing.T) {
 
 // keepVersions writes what was measured with; another git is no failure.
 func keepVersions(t *testing.T) {
-	if !*update {
+	if !*writePage {
 		return
 	}
 	git, _ := runProgram(t, exec.Command("git", "--version"))
@@ -180,7 +180,7 @@ func compareSection(t *testing.T, name, measured string) {
 	}
 	switch {
 	case old == measured:
-	case *update:
+	case *writePage:
 		must(t, os.WriteFile(peersPage, []byte(before+begin+measured+end+after), 0o644))
 	default:
 		t.Errorf("%s does not say what was measured; make peers UPDATE=1 writes this:\n%s", peersPage, measured)

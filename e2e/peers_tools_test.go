@@ -58,9 +58,9 @@ func (d *desk) own(t *testing.T) {
 	}
 }
 
-// killed is a login that dies before its first rename: git's of the index, the
+// killedBefore is a login that dies before its first rename: git's of the index, the
 // agent's of a file.
-func killed(d *desk, c *exec.Cmd) *exec.Cmd {
+func killedBefore(d *desk, c *exec.Cmd) *exec.Cmd {
 	args := []string{"-f", "-qq", "-o", "/dev/null", "-e", "trace=rename,renameat,renameat2"}
 	if _, git := d.peer.(nbgitpuller); git {
 		args = append(args, "-P", d.path(".git/index.lock"))

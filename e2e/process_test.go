@@ -50,12 +50,23 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	if instead != nil {
+		if code, yes := instead(); yes {
+			os.Exit(code)
+		}
+	}
 	code := m.Run()
-	if buildDir != "" {
-		os.RemoveAll(buildDir)
+	for _, dir := range append(madeDirs, buildDir) {
+		os.RemoveAll(dir)
 	}
 	os.Exit(code)
 }
+
+// instead is what this binary does when it was not begun as a test.
+var instead func() (code int, yes bool)
+
+// madeDirs are removed when all tests are over.
+var madeDirs []string
 
 // process is a running program; its output goes to a file.
 type process struct {
@@ -151,10 +162,13 @@ func runProgram(t testing.TB, c *exec.Cmd) (out string, code int) {
 	return b.String(), c.ProcessState.ExitCode()
 }
 
+// patience is more than one where all takes longer.
+var patience time.Duration = 1
+
 // eventually tries until it gives no error.
 func eventually(t testing.TB, within time.Duration, what string, try func() error) {
 	t.Helper()
-	ctx, stop := context.WithTimeout(context.Background(), within)
+	ctx, stop := context.WithTimeout(context.Background(), within*patience)
 	defer stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

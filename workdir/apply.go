@@ -2,6 +2,7 @@ package workdir
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -331,8 +332,21 @@ func (a *applier) try(ctx context.Context, act *Action) error {
 	case act.theirs() && !a.c.stage.has(act.File.Digest):
 		a.missing(act)
 		return nil
+	case a.openedSince(act):
+		return errChanged
 	}
 	return a.do(ctx, act)
+}
+
+// openedSince asks once more whether the student has a file open that is to be
+// changed: some time has gone by since the plan.
+func (a *applier) openedSince(act *Action) bool {
+	switch act.Verb {
+	case Record, Forget, Beside:
+		return false
+	}
+	open := a.p.how.Open
+	return open != nil && act.Mine.Kind != Nothing && !act.Erase && open(cmp.Or(act.From, act.Path))
 }
 
 // missing is a path whose bytes are not here: they did not fit, or are still

@@ -22,16 +22,6 @@ func outName(id string) string { return id + "-out" }
 // Holding says whether anything is held that Settle has to look at again.
 func (c *Course) Holding() bool { return len(c.rec.holds) > 0 }
 
-// Due says whether something that is held is to be looked at now.
-func (c *Course) Due() bool {
-	for _, h := range c.rec.holds {
-		if age := c.home.now.Sub(later(h.Time, h.Look)); age >= heldFor || age < 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // Settle looks again at what was exchanged out, ten minutes after an Apply
 // for instance; Plan does the same. It needs no newest version.
 func (c *Course) Settle(ctx context.Context) ([]Event, error) {

@@ -40,12 +40,13 @@ type Plan struct {
 	actions   []Action
 	facts     map[string]Fact
 	withdrawn map[bundle.Pair]bool
-	folder    string                   // the course's folder now, or to be
-	rename    string                   // what it is to be renamed to
-	aside     bool                     // something else stands at folder, and makes way
-	undo      bool                     // it takes the last pass back, or does it again
-	undone    bool                     // of these two, the former
-	partial   bool                     // a restore, an undo: says nothing of the version as a whole
+	folder    string // the course's folder now, or to be
+	rename    string // what it is to be renamed to
+	aside     bool   // something else stands at folder, and makes way
+	undo      bool   // it takes the last pass back, or does it again
+	undone    bool   // of these two, the former
+	partial   bool   // a restore, an undo: says nothing of the version as a whole
+	how       How
 	now       map[bundle.Digest]string // contents at hand outside the stage: a path of the tree, or "" for base bytes
 	wanted    []bundle.Item
 	events    []Event
@@ -75,6 +76,7 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 		return nil, err
 	}
 	p := &Plan{c: c, newest: n, version: n.Head.Version, withdrawn: n.withdrawn(), events: c.takeUntold()}
+	p.how = how
 	tree, err := p.find(n.Head.Settings.Folder, how.Mode)
 	if err != nil || p.folder == "" {
 		return p, err

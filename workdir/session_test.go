@@ -321,3 +321,19 @@ func TestReadOnlyIsDeliveredWithoutWritePermission(t *testing.T) {
 		t.Fatalf("mode %v", s.Mode())
 	}
 }
+
+// A document that is opened between plan and swap waits as well.
+func TestOpenedBetweenPlanAndApply(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", "one", "b.txt", "one")
+	w.sync()
+	opened := false
+	w.how = How{Open: func(p string) bool { return opened && p == "a.txt" }}
+	w.between = func() { opened = true }
+	w.publish("a.txt", "two", "b.txt", "two")
+	wantEvents(t, w.sync(), "waiting a.txt")
+	w.has("a.txt", "one", "b.txt", "two")
+	w.how, w.between = How{}, nil
+	wantEvents(t, w.sync())
+	w.has("a.txt", "two", "b.txt", "two")
+}
