@@ -137,7 +137,11 @@ func (s *settling) one(ctx context.Context, name string) error {
 	case h.Then == thenBeside:
 		return s.giveBack(ctx, h, name)
 	case sum == h.Was:
-		return s.letGo(h, name, stat.Size)
+		over := *h // that its path is free one day means nothing any more
+		if over.Done = true; !h.Done {
+			s.lines = append(s.lines, line{Hold: &over})
+		}
+		return s.letGo(&over, name, stat.Size)
 	}
 	return s.giveBack(ctx, h, name) // written to after it came out
 }

@@ -84,6 +84,7 @@ func diffThings(got, want map[string]thing, own bool) string {
 type checking struct {
 	before  map[string]thing // the home
 	folder  string           // the course's before
+	was     string           // where the student thinks that it is
 	valid   map[string]bool  // notebooks that were
 	known   map[string]bool  // contents of files that may stand anywhere
 	table   *table
@@ -99,7 +100,7 @@ type checking struct {
 
 // look is before a sync.
 func (m *model) look() *checking {
-	c := &checking{before: m.home(), folder: m.here, valid: map[string]bool{}, known: map[string]bool{}}
+	c := &checking{before: m.home(), folder: m.here, was: m.here, valid: map[string]bool{}, known: map[string]bool{}}
 	if c.folder == "" {
 		c.folder = m.folder
 	}
@@ -155,9 +156,10 @@ func (m *model) check(c *checking, start bool) {
 		return
 	}
 	m.checkPlaces(c, after)
-	if !c.late {
+	if !c.late && !m.damaged {
 		m.checkEvents(c, after)
 	}
+	m.damaged = false
 	if start {
 		m.count(c)
 		m.checkOutcomes(c, inFolder(after, m.here))
@@ -224,7 +226,7 @@ func (m *model) checkOutside(c *checking, after map[string]thing) {
 		out := map[string]thing{}
 		for p, d := range all {
 			top, _, _ := strings.Cut(p, "/")
-			if top != c.folder && top != now && top != ".satchel" && !strings.HasPrefix(top, now+" (") && !strings.HasPrefix(top, c.folder+" (") {
+			if top != c.folder && top != now && top != c.was && top != ".satchel" && !strings.HasPrefix(top, now+" (") && !strings.HasPrefix(top, c.folder+" (") {
 				out[p] = d
 			}
 		}

@@ -36,6 +36,7 @@ type model struct {
 	raced     bool   // an editor saved something during the sync
 	backup    string // a copy of the home, "" where there is none
 	last      *passed
+	damaged   bool // the next sync may tell again what was told
 	undone    bool // something may be held back by an undo
 	late      *os.File
 	lateText  string
@@ -173,7 +174,7 @@ func (m *model) accident() {
 		m.remove2(m.root)
 		copyHome(m.t, m.backup, m.root)
 		m.touchAll()
-		m.here, m.last = m.state().Folder, nil
+		m.here, m.last, m.damaged = m.state().Folder, nil, true
 	case k == 5:
 		m.startOver("")
 	case k < 10:
@@ -184,7 +185,7 @@ func (m *model) accident() {
 // lost is after an accident in which what was delivered is forgotten.
 func (m *model) lost(error) {
 	m.touchAll()
-	m.here, m.last = m.state().Folder, nil
+	m.here, m.last, m.damaged = m.state().Folder, nil, true
 	m.did("state lost or damaged")
 }
 

@@ -51,22 +51,20 @@ func (c *Course) PlanRestoreVersion(ctx context.Context, n Newest, path string, 
 	if e == nil {
 		return nil, 0, fmt.Errorf("%q: %w", path, ErrUnknownPath)
 	}
-	past, ok := e.at(v)
+	put := e.handled(newest[path], n.Head.Version)
+	past, ok := put.at(v)
 	if !ok || n.withdrawn()[bundle.Pair{Path: path, Digest: past.Digest}] {
 		return nil, 0, fmt.Errorf("%q at version %d: %w", path, v, ErrNoVersion)
 	}
 	p, err := c.planRestore(ctx, n, newest, []string{path}, func(p *Plan, path string) (Action, error) {
-		put := *e
-		put.Status, put.Merges = Mine, nil
-		file := Delivery{e.file(), e.Channel}
-		if now, ok := newest[path]; ok { // what is not content is the newest
-			file = now
-			put.Mode, put.Policy, put.Channel = now.Mode, now.Policy, now.Channel
-		}
+		file := Delivery{put.file(), put.Channel}
 		file.Digest, file.Size = past.Digest, past.Size
 		a := restoring(file, e, p.facts[path])
-		if past.Digest != e.Digest {
-			a.Put = &put
+		if past.Digest == put.Digest {
+			return a, nil
+		}
+		if a.Put = put; a.Verb == "" { // it lies there
+			a = Action{Verb: Record, Path: path, Was: e, File: file.File, Channel: file.Channel, Mine: p.facts[path], Status: Mine, Put: put}
 		}
 		return a, nil
 	})
@@ -84,6 +82,22 @@ func (c *Course) PlanRestoreVersion(ctx context.Context, n Newest, path string, 
 		return nil, 0, fmt.Errorf("%q at version %d: %w", path, v, ErrNoVersion)
 	}
 	return p, past.Version, nil
+}
+
+// handled gives e as it is after the newest was, with another content there by
+// the student's wish.
+func (e *Entry) handled(newest Delivery, v bundle.Version) *Entry {
+	out := *e
+	out.Status, out.Merges, out.Held = Mine, nil, Held{}
+	if newest.Path == "" {
+		return &out
+	}
+	out.Digest, out.Size, out.Mode, out.Policy, out.Channel = newest.Digest, newest.Size, newest.Mode, newest.Policy, newest.Channel
+	if e.Held.Digest == newest.Digest && e.Held.Since != 0 {
+		v = e.Held.Since
+	}
+	out.follows(e, v)
+	return &out
 }
 
 func (c *Course) planRestore(ctx context.Context, n Newest, newest map[string]Delivery, paths []string, one func(*Plan, string) (Action, error)) (*Plan, error) {

@@ -328,6 +328,60 @@ func TestARestoredVersionFollowsTheMode(t *testing.T) {
 	}
 }
 
+// An exchange that was not recorded is over once the next run sees its file in
+// place: when the course drops the path, what came out does not come back.
+func TestWhatADeadRunExchangedOutStaysOut(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", "one", "keep.txt", "k")
+	w.sync()
+	w.publish("a.txt", "two")
+	exchanged := false
+	w.do.before = func(op, name string) error {
+		if exchanged = exchanged || op == "exchange" && name == "a.txt"; exchanged && op == "append" {
+			return os.ErrClosed // it is dead
+		}
+		return nil
+	}
+	if _, err := w.trySync(); err == nil {
+		t.Fatal("it lived")
+	}
+	w.do.before = nil
+	w.sync()
+	w.has("a.txt", "two", "keep.txt", "k")
+	w.publish("a.txt", "-")
+	for range 3 {
+		w.sync()
+		w.has("keep.txt", "k")
+	}
+}
+
+// What was undone is not taken for what the newest version has.
+func TestRestoreAVersionOfWhatWasUndone(t *testing.T) {
+	for _, c := range []struct {
+		v    bundle.Version
+		text string
+	}{{1, "one"}, {2, "two"}, {3, "two"}} {
+		w := newWorld(t)
+		w.publish("a.txt", "one")
+		w.sync()
+		w.publish("a.txt", "two")
+		w.sync()
+		w.undo()
+		w.version = 3
+		w.sync()
+		if _, err := w.with(func(c2 *Course) (*Plan, error) {
+			p, _, err := c2.PlanRestoreVersion(w.ctx, w.newest(), "a.txt", c.v)
+			return p, err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			w.has("a.txt", c.text)
+			w.sync()
+		}
+	}
+}
+
 func (w *world) entry(p string) *Entry {
 	h, err := Look(logger(w.t), w.root, w.now)
 	if err != nil {

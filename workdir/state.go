@@ -60,8 +60,9 @@ type Past struct {
 // Held is what an undone update had brought: while that is the newest,
 // nothing happens at the path. Gone means: it had taken the file away.
 type Held struct {
-	Digest bundle.Digest `json:"digest,omitzero"`
-	Gone   bool          `json:"gone,omitempty"`
+	Digest bundle.Digest  `json:"digest,omitzero"`
+	Since  bundle.Version `json:"since,omitempty"` // the version that brought Digest
+	Gone   bool           `json:"gone,omitempty"`
 }
 
 func (h Held) held() bool { return h.Gone || !h.Digest.IsZero() }

@@ -154,8 +154,8 @@ func (p *Plan) takeBack(ch *change, f Fact, newest bundle.Digest) {
 	}
 	if !ch.Loose {
 		a.Put = putBackEntry(ch, a.Was, p.undone)
-		if p.undone && a.Was != nil && !newest.IsZero() {
-			a.Put.Held.Digest = newest // under the policy once another than was delivered
+		if p.undone && a.Was != nil && !newest.IsZero() && newest != a.Was.Digest {
+			a.Put.Held = Held{Digest: newest} // under the policy once another than was delivered
 		}
 		a.Loose = a.Put == nil && a.Was == nil // nothing was known of it, and nothing is
 	}
@@ -203,7 +203,7 @@ func putBackEntry(ch *change, now *Entry, undo bool) *Entry {
 	e.Seen, e.Merges = nil, nil
 	e.Held = Held{Gone: now == nil}
 	if now != nil {
-		e.Held.Digest = now.Digest
+		e.Held.Digest, e.Held.Since = now.Digest, now.Since
 	}
 	return &e
 }
