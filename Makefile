@@ -7,10 +7,15 @@ TOOLS   := $(CACHE)/bin
 LDFLAGS := -s -w
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSITYGW   := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+JUPYTER     := jupyter_server==2.21.1 ipykernel==7.4.0 nbformat==5.11.1
 FUZZTIME ?= 30s
+# What makes and mounts the filesystems of the e2e tests, and the kernel for those that this one lacks.
+FILESYSTEMS := linux.uml modprobe ip setpriv bindfs sshfs unionfs mkfs.exfat mount.exfat-fuse mkfs.vfat mkfs.ext4 mkfs.btrfs setquota rpcbind rpc.nfsd mount.nfs
+# The students' own user must be able to run it: not one below /root.
+PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help build try test check fmt vet race e2e bench fuzz install clean
+.PHONY: help build try test check fmt vet race e2e peers bench fuzz chaos install clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,9 +43,18 @@ race:
 	.ci/need gcc
 	CGO_ENABLED=1 $(GOTEST) -race ./...
 
-e2e: build $(TOOLS)/versitygw ## the whole way with the real servers: OpenSSH, S3, strace
-	.ci/need sshd strace
-	VERSITYGW=$(TOOLS)/versitygw SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^TestBench" ./e2e ./store/... ./source ./workdir
+e2e: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server ## the whole way with the real servers: OpenSSH, S3, Jupyter, nbformat, strace
+	.ci/need sshd strace python3 gcc $(FILESYSTEMS)
+	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Peers)" ./e2e ./store/... ./source ./workdir ./notebook
+
+peers: build $(CACHE)/venv-peers/made ## nbgitpuller and Satchel in the same stories (UPDATE=1 writes the tables)
+	.ci/need strace
+	SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -count=1 -timeout 40m -run '^TestPeers' ./e2e $(if $(UPDATE),-update)
+
+$(CACHE)/venv-peers/made: e2e/testdata/peers.txt
+	.ci/need python3 python3-venv
+	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check -r $< && touch $@
 
 bench: build ## speed, as ratios to peers or limits in one run
 	$(GO) test -tags e2e -timeout 40m -run 'Bench' -v ./e2e | grep -v -E '^(===|---|PASS|ok)'
@@ -49,11 +63,20 @@ fuzz: ## every fuzz test for FUZZTIME each
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 	  echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
+chaos: ## ten thousand random histories of a course and a student (an hour)
+	$(GOTEST) ./workdir -run TestModel -v -model.histories 10000 -model.from $${SEED:-$$(date +%s)} -timeout 60m
+
 $(TOOLS)/staticcheck:
 	GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
 
 $(TOOLS)/versitygw:
 	GOBIN=$(TOOLS) $(GO) install $(VERSITYGW)
+
+# By the system's Python, for the student's user runs it too.
+$(CACHE)/venv-jupyter/bin/jupyter-server:
+	.ci/need python3-venv
+	/usr/bin/python3 -m venv $(CACHE)/venv-jupyter
+	$(CACHE)/venv-jupyter/bin/pip install -q $(JUPYTER)
 
 clean: ## remove what was built
 	rm -rf bin dist $(CACHE)

@@ -12,9 +12,11 @@
 //
 // One pass, in the order of the files: pass.go leads it, ask.go asks,
 // consider.go and verify.go check what was offered, fetch.go and resume.go
-// bring the bytes, settle.go has them placed, report.go makes sentences of it,
-// finish.go writes down what was done and tells the service. login.go is what
-// a login waits for, watch.go what stays.
+// bring the bytes, settle.go has them placed (documents.go says what the
+// student has open, jupyter.go asks their server), late.go looks again at what
+// was replaced, report.go makes sentences of it, finish.go writes down what
+// was done and tells the service. login.go is what a login waits for, watch.go
+// what stays.
 package agent
 
 import (
@@ -43,6 +45,7 @@ type Settings struct {
 	Proxy    string        // URL of a proxy; "" for none, whatever HTTP_PROXY says
 	CAFile   string        // certificates to trust besides the system's
 	Runtime  string        // private folder of this container, for the watch's socket
+	Jupyter  Jupyter       // the student's own servers, asked what is open
 	Budget   time.Duration // of the foreground; 0: 8 s
 	Patience time.Duration // how long a question may stay without a byte; 0: 20 s
 }
@@ -69,8 +72,10 @@ type Agent struct {
 	show   func(Event)
 	now    func() time.Time
 	wait   backoff
-	said   map[string]bool // by the last pass
-	early  time.Duration   // see the constant
+	said   map[string]bool      // by the last pass
+	early  time.Duration        // see the constant
+	fresh  time.Duration        // see freshFor
+	looked map[string]time.Time // by course, at what was replaced there
 }
 
 // agentVersion is what the service is told of this program.
@@ -91,7 +96,7 @@ func New(lg *slog.Logger, s Settings, o Options) (*Agent, error) {
 	if s.Patience <= 0 {
 		s.Patience = 20 * time.Second
 	}
-	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff, early: early}
+	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff, early: early, fresh: freshFor, looked: map[string]time.Time{}}
 	if a.show == nil {
 		a.show = func(Event) {}
 	}

@@ -32,7 +32,7 @@ func (a *Agent) Doctor(ctx context.Context) []Check {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	var out []Check
-	out = append(out, a.checkKeys(), a.checkWatch(ctx))
+	out = append(out, a.checkKeys(), a.checkWatch(ctx), a.checkJupyter(ctx))
 	out = append(out, a.checkService(ctx)...)
 	return append(out, a.checkRoot(ctx)...)
 }
@@ -92,6 +92,22 @@ func (a *Agent) checkWatch(ctx context.Context) Check {
 		c.Note = fmt.Sprintf("runs as process %d since %s; the server can reach it at once", r.PID, r.Since.Local().Format("15:04"))
 	default:
 		c.Note = fmt.Sprintf("runs as process %d since %s; asks each minute", r.PID, r.Since.Local().Format("15:04"))
+	}
+	return c
+}
+
+// checkJupyter says whether the student's own server tells what is open. Not
+// to know it is no trouble.
+func (a *Agent) checkJupyter(ctx context.Context) Check {
+	c := Check{Name: "documents", OK: true}
+	d := a.s.Jupyter.documents(ctx, a.lg)
+	switch {
+	case d.silent:
+		c.Note = "a Jupyter server runs here and does not answer; while that lasts, updates wait for the next start"
+	case d.servers > 0:
+		c.Note = fmt.Sprintf("the Jupyter server says what is open (%d now)", len(d.open))
+	default:
+		c.Note = "no Jupyter server here says what is open: a document counts as open when it has a checkpoint"
 	}
 	return c
 }

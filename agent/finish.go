@@ -91,9 +91,23 @@ func (p *pass) finish(ctx context.Context) {
 	p.mem.Unsent = append(p.mem.Unsent, p.receipts...)
 	if err := p.mem.keep(p.root); err != nil { // before the receipts: they may take a while
 		p.lg.Warn("memory not written", "error", err)
+	} else {
+		p.forgetTold()
 	}
 	if len(p.mem.Unsent) > 0 && !p.out.Offline && p.a.client != nil {
 		p.tell(ctx)
+	}
+}
+
+// forgetTold lets go of what the student can read by now.
+func (p *pass) forgetTold() {
+	for _, l := range p.inOrder() {
+		if !l.told {
+			continue
+		}
+		if err := l.dir.Told(); err != nil {
+			p.lg.Warn("it will be told once more", "course", l.name, "error", err)
+		}
 	}
 }
 

@@ -26,7 +26,7 @@ func TestRestoreBringsTheNewestBackAndKeepsWhatWasThere(t *testing.T) {
 	h.said()
 	for _, typed := range []string{"README.md", filepath.Join(h.root, "scala101/README.md"), "../scala101/README.md"} {
 		h.write("scala101/README.md", "mine "+typed)
-		if out := h.agent().Restore(t.Context(), filepath.Join(h.root, "scala101"), typed); out.Code != "" {
+		if out := h.agent().Restore(t.Context(), filepath.Join(h.root, "scala101"), typed, 0); out.Code != "" {
 			t.Errorf("%s: %+v", typed, out)
 		}
 		said := h.said()
@@ -38,7 +38,7 @@ func TestRestoreBringsTheNewestBackAndKeepsWhatWasThere(t *testing.T) {
 		}
 	}
 	for _, typed := range []string{"no.md", "../../etc/passwd", "/etc/passwd", "", "."} {
-		if out := h.agent().Restore(t.Context(), h.root, typed); out.Code == "" {
+		if out := h.agent().Restore(t.Context(), h.root, typed, 0); out.Code == "" {
 			t.Errorf("%q: %+v", typed, out)
 		}
 	}
@@ -49,12 +49,12 @@ func TestRestoreBringsTheNewestBackAndKeepsWhatWasThere(t *testing.T) {
 	h.said()
 	h.write("scala101/big.bin", "mine")
 	w.behind(handler(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }))
-	if out := h.agent().Restore(t.Context(), h.root, "big.bin"); out.Code != CodeOffline {
+	if out := h.agent().Restore(t.Context(), h.root, "big.bin", 0); out.Code != CodeOffline {
 		t.Errorf("%+v", out)
 	}
 	h.wantSaid("big.bin is not kept here and the course server cannot be reached; try again later.")
 	w.behind(nil)
-	if out := h.agent().Restore(t.Context(), h.root, "big.bin"); out.Code != "" || !h.has("scala101/big.bin", big)() {
+	if out := h.agent().Restore(t.Context(), h.root, "big.bin", 0); out.Code != "" || !h.has("scala101/big.bin", big)() {
 		t.Errorf("%+v, %q", out, h.said())
 	}
 }

@@ -41,11 +41,15 @@ type known struct {
 	Updated   time.Time      `json:"updated,omitzero"`  // when this version came here
 	Message   string         `json:"message,omitempty"` // the last of the instructor's that was shown
 	Told      bundle.Digest  `json:"told,omitzero"`     // of the last sentences, so that they are news once
+	Said      bundle.Version `json:"said,omitempty"`    // the last one that the student was told of; 0: not known
 	Failed    []string       `json:"failed,omitempty"`
 	Language  string         `json:"language,omitempty"`
 	Over      bool           `json:"over,omitempty"`  // the last answer no longer gave it out
 	Warned    time.Time      `json:"warned,omitzero"` // the Checked of which the page already says that it is old
 }
+
+// unsaid says that a version came here and an agent that died told nobody.
+func (m *known) unsaid(v bundle.Version) bool { return m.Said != 0 && m.Said < v }
 
 const (
 	memoryFormat = 1

@@ -74,9 +74,19 @@ var markdownEscapes = strings.NewReplacer(
 // the log.
 func (p *pass) writeNews(ctx context.Context) {
 	text := p.mem.page(p.newsWords()) // nil takes an old page away
-	if _, err := p.home.PlaceNote(ctx, newsFile, text); err != nil {
+	if _, err := p.home.PlaceNote(ctx, newsFile, text, isPage); err != nil {
 		p.lg.Warn("page not written", "file", newsFile, "error", err)
 	}
+}
+
+// isPage says whether a file is a page of ours, in any language.
+func isPage(content []byte) bool {
+	for _, w := range []Words{{}, {spanish: true}} {
+		if bytes.HasPrefix(content, fmt.Appendf(nil, "# %s\n\n%s\n", w.NewsTitle(), w.NewsIntro())) {
+			return true
+		}
+	}
+	return false
 }
 
 // newsWords is the language of the newest item's course.

@@ -86,18 +86,21 @@ type pass struct {
 	said     map[string]bool // sentences
 	receipts []hook.Receipt  // to be sent
 	news     bool            // whether there is something for the page
+	docs     documents       // the latest answer of the student's Jupyter servers
 }
 
 // local is one course on this side.
 type local struct {
-	name   string
-	dir    *workdir.Course
-	newest *workdir.Newest // verified; nil: nothing new was offered
-	plan   *workdir.Plan
-	haul   *haul
-	early  *workdir.Result // of what was placed before all had arrived
-	placed bool            // that was tried
-	bad    error           // nothing of it is taken in this pass
+	name    string
+	dir     *workdir.Course
+	newest  *workdir.Newest // verified; nil: nothing new was offered
+	plan    *workdir.Plan
+	planned time.Time // when
+	haul    *haul
+	early   *workdir.Result // of what was placed before all had arrived
+	placed  bool            // that was tried
+	told    bool            // what was done is said, and on the page
+	bad     error           // nothing of it is taken in this pass
 }
 
 func (p *pass) run(ctx context.Context) {
@@ -124,6 +127,7 @@ func (p *pass) run(ctx context.Context) {
 		}
 		break
 	}
+	p.lateInAll(ctx)
 	p.unconfirmed()
 	p.finish(ctx)
 }

@@ -31,6 +31,12 @@ func (p *pass) several() bool { return p.offered > 1 || p.mem != nil && len(p.me
 // to be said of it alone.
 func sentenceOf(w Words, e workdir.Event) string {
 	switch e.Kind {
+	case workdir.Merged:
+		return merged(w, e)
+	case workdir.SameLines:
+		return sameLines(w, e)
+	case workdir.NotUndone:
+		return w.NotUndone(e.Path)
 	case workdir.Kept:
 		return w.BothChanged(e.Path, beside(e))
 	case workdir.InTheWay:
@@ -63,9 +69,32 @@ func sentenceOf(w Words, e workdir.Event) string {
 	case workdir.FolderStays:
 		return w.FolderStays(e.Path, e.Other)
 	case workdir.Recovered:
+		if e.Other == "" {
+			return w.RecoveredHere(e.Path)
+		}
 		return w.Recovered(e.Path, beside(e))
 	}
 	return ""
+}
+
+// merged says what of the course's came into a file of the student's.
+func merged(w Words, e workdir.Event) string {
+	switch {
+	case len(e.Cells) > 0:
+		return w.Merged(e.Path, w.cells(e.Cells), w.cells(e.Run))
+	case e.Gone > 0:
+		return w.MergedGone(e.Path, e.Gone)
+	}
+	return w.MergedLines(e.Path)
+}
+
+// sameLines names the copy in which the course's changes are, and for a
+// notebook the cells.
+func sameLines(w Words, e workdir.Event) string {
+	if len(e.Clash) == 0 {
+		return w.SameLines(e.Path, beside(e))
+	}
+	return w.SameCells(e.Path, w.cells(e.Clash), beside(e))
 }
 
 // beside names a copy as the student finds it: by its name alone where it
@@ -84,9 +113,9 @@ func plainError(err error) string {
 	return Plain(err.Error())
 }
 
-// lines are the sentences of one course's result: what it came to, then each
+// told are the sentences of one course's result: what it came to, then each
 // thing that the student should know.
-func lines(w Words, r *workdir.Result, changed bool) (out []string) {
+func told(w Words, r *workdir.Result, changed bool) (out []string) {
 	if changed {
 		out = append(out, w.Updated(r.Version, r.Added, r.Changed, r.Removed))
 	}
@@ -121,8 +150,8 @@ func (a *Agent) receipt(course string, r *workdir.Result, code string) hook.Rece
 	return hook.Receipt{
 		Format: hook.Format, Course: course, Version: r.Version, Agent: agentVersion, Image: a.s.Image,
 		Added: r.Added, Changed: r.Changed, Removed: r.Removed, Waiting: r.Waiting,
-		Merged: named(pathsOf(r, workdir.Moved)),
-		Kept:   named(pathsOf(r, workdir.Kept, workdir.InTheWay, workdir.Blocked, workdir.Stays, workdir.Saved)),
+		Merged: named(pathsOf(r, workdir.Merged, workdir.Moved)),
+		Kept:   named(pathsOf(r, workdir.SameLines, workdir.Kept, workdir.InTheWay, workdir.Blocked, workdir.Stays, workdir.Saved)),
 		Failed: named(pathsOf(r, workdir.Failed, workdir.NoSpace)),
 		Code:   code,
 	}

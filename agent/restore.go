@@ -11,9 +11,10 @@ import (
 	"satchel/workdir"
 )
 
-// Restore puts the newest course version of one file in its place again. file
-// is as a student types it: relative to wd, or to a course's folder.
-func (a *Agent) Restore(ctx context.Context, wd, file string) Outcome {
+// Restore puts the newest course version of one file in its place again, or,
+// with a version above 0, what that file was at it. file is as a student
+// types it: relative to wd, or to a course's folder.
+func (a *Agent) Restore(ctx context.Context, wd, file string, version bundle.Version) Outcome {
 	p := a.newPass(SyncOptions{Mode: workdir.Start})
 	if err := p.open(ctx); err != nil {
 		p.cannotOpen(err)
@@ -21,14 +22,92 @@ func (a *Agent) Restore(ctx context.Context, wd, file string) Outcome {
 	}
 	defer p.close()
 	l, path := p.locate(wd, file)
-	if l == nil {
+	switch {
+	case l == nil:
 		p.say("", a.words.NotInCourse(file))
 		p.out.Code = CodeFolder
 		return p.out
+	case version > 0:
+		p.restoreVersion(ctx, l, path, version)
+	default:
+		p.restore(ctx, l, path)
 	}
-	p.restore(ctx, l, path)
 	p.finish(ctx)
 	return p.out
+}
+
+// RestoreAll puts the newest version of every file of every course in its
+// place again.
+func (a *Agent) RestoreAll(ctx context.Context) Outcome {
+	p := a.newPass(SyncOptions{Mode: workdir.Start})
+	if err := p.open(ctx); err != nil {
+		p.cannotOpen(err)
+		return p.out
+	}
+	defer p.close()
+	any := false
+	for _, l := range p.inOrder() {
+		if l.dir.State().Version > 0 {
+			any = true
+			p.restoreAll(ctx, l)
+		}
+	}
+	if !any {
+		p.say("", a.words.NothingHere(a.s.Root))
+		p.out.Code = CodeNothing
+	}
+	p.finish(ctx)
+	return p.out
+}
+
+func (p *pass) restoreAll(ctx context.Context, l *local) {
+	r, err := p.placeAgain(ctx, l)
+	if err != nil {
+		p.notRestored(l, l.dir.State().Folder, err)
+		return
+	}
+	w, n := p.words(l.name), r.Added+r.Changed
+	p.say(l.name, w.RestoredAll(n, r.Version))
+	for _, e := range r.Events {
+		switch {
+		case e.Kind == workdir.Restored && e.Other != "":
+			p.say(l.name, w.Restored(e.Path, r.Version, beside(e)))
+		case e.Kind != workdir.Restored:
+			p.say(l.name, sentenceOf(w, e))
+		}
+	}
+	if len(pathsOf(r, workdir.Failed, workdir.NoSpace)) > 0 {
+		p.out.Code = CodeInPart
+	}
+}
+
+func (p *pass) restoreVersion(ctx context.Context, l *local, path string, v bundle.Version) {
+	w := p.words(l.name)
+	if p.fromState(l); l.newest == nil {
+		p.notRestored(l, path, errNoService)
+		return
+	}
+	plan, was, err := l.dir.PlanRestoreVersion(ctx, *l.newest, path, v)
+	if errors.Is(err, workdir.ErrNoVersion) || errors.Is(err, workdir.ErrUnknownPath) {
+		p.say(l.name, w.NoVersion(path, v))
+		p.out.Code = CodeFolder
+		return
+	}
+	var r *workdir.Result
+	if err == nil {
+		r, err = p.fetchAndApply(ctx, l, plan)
+	}
+	if err != nil {
+		p.notRestored(l, path, err)
+		return
+	}
+	copy := ""
+	for _, e := range r.Events {
+		if e.Kind == workdir.Restored && e.Other != "" {
+			copy = beside(e)
+		}
+	}
+	p.say(l.name, w.RestoredVersion(path, was, copy))
 }
 
 // locate finds the course and the path that a typed name means.
@@ -61,11 +140,18 @@ func (p *pass) locate(wd, file string) (*local, string) {
 // restore fetches the file's bytes where they are not here, and places it.
 func (p *pass) restore(ctx context.Context, l *local, path string) {
 	r, err := p.placeAgain(ctx, l, path)
+	if err != nil {
+		p.notRestored(l, path, err)
+		return
+	}
+	p.restored(p.words(l.name), l, r, path)
+}
+
+// notRestored says why a file's bytes could not be had.
+func (p *pass) notRestored(l *local, path string, err error) {
 	w := p.words(l.name)
 	var e *hook.Error
 	switch {
-	case err == nil:
-		p.restored(w, l, r, path)
 	case errors.As(err, &e), errors.Is(err, errNoTicket), errors.Is(err, errNoService), isBroken(err), errors.Is(err, errAnew):
 		p.lg.Warn("not restored", "course", l.name, "path", path, "error", err)
 		p.out.Code = CodeOffline
@@ -75,20 +161,27 @@ func (p *pass) restore(ctx context.Context, l *local, path string) {
 	}
 }
 
-func (p *pass) placeAgain(ctx context.Context, l *local, path string) (*workdir.Result, error) {
+// placeAgain restores paths, or all.
+func (p *pass) placeAgain(ctx context.Context, l *local, paths ...string) (*workdir.Result, error) {
 	if p.fromState(l); l.newest == nil {
 		return nil, errNoService
 	}
-	plan, err := l.dir.PlanRestore(ctx, *l.newest, path)
+	plan, err := l.dir.PlanRestore(ctx, *l.newest, paths...)
 	if err != nil {
 		return nil, err
 	}
+	return p.fetchAndApply(ctx, l, plan)
+}
+
+func (p *pass) fetchAndApply(ctx context.Context, l *local, plan *workdir.Plan) (*workdir.Result, error) {
 	if wanted := plan.Wanted(); len(wanted) > 0 {
 		if err := p.fetchSome(ctx, l, wanted); err != nil {
 			return nil, err
 		}
 	}
-	return l.dir.Apply(ctx, plan)
+	r, err := l.dir.Apply(ctx, plan)
+	l.told = err == nil // whoever asked for it is told
+	return r, err
 }
 
 // restored says what came of it.

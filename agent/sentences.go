@@ -12,85 +12,110 @@ type key string
 type sentence struct{ en, es string }
 
 const (
-	kUpToDate        key = "up_to_date"
-	kUpdated         key = "updated"
-	kUpdatedPlain    key = "updated_plain"
-	kNew             key = "new"
-	kNewOne          key = "new_one"
-	kChanged         key = "changed"
-	kChangedOne      key = "changed_one"
-	kRemoved         key = "removed"
-	kRemovedOne      key = "removed_one"
-	kMerged          key = "merged"
-	kMergedRun       key = "merged_run"
-	kSameLines       key = "same_lines"
-	kBothChanged     key = "both_changed"
-	kInTheWay        key = "in_the_way"
-	kRemovedKept     key = "removed_kept"
-	kMoved           key = "moved"
-	kBroughtBack     key = "brought_back"
-	kBroughtBackMine key = "brought_back_mine"
-	kBlocked         key = "blocked"
-	kMovedAside      key = "moved_aside"
-	kSavedBeside     key = "saved_beside"
-	kWithdrawn       key = "withdrawn"
-	kLeftOne         key = "left_one"
-	kLeft            key = "left"
-	kRecovered       key = "recovered"
-	kFolderRenamed   key = "folder_renamed"
-	kFolderStays     key = "folder_stays"
-	kNotWritten      key = "not_written"
-	kNoSpace         key = "no_space"
-	kNoPermission    key = "no_permission"
-	kReadOnly        key = "read_only"
-	kNoHistory       key = "no_history"
-	kUnreachable     key = "unreachable"
-	kUnreachableNone key = "unreachable_none"
-	kBusy            key = "busy"
-	kArriving        key = "arriving"
-	kArrivingNB      key = "arriving_notebooks"
-	kWaitOne         key = "wait_one"
-	kWait            key = "wait"
-	kNoCourse        key = "no_course"
-	kNoGroups        key = "no_groups"
-	kEmpty           key = "empty"
-	kPaused          key = "paused"
-	kUnverified      key = "unverified"
-	kKeyChanged      key = "key_changed"
-	kNewer           key = "newer"
-	kStale           key = "stale"
-	kOver            key = "over"
-	kClocksDiffer    key = "clocks_differ"
-	kNoService       key = "no_service"
-	kNoTicket        key = "no_ticket"
-	kTicketOver      key = "ticket_over"
-	kNoKeys          key = "no_keys"
-	kBadSetting      key = "bad_setting"
-	kLocked          key = "locked"
-	kRootLink        key = "root_link"
-	kRootReadOnly    key = "root_read_only"
-	kRootBroken      key = "root_broken"
-	kStateNewer      key = "state_newer"
-	kAsRoot          key = "as_root"
-	kRestored        key = "restored"
-	kRestoredAside   key = "restored_aside"
-	kNotInCourse     key = "not_in_course"
-	kNeedsNetwork    key = "needs_network"
-	kBackground      key = "background"
-	kNothingSent     key = "nothing_sent"
-	kNothingHere     key = "nothing_here"
-	kHave            key = "have"
-	kHaveSince       key = "have_since"
-	kNotYet          key = "not_yet"
-	kKeptHere        key = "kept_here"
-	kOfflineSince    key = "offline_since"
-	kLastTrouble     key = "last_trouble"
-	kLogIs           key = "log_is"
-	kNewsTitle       key = "news_title"
-	kNewsIntro       key = "news_intro"
-	kTeacher         key = "teacher"
-	kAnd             key = "and"
-	kMore            key = "more"
+	kUpToDate             key = "up_to_date"
+	kUpdated              key = "updated"
+	kUpdatedPlain         key = "updated_plain"
+	kNew                  key = "new"
+	kNewOne               key = "new_one"
+	kChanged              key = "changed"
+	kChangedOne           key = "changed_one"
+	kRemoved              key = "removed"
+	kRemovedOne           key = "removed_one"
+	kMerged               key = "merged"
+	kMergedRun            key = "merged_run"
+	kMergedLines          key = "merged_lines"
+	kMergedGone           key = "merged_gone"
+	kCell                 key = "cell"
+	kCellTitled           key = "cell_titled"
+	kMoreCells            key = "more_cells"
+	kSameCells            key = "same_cells"
+	kSameLines            key = "same_lines"
+	kBothChanged          key = "both_changed"
+	kInTheWay             key = "in_the_way"
+	kRemovedKept          key = "removed_kept"
+	kMoved                key = "moved"
+	kBroughtBack          key = "brought_back"
+	kBroughtBackMine      key = "brought_back_mine"
+	kBlocked              key = "blocked"
+	kMovedAside           key = "moved_aside"
+	kSavedBeside          key = "saved_beside"
+	kWithdrawn            key = "withdrawn"
+	kLeftOne              key = "left_one"
+	kLeft                 key = "left"
+	kRecovered            key = "recovered"
+	kRecoveredHere        key = "recovered_here"
+	kFolderRenamed        key = "folder_renamed"
+	kFolderStays          key = "folder_stays"
+	kNotWritten           key = "not_written"
+	kNoSpace              key = "no_space"
+	kNoPermission         key = "no_permission"
+	kReadOnly             key = "read_only"
+	kNoHistory            key = "no_history"
+	kUnreachable          key = "unreachable"
+	kUnreachableNone      key = "unreachable_none"
+	kBusy                 key = "busy"
+	kArriving             key = "arriving"
+	kArrivingNB           key = "arriving_notebooks"
+	kWaitOne              key = "wait_one"
+	kWait                 key = "wait"
+	kNoCourse             key = "no_course"
+	kNoGroups             key = "no_groups"
+	kEmpty                key = "empty"
+	kPaused               key = "paused"
+	kUnverified           key = "unverified"
+	kKeyChanged           key = "key_changed"
+	kNewer                key = "newer"
+	kStale                key = "stale"
+	kOver                 key = "over"
+	kClocksDiffer         key = "clocks_differ"
+	kNoService            key = "no_service"
+	kNoTicket             key = "no_ticket"
+	kTicketOver           key = "ticket_over"
+	kNoKeys               key = "no_keys"
+	kBadSetting           key = "bad_setting"
+	kLocked               key = "locked"
+	kRootLink             key = "root_link"
+	kRootReadOnly         key = "root_read_only"
+	kRootBroken           key = "root_broken"
+	kStateNewer           key = "state_newer"
+	kAsRoot               key = "as_root"
+	kRestored             key = "restored"
+	kRestoredAside        key = "restored_aside"
+	kRestoredVersion      key = "restored_version"
+	kRestoredVersionAside key = "restored_version_aside"
+	kNoVersion            key = "no_version"
+	kRestoredAll          key = "restored_all"
+	kUndone               key = "undone"
+	kRedone               key = "redone"
+	kNotUndone            key = "not_undone"
+	kNothingToUndo        key = "nothing_to_undo"
+	kNoDifference         key = "no_difference"
+	kDiffers              key = "differs"
+	kDiffersUnshown       key = "differs_unshown"
+	kOnlyYours            key = "only_yours"
+	kOnlyCourses          key = "only_courses"
+	kCellChanged          key = "cell_changed"
+	kCellMoved            key = "cell_moved"
+	kNotInCourse          key = "not_in_course"
+	kNeedsNetwork         key = "needs_network"
+	kBackground           key = "background"
+	kNothingSent          key = "nothing_sent"
+	kNothingHere          key = "nothing_here"
+	kHave                 key = "have"
+	kHaveSince            key = "have_since"
+	kNotYet               key = "not_yet"
+	kKeptHere             key = "kept_here"
+	kKeptMine             key = "kept_mine"
+	kHeldBack             key = "held_back"
+	kCanUndo              key = "can_undo"
+	kOfflineSince         key = "offline_since"
+	kLastTrouble          key = "last_trouble"
+	kLogIs                key = "log_is"
+	kNewsTitle            key = "news_title"
+	kNewsIntro            key = "news_intro"
+	kTeacher              key = "teacher"
+	kAnd                  key = "and"
+	kMore                 key = "more"
 )
 
 var sentences = map[key]sentence{
@@ -116,6 +141,24 @@ var sentences = map[key]sentence{
 	kMergedRun: {
 		"{path}: your work is kept; the course's changes to {cells} were added. Run {run} again.",
 		"{path}: tu trabajo se conserva; se añadieron los cambios del curso en {cells}. Ejecuta de nuevo {run}."},
+	kMergedLines: {
+		"{path}: your work is kept; the course's changes were added.",
+		"{path}: tu trabajo se conserva; se añadieron los cambios del curso."},
+	kMergedGone: {
+		"{path}: your work is kept; cells that the course took out ({n}) were removed.",
+		"{path}: tu trabajo se conserva; se quitaron las celdas que el curso retiró ({n})."},
+	kCell: {
+		"cell {n}",
+		"la celda {n}"},
+	kCellTitled: {
+		"cell {n} (\"{title}\")",
+		"la celda {n} (\"{title}\")"},
+	kMoreCells: {
+		"{n} more",
+		"{n} más"},
+	kSameCells: {
+		"{path}: you and the course changed the same lines of {cells}. Yours is in place; theirs is in \"{copy}\".",
+		"{path}: el curso y tú habéis cambiado las mismas líneas de {cells}. Lo tuyo queda en su sitio; lo del curso está en \"{copy}\"."},
 	kSameLines: {
 		"{path}: you and the course changed the same lines. Yours is in place; theirs is in \"{copy}\".",
 		"{path}: el curso y tú habéis cambiado las mismas líneas. Lo tuyo queda en su sitio; lo del curso está en \"{copy}\"."},
@@ -158,6 +201,9 @@ var sentences = map[key]sentence{
 	kRecovered: {
 		"{path} was saved while it was being updated; nothing was lost: what else there was is in \"{copy}\".",
 		"{path} se guardó mientras se actualizaba; no se ha perdido nada: lo demás está en \"{copy}\"."},
+	kRecoveredHere: {
+		"{path} was saved while it was being updated; nothing was lost: what you saved is in place, and the course's changes will be added at the next start.",
+		"{path} se guardó mientras se actualizaba; no se ha perdido nada: lo que guardaste está en su sitio, y los cambios del curso se añadirán en el próximo inicio."},
 	kFolderRenamed: {
 		"The course's folder is now called \"{name}\" (it was \"{path}\").",
 		"La carpeta del curso se llama ahora \"{name}\" (antes \"{path}\")."},
@@ -266,6 +312,51 @@ var sentences = map[key]sentence{
 	kRestoredAside: {
 		"{path} has the course's version {version} again; what was there is now \"{copy}\".",
 		"{path} vuelve a tener la versión {version} del curso; lo que había es ahora \"{copy}\"."},
+	kRestoredVersion: {
+		"{path} is as it was in version {version}, until the course changes it again.",
+		"{path} está como en la versión {version}, hasta que el curso lo cambie de nuevo."},
+	kRestoredVersionAside: {
+		"{path} is as it was in version {version}, until the course changes it again; what was there is now \"{copy}\".",
+		"{path} está como en la versión {version}, hasta que el curso lo cambie de nuevo; lo que había es ahora \"{copy}\"."},
+	kNoVersion: {
+		"{path}: version {version} of it is not here any more. Ask your teacher.",
+		"{path}: su versión {version} ya no está aquí. Pregunta a tu profesor."},
+	kRestoredAll: {
+		"Files that have the course's version {version} again: {n}.",
+		"Archivos que vuelven a tener la versión {version} del curso: {n}."},
+	kUndone: {
+		"The update to version {version} was taken back ({n} changes). It stays so until the course changes these files again. To have it after all: satchel-agent undo",
+		"Se deshizo la actualización a la versión {version} ({n} cambios). Queda así hasta que el curso cambie de nuevo estos archivos. Para recuperarla: satchel-agent undo"},
+	kRedone: {
+		"The update to version {version} is back in place ({n} changes).",
+		"La actualización a la versión {version} vuelve a estar en su sitio ({n} cambios)."},
+	kNotUndone: {
+		"{path} was left as it is: it changed since, or what was there before is no longer at hand.",
+		"{path} se dejó como está: ha cambiado desde entonces, o lo que había antes ya no está disponible."},
+	kNothingToUndo: {
+		"There is no update that could be taken back.",
+		"No hay ninguna actualización que deshacer."},
+	kNoDifference: {
+		"{path} is the same as the course's version {version}.",
+		"{path} es igual que la versión {version} del curso."},
+	kDiffers: {
+		"{path}: what is different in your file (+) from the course's version {version} (-):",
+		"{path}: lo que tu archivo (+) tiene distinto de la versión {version} del curso (-):"},
+	kDiffersUnshown: {
+		"{path} differs from the course's version {version}, but not in anything that can be shown as text.",
+		"{path} es distinto de la versión {version} del curso, pero no en nada que se pueda mostrar como texto."},
+	kOnlyYours: {
+		"{cell}, only in yours:",
+		"{cell}, solo en el tuyo:"},
+	kOnlyCourses: {
+		"{cell}, only in the course's:",
+		"{cell}, solo en el del curso:"},
+	kCellChanged: {
+		"{cell}, different:",
+		"{cell}, distinta:"},
+	kCellMoved: {
+		"{cell}, at another place",
+		"{cell}, en otro lugar"},
 	kNotInCourse: {
 		"{path} is not a file of your courses.",
 		"{path} no es un archivo de tus cursos."},
@@ -293,6 +384,15 @@ var sentences = map[key]sentence{
 	kKeptHere: {
 		"Satchel itself keeps {size} here, to be able to update and to undo.",
 		"Satchel guarda aquí {size} para poder actualizar y deshacer."},
+	kKeptMine: {
+		"{size} of that is your work that made way for updates; it stays for at least 30 days, in folders named shelf below {path}.",
+		"{size} de eso es trabajo tuyo que dejó sitio a actualizaciones; se conserva al menos 30 días, en carpetas llamadas shelf dentro de {path}."},
+	kHeldBack: {
+		"You took back the update of: {paths}. To have it: satchel-agent sync --all",
+		"Deshiciste la actualización de: {paths}. Para recuperarla: satchel-agent sync --all"},
+	kCanUndo: {
+		"What the last update changed can be taken back: satchel-agent undo",
+		"Lo que cambió la última actualización se puede deshacer: satchel-agent undo"},
 	kOfflineSince: {
 		"The course server has not been reached since {date}, {time}.",
 		"No se ha podido contactar con el servidor del curso desde el {date}, {time}."},

@@ -16,11 +16,6 @@ import (
 // waiting for the rest: well before a login's budget is over.
 const early = 4 * time.Second
 
-// how is what this pass may do to files.
-func (p *pass) how() workdir.How {
-	return workdir.How{Mode: p.o.Mode, Since: p.o.Since}
-}
-
 // settle brings every considered course to its newest version.
 func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
 	hauls := map[string]*haul{}
@@ -47,6 +42,7 @@ func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
 		case errors.As(err, &e):
 			p.out.RetryAfter = e.RetryAfter
 		}
+		p.again(ctx)
 	}
 	for _, l := range p.inOrder() {
 		if l.plan != nil && l.bad == nil {
@@ -58,9 +54,12 @@ func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
 
 // planOne decides what is to be done for one course.
 func (p *pass) planOne(ctx context.Context, l *local) (err error) {
+	if l.plan == nil {
+		p.late(ctx, l)
+	}
 	l.plan, err = l.dir.Plan(ctx, *l.newest, func(channel string) (bundle.History, error) {
 		return p.history(ctx, l, channel)
-	}, p.how())
+	}, p.how(ctx, l))
 	return err
 }
 
@@ -147,8 +146,8 @@ func together(a, b *workdir.Result) *workdir.Result {
 // result says and remembers what a course came to.
 func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error) {
 	w, m := p.words(l.name), p.mem.of(l.name)
-	changed := r.Added+r.Changed+r.Removed > 0 || (r.Complete && r.Version != was)
-	text := lines(w, r, changed)
+	changed := r.Added+r.Changed+r.Removed > 0 || r.Complete && (r.Version != was || m.unsaid(r.Version))
+	text := told(w, r, changed)
 	if len(r.Missing) > 0 {
 		text = append(text, p.arriving(w, l, r))
 	}
@@ -174,7 +173,10 @@ func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error
 	if changed {
 		m.Updated = p.began
 	}
-	m.Told, m.Message = sum, msg
+	m.Told, m.Message, l.told = sum, msg, true
+	if r.Complete {
+		m.Said = r.Version
+	}
 	m.Failed = named(append(pathsOf(r, workdir.Failed, workdir.NoSpace), r.MissingPaths...))
 }
 
@@ -238,7 +240,7 @@ func (p *pass) failed(l *local, err error) {
 // where a pass is to look at every file, that.
 func (p *pass) nothingNew(ctx context.Context) error {
 	for _, l := range p.inOrder() {
-		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || len(st.Waiting) > 0 || !l.dir.Present()) {
+		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || len(st.Waiting) > 0 || l.dir.Untold() || p.known(l).unsaid(st.Version) || !l.dir.Present()) {
 			p.fromState(l)
 		}
 	}
@@ -286,13 +288,8 @@ func (p *pass) withoutService(ctx context.Context) error {
 // fromState takes what this home holds itself for the newest: it was verified
 // when it came, and its head is verified again.
 func (p *pass) fromState(l *local) {
-	st := l.dir.State()
-	if st.Envelope == nil {
-		return
-	}
-	head, err := st.Envelope.Open(p.a.s.Keys)
-	if err != nil || head.Course != l.name || head.Version != st.Version {
-		p.lg.Warn("the head at hand is not usable", "course", l.name, "error", err)
+	st, head := l.dir.State(), p.headAtHand(l)
+	if head == nil {
 		return
 	}
 	for id, m := range st.Manifests {
@@ -301,4 +298,19 @@ func (p *pass) fromState(l *local) {
 		}
 	}
 	l.newest = &workdir.Newest{Head: head, Envelope: st.Envelope, Manifests: st.Manifests}
+}
+
+// headAtHand is the one that this home holds, verified; nil where there is
+// none to trust.
+func (p *pass) headAtHand(l *local) *bundle.Head {
+	st := l.dir.State()
+	if st.Envelope == nil {
+		return nil
+	}
+	head, err := st.Envelope.Open(p.a.s.Keys)
+	if err != nil || head.Course != l.name || head.Version != st.Version {
+		p.lg.Warn("the head at hand is not usable", "course", l.name, "error", err)
+		return nil
+	}
+	return head
 }

@@ -42,6 +42,10 @@ type CourseStatus struct {
 	Since     time.Time      `json:"since,omitzero"` // when something of it last changed here
 	Waiting   []string       `json:"waiting,omitempty"`
 	Failed    []string       `json:"failed,omitempty"`
+	Held      []string       `json:"held,omitempty"`   // taken back by undo, until the course changes them
+	Undo      bool           `json:"undo,omitempty"`   // the last update can be taken back, or be done again
+	Theirs    int64          `json:"kept_course"`      // bytes of the course's that are kept to merge and to undo
+	Mine      int64          `json:"kept_student"`     // bytes of the student's that made way
 	Checked   time.Time      `json:"checked,omitzero"` // when the newest head that was verified was signed
 	Stale     bool           `json:"stale,omitempty"`  // that is long ago
 }
@@ -91,11 +95,25 @@ func compareText(a, b string) int {
 func (p *pass) courseStatus(name string, l *local) CourseStatus {
 	s := l.dir.State()
 	c := CourseStatus{Course: name, Version: s.Version, Newest: s.Highest, Folder: s.Folder, Waiting: s.Waiting}
+	c.Held, c.Undo = named(l.dir.Held()), l.dir.LastPass().ID != ""
+	c.Theirs, c.Mine = l.dir.Usage()
 	if m := p.mem.Courses[name]; m != nil {
 		c.Since, c.Published, c.Failed, c.Checked = m.Updated, m.Published, m.Failed, m.Checked
 		c.Stale = !m.Over && !m.Checked.IsZero() && later(p.a.now(), p.mem.Asked).Sub(m.Checked) > staleAfter
 	}
 	return c
+}
+
+// kept says how much Satchel keeps, and what of it is the student's.
+func (s *Status) kept(out io.Writer) {
+	mine := int64(0)
+	for _, c := range s.Courses {
+		mine += c.Mine
+	}
+	fmt.Fprintln(out, s.words.KeptHere(s.Kept))
+	if mine > 0 {
+		fmt.Fprintln(out, s.words.KeptMine(mine, filepath.Join(s.Root, ".satchel")))
+	}
 }
 
 // maxCounted bounds how many files are looked at for the size.
@@ -154,8 +172,14 @@ func (s *Status) WriteText(out io.Writer) {
 		for _, f := range c.Failed {
 			fmt.Fprintln(out, "  "+w.NotYet(f))
 		}
+		if len(c.Held) > 0 {
+			fmt.Fprintln(out, "  "+w.HeldBack(c.Held))
+		}
+		if c.Undo {
+			fmt.Fprintln(out, "  "+w.CanUndo())
+		}
 	}
-	fmt.Fprintln(out, w.KeptHere(s.Kept))
+	s.kept(out)
 	if !s.Offline.IsZero() {
 		fmt.Fprintln(out, w.OfflineSince(s.Offline.Local()))
 	}

@@ -90,7 +90,7 @@ func TestUpdateBringsTheChangeAndKeepsTheStudentsWork(t *testing.T) {
 		"new.md": "new\n", "mine.txt": "mine\n",
 	})
 	said := h.said()
-	want := `README.md: you and the course both changed this file. Yours is in place; theirs is in "README (course v2).md".`
+	want := `README.md: you and the course changed the same lines. Yours is in place; theirs is in "README (course v2).md".`
 	if len(said) != 2 || said[1] != want {
 		t.Errorf("said %q", said)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"satchel/bundle"
+	"satchel/notebook"
 	"satchel/workdir"
 )
 
@@ -71,6 +72,20 @@ func (w Words) Merged(path string, cells, run []string) string {
 	return w.say(kMergedRun, "path", path, "cells", w.list(cells), "run", w.list(run))
 }
 
+// MergedLines says that the course's lines came into the student's text.
+func (w Words) MergedLines(path string) string { return w.say(kMergedLines, "path", path) }
+
+// MergedGone says that cells which the course took out went from the
+// student's notebook, where they were untouched.
+func (w Words) MergedGone(path string, n int) string {
+	return w.say(kMergedGone, "path", path, "n", strconv.Itoa(n))
+}
+
+// SameCells says in which cells both changed the same lines.
+func (w Words) SameCells(path string, cells []string, copy string) string {
+	return w.say(kSameCells, "path", path, "cells", w.list(cells), "copy", copy)
+}
+
 // SameLines says that both changed the same lines of a text.
 func (w Words) SameLines(path, copy string) string {
 	return w.say(kSameLines, "path", path, "copy", copy)
@@ -119,6 +134,9 @@ func (w Words) Blocked(path, copy string) string {
 func (w Words) Recovered(path, copy string) string {
 	return w.say(kRecovered, "path", path, "copy", copy)
 }
+
+// RecoveredHere says that a late save stands in its place.
+func (w Words) RecoveredHere(path string) string { return w.say(kRecoveredHere, "path", path) }
 
 // Withdrawn says that a file was taken back.
 func (w Words) Withdrawn(path string) string { return w.say(kWithdrawn, "path", path) }
@@ -269,6 +287,61 @@ func (w Words) Restored(path string, v bundle.Version, copy string) string {
 	return w.say(kRestoredAside, "path", path, "version", number(v), "copy", copy)
 }
 
+// RestoredVersion says that a file has an older version's bytes again.
+func (w Words) RestoredVersion(path string, v bundle.Version, copy string) string {
+	if copy == "" {
+		return w.say(kRestoredVersion, "path", path, "version", number(v))
+	}
+	return w.say(kRestoredVersionAside, "path", path, "version", number(v), "copy", copy)
+}
+
+// NoVersion says that a version of a file is not here any more.
+func (w Words) NoVersion(path string, v bundle.Version) string {
+	return w.say(kNoVersion, "path", path, "version", number(v))
+}
+
+// RestoredAll says how many files have the course's bytes again.
+func (w Words) RestoredAll(n int, v bundle.Version) string {
+	return w.say(kRestoredAll, "n", strconv.Itoa(n), "version", number(v))
+}
+
+// Undone says that the last update was taken back.
+func (w Words) Undone(v bundle.Version, n int) string {
+	return w.say(kUndone, "version", number(v), "n", strconv.Itoa(n))
+}
+
+// Redone says that what was taken back was done again.
+func (w Words) Redone(v bundle.Version, n int) string {
+	return w.say(kRedone, "version", number(v), "n", strconv.Itoa(n))
+}
+
+// NotUndone says that a file was left as it is.
+func (w Words) NotUndone(path string) string { return w.say(kNotUndone, "path", path) }
+
+// NothingToUndo says that no update can be taken back.
+func (w Words) NothingToUndo() string { return w.say(kNothingToUndo) }
+
+// NoDifference says that a file is the course's.
+func (w Words) NoDifference(path string, v bundle.Version) string {
+	return w.say(kNoDifference, "path", path, "version", number(v))
+}
+
+// Differs begins a list of differences.
+func (w Words) Differs(path string, v bundle.Version) string {
+	return w.say(kDiffers, "path", path, "version", number(v))
+}
+
+// DiffersUnshown says that two files differ in what is not shown.
+func (w Words) DiffersUnshown(path string, v bundle.Version) string {
+	return w.say(kDiffersUnshown, "path", path, "version", number(v))
+}
+
+// OnlyYours, OnlyCourses, CellChanged and CellMoved name a cell that differs.
+func (w Words) OnlyYours(cell string) string   { return w.say(kOnlyYours, "cell", cell) }
+func (w Words) OnlyCourses(cell string) string { return w.say(kOnlyCourses, "cell", cell) }
+func (w Words) CellChanged(cell string) string { return w.say(kCellChanged, "cell", cell) }
+func (w Words) CellMoved(cell string) string   { return w.say(kCellMoved, "cell", cell) }
+
 // NotInCourse says that no course has such a file.
 func (w Words) NotInCourse(path string) string { return w.say(kNotInCourse, "path", path) }
 
@@ -298,6 +371,17 @@ func (w Words) NotYet(path string) string { return w.say(kNotYet, "path", path) 
 // KeptHere says how much .satchel takes.
 func (w Words) KeptHere(size int64) string { return w.say(kKeptHere, "size", Bytes(size)) }
 
+// KeptMine says how much of that made way for the course's, and where it is.
+func (w Words) KeptMine(size int64, path string) string {
+	return w.say(kKeptMine, "size", Bytes(size), "path", path)
+}
+
+// HeldBack says which updates the student took back.
+func (w Words) HeldBack(paths []string) string { return w.say(kHeldBack, "paths", w.some(paths)) }
+
+// CanUndo says that the last update can be taken back.
+func (w Words) CanUndo() string { return w.say(kCanUndo) }
+
 // OfflineSince says since when the service does not answer.
 func (w Words) OfflineSince(t time.Time) string {
 	return w.say(kOfflineSince, "date", w.date(t), "time", t.Format("15:04"))
@@ -317,6 +401,27 @@ func (w Words) NewsIntro() string { return w.say(kNewsIntro) }
 
 // Teacher gives the instructor's message.
 func (w Words) Teacher(message string) string { return w.say(kTeacher, "message", message) }
+
+// cell names a cell by its place and its heading or first line.
+func (w Words) cell(p notebook.Place) string {
+	if p.Title == "" {
+		return w.say(kCell, "n", strconv.Itoa(p.Number))
+	}
+	return w.say(kCellTitled, "n", strconv.Itoa(p.Number), "title", p.Title)
+}
+
+// mostCells is how many cells one sentence names.
+const mostCells = 6
+
+func (w Words) cells(places []notebook.Place) (out []string) {
+	for i, p := range places {
+		if i == mostCells {
+			return append(out, w.say(kMoreCells, "n", strconv.Itoa(len(places)-i)))
+		}
+		out = append(out, w.cell(p))
+	}
+	return out
+}
 
 // list joins all of the values.
 func (w Words) list(values []string) string {

@@ -169,7 +169,7 @@ func (u *update) planted(name string, p plant) {
 	h := u.hostile(name)
 	p.do(h)
 	h.st.own()
-	outside, mine := everywhere(t, h.outside), contents(t, h.st.root)
+	outside, mine := everywhere(t, h.outside), ownBytes(t, h.st.root)
 	adm := u.v.login(name)
 	for run, exit := range []int{p.exit, p.again} {
 		said := h.quick(h.st.agent(adm, "sync"), exit)
@@ -242,8 +242,8 @@ func everywhere(t testing.TB, dir string) map[string]file {
 	return out
 }
 
-// contents are the bytes of the student's own that lie in a home.
-func contents(t testing.TB, root string) map[string]string {
+// ownBytes are the bytes of the student's own that lie in a home.
+func ownBytes(t testing.TB, root string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	for p, f := range files(t, root) {
@@ -312,7 +312,7 @@ func TestE2ESwappedForALinkInARace(t *testing.T) {
 		for round := range 4 {
 			h := u.hostile(fmt.Sprintf("race-%d-%d", i, round))
 			h.st.own()
-			mine, before := contents(t, h.st.root), everywhere(t, h.outside)
+			mine, before := ownBytes(t, h.st.root), everywhere(t, h.outside)
 			ctx, stop := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
 			wg.Go(func() { swap(ctx, h.course(swapped), h.outside) })

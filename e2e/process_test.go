@@ -80,23 +80,34 @@ type process struct {
 // start runs a program until the test ends or somebody stops it.
 func start(t testing.TB, dir string, env []string, name string, args ...string) *process {
 	t.Helper()
-	log, err := os.CreateTemp(dir, filepath.Base(name)+"-*.log")
+	c := exec.Command(name, args...)
+	c.Env = append(os.Environ(), env...)
+	return startCommand(t, dir, c)
+}
+
+// startCommand starts what somebody prepared; dir is where its output goes.
+func startCommand(t testing.TB, dir string, c *exec.Cmd) *process {
+	t.Helper()
+	name := filepath.Base(c.Path)
+	log, err := os.CreateTemp(dir, name+"-*.log")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	p := &process{t: t, cmd: exec.Command(name, args...), log: log.Name(), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	p := &process{t: t, cmd: c, log: log.Name(), done: make(chan struct{})}
+	c.Stdout, c.Stderr = log, log
+	if c.SysProcAttr == nil {
+		c.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	c.SysProcAttr.Setpgid, c.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
+	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() { p.err = p.cmd.Wait(); close(p.done) }()
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
-			t.Logf("%s said:\n%s", filepath.Base(name), tail(p.output(), 4000))
+			t.Logf("%s said:\n%s", name, tail(p.output(), 4000))
 		}
 	})
 	return p

@@ -45,7 +45,7 @@ func startSSHD(t testing.TB, dir, publicKeyFile string) *sshd {
 		"-o", "ListenAddress=127.0.0.1", "-o", "UsePAM=no", "-o", "PidFile=none", "-o", "StrictModes=no",
 		"-o", "PermitRootLogin=prohibit-password", "-o", "PasswordAuthentication=no", "-o", "MaxStartups=200:30:400",
 		"-o", "AuthorizedKeysFile=" + s.authorised,
-		"-o", "SetEnv=SHLVL=5"} // else bash reads the user's .bashrc first, which may wait for anything
+		"-o", "SetEnv=HOME=" + t.TempDir()} // a shell begins with its user's dotfiles, which may take any time
 	var known strings.Builder
 	for _, kind := range []string{"ed25519", "rsa"} {
 		key := filepath.Join(dir, "host_"+kind)

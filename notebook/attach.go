@@ -8,14 +8,15 @@ import (
 
 func sameAttachments(a, b []attachment) bool { return slices.Equal(a, b) }
 
-// named gives the attachments of one file name.
-func named(all []attachment, name string) (of []attachment) {
-	for _, a := range all {
-		if a.name == name {
-			of = append(of, a)
-		}
+// named gives the attachments of one file name, of a sorted list.
+func named(all []attachment, name string) []attachment {
+	byName := func(a attachment, name string) int { return strings.Compare(a.name, name) }
+	from, _ := slices.BinarySearchFunc(all, name, byName)
+	to := from
+	for to < len(all) && all[to].name == name {
+		to++
 	}
-	return of
+	return all[from:to]
 }
 
 // mergeAttachments merges attachments by file name. A clash is one that both
@@ -54,7 +55,12 @@ func attachmentsOf(c *slice) []byte {
 	return []byte("{}")
 }
 
-// shows says whether a source names an attachment.
+// maxShown bounds the search for an attachment's name, in bytes of source.
+const maxShown = 1 << 16
+
+// shows says whether a source names an attachment; of a very long one that is
+// assumed.
 func shows(source, name string) bool {
-	return strings.Contains(source, "attachment:"+name) || strings.Contains(source, "attachment:"+url.PathEscape(name))
+	return len(source) > maxShown || strings.Contains(source, "attachment:"+name) ||
+		strings.Contains(source, "attachment:"+url.PathEscape(name))
 }

@@ -29,7 +29,7 @@ func (m *merger) mergeCell(base, mine, theirs *slice) change {
 	changes, c.clash = append(changes, attached...), c.clash || clash
 	c.shown = len(changes) > 0
 	for _, key := range fieldKeys(base.parts, theirs.parts) {
-		if merged[key] {
+		if ownRules[key] {
 			continue
 		}
 		if value, changed := mergeField(key, base.value(key), mine.value(key), theirs.value(key), l, 3, 2); changed {
@@ -40,8 +40,8 @@ func (m *merger) mergeCell(base, mine, theirs *slice) change {
 	return c
 }
 
-// merged are the fields that have rules of their own.
-var merged = map[string]bool{
+// ownRules are the fields that are not merged by name.
+var ownRules = map[string]bool{
 	"id": true, "cell_type": true, "source": true, "outputs": true, "execution_count": true, "attachments": true,
 }
 

@@ -47,11 +47,19 @@ func Form(data []byte) (bundle.Digest, error) {
 
 var newlines = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
+// withLF gives a text with CR LF and CR as LF.
+func withLF(text string) string {
+	if !strings.Contains(text, "\r") {
+		return text
+	}
+	return newlines.Replace(text)
+}
+
 func formText(cells []cell) []byte {
 	var b bytes.Buffer
 	b.WriteString("satchel-notebook-form 1\n")
 	for _, c := range cells {
-		source := newlines.Replace(c.source)
+		source := withLF(c.source)
 		fmt.Fprintf(&b, "cell %d:%s\nsource %d:%s\n", len(c.kind), c.kind, len(source), source)
 		for _, a := range c.attachments {
 			fmt.Fprintf(&b, "attachment %d:%s %d:%s %s\n", len(a.name), a.name, len(a.media), a.media, a.data)

@@ -53,7 +53,7 @@ func firstLine(p parts) (newline, indent string) {
 	if len(p.spans) == 0 {
 		return "", ""
 	}
-	lead := string(p.raw[1:p.spans[0].from])
+	lead := string(p.raw[bytes.IndexByte(p.raw, '{')+1 : p.spans[0].from])
 	i := strings.LastIndexByte(lead, '\n')
 	if i < 0 {
 		return "", ""
@@ -84,7 +84,12 @@ func isSorted(p parts) bool {
 
 // hasHigh says whether anything beyond ASCII stands there as it is.
 func hasHigh(data []byte) bool {
-	return bytes.IndexFunc(data, func(r rune) bool { return r >= 0x80 }) >= 0
+	for _, c := range data {
+		if c >= 0x80 {
+			return true
+		}
+	}
+	return false
 }
 
 // escapesHigh says whether anything beyond ASCII is escaped there. (A

@@ -2,7 +2,6 @@ package notebook
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 )
 
@@ -22,17 +21,25 @@ type Merged struct {
 type merger struct {
 	path               string
 	base, mine, theirs *book
-	inMine, inTheirs   *pairing // base's cells in them
-	claimed            []int    // by mine's cells: the one that theirs inserted, too
-	theirsOf, mineOf   []int    // the same cell of the other
-	left               int      // how much source may still be merged by line
+	inTheirs           *pairing // base's cells there
+	baseOf, mineOfBase []int    // the same cell of the other, -1 for none
+	theirsOf, mineOf   []int
+	added              map[content]bool // by mine
+	gone               map[int]bool     // cells of theirs like one that mine deleted there
+	left               int              // how much source may still be merged by line
 	said               Merged
 }
 
 // Merge merges by cell what mine and theirs made of base. path goes into ids
-// that are made anew. An error means that it cannot be merged: one of the
-// three is no good notebook or too large, or the result failed the net (see
-// net). Then mine is to stay and theirs to go beside.
+// that are made anew. Merged again, with its result as mine, nothing changes.
+//
+// An error means that it cannot be merged: one of the three is no good
+// notebook, has a name twice in one object, or is beyond the bounds (MaxSize,
+// maxCells, maxKeys), or the result failed the net (see net). Then mine is to
+// stay and theirs to go beside.
+//
+// The cost grows with the bytes of the three, but for pairing (see pair) and
+// for sources that both changed (see maxMerged), which have budgets.
 func Merge(path string, base, mine, theirs []byte) (Merged, error) {
 	m := &merger{path: path}
 	var err error
@@ -42,10 +49,12 @@ func Merge(path string, base, mine, theirs []byte) (Merged, error) {
 	if m.theirs, err = open(theirs); err != nil {
 		return Merged{}, fmt.Errorf("merge: the course's version: %w", err)
 	}
-	m.inTheirs = pair(m.base, m.theirs, nil)
-	if err := m.with(mine); err != nil {
+	m.inTheirs = pair(m.base, m.theirs)
+	here, err := open(mine)
+	if err != nil {
 		return Merged{}, fmt.Errorf("merge: the version here: %w", err)
 	}
+	m.with(here)
 	if err := m.net(); err != nil {
 		return Merged{}, fmt.Errorf("merge: %w", err)
 	}
@@ -53,21 +62,16 @@ func Merge(path string, base, mine, theirs []byte) (Merged, error) {
 }
 
 // with merges one mine.
-func (m *merger) with(mine []byte) (err error) {
-	if m.mine, err = open(mine); err != nil {
-		return err
-	}
-	m.said, m.left = Merged{Data: mine}, maxMerged
+func (m *merger) with(mine *book) {
+	m.mine, m.said, m.left = mine, Merged{Data: mine.raw}, maxMerged
 	switch {
-	case bytes.Equal(mine, m.theirs.raw) || bytes.Equal(m.base.raw, m.theirs.raw):
-	case bytes.Equal(mine, m.base.raw) || untouched(m.base, m.mine):
+	case bytes.Equal(mine.raw, m.theirs.raw) || bytes.Equal(m.base.raw, m.theirs.raw):
+	case bytes.Equal(mine.raw, m.base.raw) || untouched(m.base, mine):
 		m.takeAll()
 	default:
-		m.inMine = pair(m.base, m.mine, m.claim)
-		m.counterparts()
+		m.follow()
 		m.said.Data = m.write(m.order())
 	}
-	return nil
 }
 
 // untouched says whether mine is base but for JSON layout, ids and the minor
@@ -128,10 +132,10 @@ func (m *merger) write(order []entry) []byte {
 	changed := len(order) != len(m.mine.cells)
 	for n, e := range order {
 		if e.mine < 0 {
-			pieces[n] = piece{-1, m.newCell(e.theirs, m.idFor(e.theirs, used))}
+			pieces[n] = piece{was: -1, text: m.newCell(e.theirs, m.idFor(e.theirs, used))}
 			m.said.Taken = append(m.said.Taken, m.theirs.cells[e.theirs].place(n+1))
 		} else {
-			pieces[n] = piece{e.mine, m.oldCell(e, n+1)}
+			pieces[n] = piece{was: e.mine, text: m.oldCell(e, n+1)}
 		}
 		changed = changed || e.mine != n || pieces[n].text != nil
 	}
@@ -152,11 +156,11 @@ func (m *merger) write(order []entry) []byte {
 
 // oldCell gives the new bytes of a cell of mine, nil for the old ones.
 func (m *merger) oldCell(e entry, number int) []byte {
-	if e.theirs < 0 || m.inMine.ba[e.mine] < 0 {
+	if e.theirs < 0 || m.baseOf[e.mine] < 0 {
 		return nil
 	}
 	mine := &m.mine.cells[e.mine]
-	base := &m.base.cells[m.inMine.ba[e.mine]]
+	base := &m.base.cells[m.baseOf[e.mine]]
 	c := m.mergeCell(base, mine, &m.theirs.cells[e.theirs])
 	place := c.place(mine, number)
 	if c.shown {
@@ -191,5 +195,3 @@ func (m *merger) outerFields() (changes []field) {
 	}
 	return changes
 }
-
-var errUnstable = errors.New("merging twice gives another result than once")

@@ -8,13 +8,15 @@ import (
 	"strings"
 )
 
+var errUnstable = errors.New("merging twice gives another result than once")
+
 // net checks the result before it may stand in mine's place, from its bytes,
 // as if the merge could not be trusted: it opens (and validates where mine
 // did), each line and cell that mine added is in it, no cell that mine deleted
 // came back, and merging again changes nothing.
 func (m *merger) net() error {
 	said, mine := m.said, m.mine
-	if m.inMine == nil || bytes.Equal(said.Data, mine.raw) {
+	if m.baseOf == nil || bytes.Equal(said.Data, mine.raw) {
 		return nil
 	}
 	result, err := open(said.Data)
@@ -24,12 +26,10 @@ func (m *merger) net() error {
 	if err := cmp.Or(m.keepsCells(result), m.keepsLines(result), m.staysDeleted(result)); err != nil {
 		return err
 	}
-	if err := Validate(said.Data); err != nil && Validate(mine.raw) == nil {
+	if err := validate(said.Data); err != nil && validate(mine.raw) == nil {
 		return fmt.Errorf("the result: %w", err)
 	}
-	if err := m.with(said.Data); err != nil {
-		return err
-	}
+	m.with(result)
 	if !bytes.Equal(m.said.Data, said.Data) {
 		return errUnstable
 	}
@@ -42,7 +42,7 @@ func (m *merger) keepsCells(result *book) error {
 	have := count(result.cells)
 	for i := range m.mine.cells {
 		w := m.mine.cells[i].content()
-		if m.inMine.ba[i] >= 0 {
+		if m.baseOf[i] >= 0 {
 			continue
 		}
 		if have[w]--; have[w] < 0 {
@@ -60,7 +60,7 @@ func (m *merger) staysDeleted(result *book) error {
 		may[w] += n
 	}
 	deleted := map[content]int{} // and its number, for the message
-	for b, i := range m.inMine.ab {
+	for b, i := range m.mineOfBase {
 		if t := m.inTheirs.ab[b]; i < 0 && t >= 0 {
 			w := m.theirs.cells[t].content()
 			may[w]--
@@ -100,8 +100,8 @@ func (m *merger) keepsLines(result *book) error {
 			need[line]--
 		}
 	})
-	for line, n := range need {
-		if n > 0 && strings.TrimSpace(line) != "" {
+	for _, n := range need {
+		if n > 0 {
 			return errors.New("a line of the version here is not in the result")
 		}
 	}

@@ -2,10 +2,13 @@ package notebook
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 )
 
 // newCell writes a cell of theirs in mine's layout, with another id or none.
+// What nbformat asks for and some tools leave out is added, for mine's editor
+// may have done so to all the others.
 func (m *merger) newCell(t int, id string) []byte {
 	c, l := &m.theirs.cells[t], m.mine.layout
 	var fields []field
@@ -23,8 +26,17 @@ func (m *merger) newCell(t int, id string) []byte {
 		}
 		fields = append(fields, field{s.key, value})
 	}
-	if id != "" && c.value("id") == nil {
-		fields = append(fields, field{"id", l.appendText(nil, id)})
+	required := map[string][]byte{"source": l.source("", l.list, 3)}
+	if c.kind == "code" {
+		required["outputs"], required["execution_count"] = []byte("[]"), []byte("null")
+	}
+	if id != "" {
+		required["id"] = l.appendText(nil, id)
+	}
+	for _, key := range slices.Sorted(maps.Keys(required)) {
+		if c.value(key) == nil {
+			fields = append(fields, field{key, required[key]})
+		}
 	}
 	m.sortFields(fields, c.kind)
 	return parts{raw: []byte("{}")}.with(fields, l, 2)

@@ -1,10 +1,19 @@
 // Package notebook owns what Satchel knows of Jupyter notebooks: whether a
-// file is one that Jupyter opens (Check), and what of it a person wrote
-// (Form). It reads bytes and gives answers; it opens no file and never writes
-// a notebook.
+// file is one that Jupyter opens (Check) and that nbformat's schema takes
+// (Validate), what of it a person wrote (Form), what a person changed (Diff),
+// and how a student's notebook and the course's new one become one (Merge). It
+// takes bytes and gives bytes and answers; it opens no file.
 //
-// Both read at most MaxSize bytes, in memory that does not grow with outputs,
-// and never panic: the bytes come from a repository or from a student's home.
+// Merge goes by cell. It finds the pairs (pair.go, pairid.go, similar.go), in
+// mine those of base and of theirs' insertions at once (union.go); puts the
+// cells in order (order.go); merges each by field (fields.go, source.go,
+// attach.go); writes the result in mine's layout (layout.go, write.go,
+// splice.go, newcell.go, ids.go); and looks at it once more before it gives it
+// out (net.go).
+//
+// At most MaxSize bytes are read, in memory that does not grow with outputs
+// (they are never taken apart, only copied), and nothing panics: the bytes come
+// from a repository or from a student's home.
 package notebook
 
 import (
@@ -127,7 +136,10 @@ func (r *reader) document() {
 // want notes a mistake where a value of another kind comes next.
 func (r *reader) want(begin byte, what string) {
 	c := r.next()
-	if c != begin && (strings.IndexByte(`{["-tfnNI`, c) >= 0 || isDigit(c)) {
+	if c == begin {
+		return
+	}
+	if strings.IndexByte(`{["-tfnNI`, c) >= 0 || isDigit(c) {
 		r.fail("%s is not %s", what, map[byte]string{'{': "an object", '[': "a list", '"': "a text"}[begin])
 	}
 }
@@ -169,31 +181,11 @@ func (r *reader) verdict() error {
 func (r *reader) cell() {
 	c := cell{}
 	n := len(r.cells) + 1
-	of := func(what string) string { return fmt.Sprintf("%s of cell %d", what, n) }
-	r.want('{', of("the content"))
+	r.want('{', fmt.Sprintf("the content of cell %d", n))
 	hasMetadata := false
 	r.object(func(key string) {
-		switch key {
-		case "cell_type":
-			r.want('"', of("the cell_type"))
-			c.kind = r.text()
-		case "source":
-			c.source = r.joined(of("the source"))
-		case "metadata":
-			r.want('{', of("the metadata"))
-			hasMetadata = true
-			c.tags = r.tags()
-		case "outputs":
-			r.want('[', of("the list of outputs"))
-			from := r.at
-			r.array(func() { r.want('{', of("an output")); r.texts(n) })
-			c.outputs = r.at - from
-		case "attachments":
-			r.want('{', of("the attachments"))
-			c.attachments = r.attachments(of("an attachment"))
-		default:
-			r.skip()
-		}
+		hasMetadata = hasMetadata || key == "metadata"
+		r.field(key, &c, n)
 	})
 	switch {
 	case r.lacking != nil:
@@ -205,6 +197,31 @@ func (r *reader) cell() {
 	r.cells = append(r.cells, c)
 }
 
+// field reads one field of cell n.
+func (r *reader) field(key string, c *cell, n int) {
+	of := func(what string) string { return fmt.Sprintf("%s of cell %d", what, n) }
+	switch key {
+	case "cell_type":
+		r.want('"', of("the cell_type"))
+		c.kind = r.text()
+	case "source":
+		c.source = r.joined(of("the source"))
+	case "metadata":
+		r.want('{', of("the metadata"))
+		c.tags = r.tags()
+	case "outputs":
+		r.want('[', of("the list of outputs"))
+		from, what := r.at, of("an output")
+		r.array(func() { r.want('{', what); r.texts(n) })
+		c.outputs = r.at - from
+	case "attachments":
+		r.want('{', of("the attachments"))
+		c.attachments = r.attachments(of("an attachment"))
+	default:
+		r.skip()
+	}
+}
+
 // joined reads a text that may stand as a list of texts.
 func (r *reader) joined(what string) string {
 	if r.next() == '"' {
@@ -212,8 +229,9 @@ func (r *reader) joined(what string) string {
 	}
 	r.want('[', what)
 	var b []byte
+	what = "a line of " + what
 	r.array(func() {
-		r.want('"', "a line of "+what)
+		r.want('"', what)
 		r.quoted(func(piece []byte) { b = append(b, piece...) })
 	})
 	return string(b)

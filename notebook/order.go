@@ -11,10 +11,22 @@ type entry struct {
 // the cell that they follow here. Where both inserted in one place mine's come
 // first.
 func (m *merger) order() []entry {
-	if m.inTheirs.moved() && !m.inMine.moved() {
+	if !rising(m.inTheirs.ab) && rising(m.shared()) {
 		return m.orderOfTheirs()
 	}
 	return m.orderOfMine()
+}
+
+// shared gives the places in mine of the cells of base that all three have:
+// whether mine moved a cell that theirs deleted is no question.
+func (m *merger) shared() []int {
+	at := none(len(m.mineOfBase))
+	for b, i := range m.mineOfBase {
+		if m.inTheirs.ab[b] >= 0 {
+			at[b] = i
+		}
+	}
+	return at
 }
 
 // orderOfMine: theirs' insertions wait until the cells are over that mine
@@ -44,7 +56,7 @@ func (m *merger) insertions() map[int][]entry {
 		switch {
 		case i >= 0:
 			at = i
-		case m.inTheirs.ba[t] < 0: // else mine deleted it
+		case m.comes(t):
 			behind[at] = append(behind[at], entry{-1, t})
 		}
 	}
@@ -65,7 +77,7 @@ func (m *merger) orderOfTheirs() (out []entry) {
 	}
 	out = append(out, behind[-1]...)
 	for t, i := range m.mineOf {
-		if i >= 0 || m.inTheirs.ba[t] < 0 {
+		if i >= 0 || m.comes(t) {
 			out = append(out, entry{i, t})
 			out = append(out, behind[t]...)
 		}
@@ -73,9 +85,16 @@ func (m *merger) orderOfTheirs() (out []entry) {
 	return out
 }
 
-// stays says whether a cell of mine stays: theirs has it, mine added it, or
-// mine changed what theirs deleted.
+// stays says whether a cell of mine stays: theirs has it, mine added it, mine
+// changed what theirs deleted, or mine added a copy of that (which a repeated
+// merge could not tell from it).
 func (m *merger) stays(i int) bool {
-	b := m.inMine.ba[i]
-	return m.theirsOf[i] >= 0 || b < 0 || !m.base.cells[b].same(&m.mine.cells[i])
+	b := m.baseOf[i]
+	c := &m.mine.cells[i]
+	return m.theirsOf[i] >= 0 || b < 0 || !m.base.cells[b].same(c) || m.added[c.content()]
 }
+
+// comes says whether a cell that only theirs has comes in: mine has not
+// deleted it, nor an equal one in the same place (to a repeated merge it would
+// look like that one).
+func (m *merger) comes(t int) bool { return m.inTheirs.ba[t] < 0 && !m.gone[t] }

@@ -4,116 +4,53 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"satchel/internal/lines"
 )
 
-// pairing says which cell of one notebook is which of another, -1 for none.
-// Cells of a pair are of one type.
+// pairing says which cell of one row of cells is which of another, -1 for
+// none. Cells of a pair are of one type.
 type pairing struct {
-	a, b   []slice
-	ab, ba []int
-	steps  int // what similarity may still cost
+	a, b       []slice
+	ab, ba     []int
+	keyA, keyB []int  // equal for cells that count as equal
+	fixed      []bool // cells of a that similarity leaves alone; may be nil
+	crossing   bool   // cells have moved, so pairs may cross
+	steps      int    // what similarity may still cost
 }
 
 // pair finds the pairs of two notebooks: by id, then equal cells, then
-// similar ones. taken (may be nil) is asked before the last step for cells of
-// b that are known to be something else.
+// similar ones.
 //
 // The cost is bounded by the number of cells times its logarithm, but for
 // maxGap and maxSteps: where those are spent cells stay unpaired, which never
 // loses one.
-func pair(a, b *book, taken func(*pairing) []bool) *pairing {
-	p := &pairing{a: a.cells, b: b.cells, ab: none(len(a.cells)), ba: none(len(b.cells)), steps: maxSteps}
+func pair(a, b *book) *pairing {
+	k := keys{}
+	p := newPairing(a.cells, b.cells, k.of(a.cells), k.of(b.cells))
 	if a.minor >= 5 && b.minor >= 5 {
-		p.byID()
+		p.byID(nil)
 	}
+	p.byContent()
+	return p
+}
+
+func newPairing(a, b []slice, keyA, keyB []int) *pairing {
+	return &pairing{a: a, b: b, keyA: keyA, keyB: keyB, ab: none(len(a)), ba: none(len(b)), steps: maxSteps}
+}
+
+func (p *pairing) byContent() {
 	p.byUnique()
 	p.inGaps(nil, p.align)
-	var not []bool
-	if taken != nil {
-		not = taken(p)
+	if p.crossing {
+		p.byRest(p.fixed)
 	}
-	p.inGaps(not, p.bySimilarity)
-	return p
+	p.inGaps(p.fixed, p.bySimilarity)
 }
 
 func none(n int) []int { return slices.Repeat([]int{-1}, n) }
 
 func (p *pairing) set(i, j int) { p.ab[i], p.ba[j] = j, i }
-
-// byID pairs cells whose id is unique in both. Ids of which fewer than half
-// agree (counted where there are fewer) were made anew and say nothing; nor do
-// ids that only count the cells, as nbstripout writes them, once they shift.
-func (p *pairing) byID() {
-	in := uniqueIDs(p.b)
-	agree, of := 0, uniqueIDs(p.a)
-	for id := range of {
-		if _, ok := in[id]; ok {
-			agree++
-		}
-	}
-	if 2*agree < min(len(of), len(in)) || p.onlyCount() {
-		return
-	}
-	for id, i := range of {
-		if j, ok := in[id]; ok && p.a[i].kind == p.b[j].kind {
-			p.set(i, j)
-		}
-	}
-}
-
-// onlyCount says whether all ids of both are the cells' positions, and a cell
-// came or went or carries another's id now.
-func (p *pairing) onlyCount() bool {
-	if !counted(p.a) || !counted(p.b) {
-		return false
-	}
-	if len(p.a) != len(p.b) {
-		return true
-	}
-	at := uniqueTexts(p.a, p.ab)
-	for w, j := range uniqueTexts(p.b, p.ba) {
-		if i, ok := at[w]; ok && i != j && !p.b[j].blank() {
-			return true
-		}
-	}
-	return false
-}
-
-// counted says whether the ids count the cells: one prefix and a number that
-// rises by one.
-func counted(cells []slice) bool {
-	if len(cells) == 0 {
-		return false
-	}
-	prefix := strings.TrimRight(cells[0].id, "0123456789")
-	first, err := strconv.Atoi(cells[0].id[len(prefix):])
-	for i := range cells {
-		if err != nil || cells[i].id != prefix+strconv.Itoa(first+i) {
-			return false
-		}
-	}
-	return true
-}
-
-func uniqueIDs(cells []slice) map[string]int {
-	at := make(map[string]int, len(cells))
-	for i := range cells {
-		id := cells[i].id
-		if id == "" {
-			continue
-		}
-		if _, twice := at[id]; twice {
-			i = -1
-		}
-		at[id] = i
-	}
-	for id, i := range at {
-		if i < 0 {
-			delete(at, id)
-		}
-	}
-	return at
-}
 
 // content is what a cell is known by without an id.
 type content struct{ kind, source string }
@@ -122,68 +59,86 @@ func (c *slice) content() content { return content{c.kind, c.source} }
 
 func (c *slice) blank() bool { return strings.TrimSpace(c.source) == "" }
 
-// maxBlank bounds the blank cells of different white space that byUnique looks
-// at; the others are left to what follows.
-const maxBlank = 20
+// keys numbers contents.
+type keys map[content]int
 
-// byUnique pairs equal cells of which there is one on either side, wherever
-// they stand; blank ones only where that crosses no other pair.
+func (k keys) of(cells []slice) []int {
+	out := make([]int, len(cells))
+	for i := range cells {
+		c := cells[i].content()
+		if _, known := k[c]; !known {
+			k[c] = len(k)
+		}
+		out[i] = k[c]
+	}
+	return out
+}
+
+// byUnique pairs equal cells of which there is one on either side: wherever
+// they stand, but the fixed ones only in their place where nothing has moved.
 func (p *pairing) byUnique() {
-	in := uniqueTexts(p.b, p.ba)
-	var blank [][2]int
-	for w, i := range uniqueTexts(p.a, p.ab) {
-		j, ok := in[w]
+	in := uniqueKeys(p.keyB, p.ba)
+	var fixed [][2]int
+	for key, i := range uniqueKeys(p.keyA, p.ab) {
+		j, ok := in[key]
 		switch {
-		case !ok:
-		case p.a[i].blank():
-			blank = append(blank, [2]int{i, j})
-		default:
+		case ok && p.fixed != nil && p.fixed[i]:
+			fixed = append(fixed, [2]int{i, j})
+		case ok:
 			p.set(i, j)
 		}
 	}
-	slices.SortFunc(blank, func(x, y [2]int) int { return x[0] - y[0] })
-	for _, c := range blank[:min(len(blank), maxBlank)] {
-		if p.fits(c[0], c[1]) {
+	p.crossing = p.crossing || !rising(p.ab)
+	row := p.anchors()
+	for _, c := range fixed {
+		if p.crossing || p.fits(row, c[0], c[1]) {
 			p.set(c[0], c[1])
 		}
 	}
 }
 
-// uniqueTexts gives the cells without a pair that are written only once among
-// those.
-func uniqueTexts(cells []slice, paired []int) map[content]int {
-	at := make(map[content]int, len(cells))
-	for i := range cells {
+// fits says whether a pair would cross none of a row of anchors.
+func (p *pairing) fits(row []int, i, j int) bool {
+	n, _ := slices.BinarySearch(row, i)
+	return (n == 0 || p.ab[row[n-1]] < j) && (n == len(row) || j < p.ab[row[n]])
+}
+
+// byRest pairs equal cells that are left over, the first with the first; of a
+// those for which only is true, all where it is nil.
+func (p *pairing) byRest(only []bool) {
+	rest := map[int][]int{}
+	for j, key := range p.keyB {
+		if p.ba[j] < 0 {
+			rest[key] = append(rest[key], j)
+		}
+	}
+	for i, key := range p.keyA {
+		if p.ab[i] >= 0 || len(rest[key]) == 0 || only != nil && !only[i] {
+			continue
+		}
+		p.set(i, rest[key][0])
+		rest[key] = rest[key][1:]
+	}
+}
+
+// uniqueKeys gives the cells without a pair whose key is unique among those.
+func uniqueKeys(keys, paired []int) map[int]int {
+	at := make(map[int]int, len(keys))
+	for i, key := range keys {
 		if paired[i] >= 0 {
 			continue
 		}
-		w := cells[i].content()
-		if _, twice := at[w]; twice {
-			at[w] = -1
-			continue
+		if _, twice := at[key]; twice {
+			i = -1
 		}
-		at[w] = i
+		at[key] = i
 	}
-	for w, i := range at {
+	for key, i := range at {
 		if i < 0 {
-			delete(at, w)
+			delete(at, key)
 		}
 	}
 	return at
-}
-
-// fits says whether a pair crosses none of the anchors.
-func (p *pairing) fits(i, j int) bool {
-	before, after := -1, len(p.b)
-	for _, at := range p.anchors() {
-		if at < i {
-			before = p.ab[at]
-		} else if at > i {
-			after = p.ab[at]
-			break
-		}
-	}
-	return before < j && j < after
 }
 
 // anchors gives the cells of a that keep their order in b: a longest rising
@@ -219,16 +174,17 @@ func last(list []int) int {
 	return list[len(list)-1]
 }
 
-// inGaps gives the cells without a pair between each two anchors to one.
-func (p *pairing) inGaps(not []bool, one func(as, bs []int)) {
+// inGaps gives the cells without a pair between each two anchors to one; not
+// those of a that are in but.
+func (p *pairing) inGaps(but []bool, one func(as, bs []int)) {
 	i, j := 0, 0
 	for _, at := range append(p.anchors(), len(p.a)) {
 		end := len(p.b)
 		if at < len(p.a) {
 			end = p.ab[at]
 		}
-		as := without(p.ab, i, at, nil)
-		bs := without(p.ba, j, end, not)
+		as := unpaired(p.ab, i, at, but)
+		bs := unpaired(p.ba, j, end, nil)
 		if len(as) > 0 && len(bs) > 0 {
 			one(as, bs)
 		}
@@ -236,22 +192,38 @@ func (p *pairing) inGaps(not []bool, one func(as, bs []int)) {
 	}
 }
 
-func without(paired []int, from, to int, not []bool) (free []int) {
+func unpaired(paired []int, from, to int, but []bool) (free []int) {
 	for i := from; i < to; i++ {
-		if paired[i] < 0 && (not == nil || !not[i]) {
+		if paired[i] < 0 && (but == nil || !but[i]) {
 			free = append(free, i)
 		}
 	}
 	return free
 }
 
-// moved says whether any pair changed its order.
-func (p *pairing) moved() bool {
-	pairs := 0
-	for _, j := range p.ab {
-		if j >= 0 {
-			pairs++
-		}
+// align pairs equal cells of one gap in their order.
+func (p *pairing) align(as, bs []int) {
+	for _, c := range lines.Align(texts(p.keyA, as), texts(p.keyB, bs)) {
+		p.set(as[c[0]], bs[c[1]])
 	}
-	return len(p.anchors()) < pairs
+}
+
+func texts(keys, at []int) []string {
+	out := make([]string, len(at))
+	for i, n := range at {
+		out[i] = strconv.Itoa(keys[n])
+	}
+	return out
+}
+
+// rising says whether no pair changed its order.
+func rising(ab []int) bool {
+	at := -1
+	for _, j := range ab {
+		if j >= 0 && j < at {
+			return false
+		}
+		at = max(at, j)
+	}
+	return true
 }

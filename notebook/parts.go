@@ -25,12 +25,13 @@ type span struct {
 type parts struct {
 	raw   []byte
 	spans []span
+	at    map[string]int // the names of an object
 }
 
-// takeApart reads one list or object; the bytes must be good JSON.
+// takeApart reads one list or object; the bytes must have passed Check.
 func takeApart(raw []byte) (parts, error) {
 	p := parts{raw: raw}
-	s := scanner{data: raw}
+	s := scanner{data: raw, trusted: true}
 	one := func(key string, from int) {
 		s.next()
 		at := s.at
@@ -54,34 +55,33 @@ func takeApart(raw []byte) (parts, error) {
 			s.expect(':', "after a name")
 			one(key, from)
 		})
-		p.noDoubles(&s)
+		p.name(&s)
 	default:
 		return p, errors.New("neither a list nor an object")
 	}
 	return p, s.bad
 }
 
-// noDoubles refuses an object with a name that stands twice: readers take the
-// last, but a merge could not say which of them it changed.
-func (p parts) noDoubles(s *scanner) {
-	seen := make(map[string]bool, len(p.spans))
-	for _, m := range p.spans {
-		if seen[m.key] {
-			s.fail("the name %q stands twice in one object", m.key)
+// name notes where each name stands. It refuses an object with one that stands
+// twice: readers take the last, but a merge could not say which it changed.
+func (p *parts) name(s *scanner) {
+	p.at = make(map[string]int, len(p.spans))
+	for i, m := range p.spans {
+		if _, twice := p.at[m.key]; twice {
+			s.fail("the name %q stands twice in one object", shorten(m.key))
 			return
 		}
-		seen[m.key] = true
+		p.at[m.key] = i
 	}
 }
 
 // value gives the bytes of a member's value, nil where there is none.
 func (p parts) value(key string) []byte {
-	for _, m := range p.spans {
-		if m.key == key {
-			return p.raw[m.at:m.to]
-		}
+	i, ok := p.at[key]
+	if !ok {
+		return nil
 	}
-	return nil
+	return p.raw[p.spans[i].at:p.spans[i].to]
 }
 
 // slice is one cell of a notebook: what a person wrote in it, and its bytes.
@@ -124,9 +124,7 @@ func open(data []byte) (*book, error) {
 	if b.list, err = takeApart(b.value("cells")); err != nil {
 		return nil, err
 	}
-	for _, c := range []byte(string(b.value("nbformat_minor"))) {
-		b.minor = min(b.minor*10+int(c-'0'), 1000)
-	}
+	b.minor = atoi(string(b.value("nbformat_minor")))
 	if err := b.openCells(cells); err != nil {
 		return nil, err
 	}
@@ -144,7 +142,7 @@ func (b *book) openCells(cells []cell) (err error) {
 		}
 		s.id = plainText(s.value("id"))
 		s.crlf = strings.Contains(c.source, "\r\n")
-		s.source = newlines.Replace(c.source)
+		s.source = withLF(c.source)
 		source := s.value("source")
 		s.list = len(source) > 0 && source[0] == '['
 		b.cells[i] = s

@@ -7,10 +7,10 @@ import (
 
 // Place names a cell for a person.
 type Place struct {
-	Number int // from 1
+	Number int `json:"number"` // from 1
 	// Title is the text of its first markdown heading, or its first line that
 	// is not empty; at most 40 characters, the last one … where it was cut.
-	Title string
+	Title string `json:"title,omitempty"`
 }
 
 const maxTitle = 40

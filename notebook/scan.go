@@ -16,12 +16,16 @@ const maxDepth = 450
 // takes, for Python wrote these files: NaN, Infinity and -Infinity are values,
 // numbers may be of any size, of doubled keys the last one counts.
 //
+// leap.go steps faster over what was read before, word.go knows numbers.
+//
 // The first mistake sticks in bad; after it every method does nothing.
 type scanner struct {
-	data  []byte
-	at    int
-	depth int
-	bad   error
+	data    []byte
+	at      int
+	depth   int
+	bad     error
+	trusted bool    // the bytes were read to the end before: skip need not look for mistakes
+	one     [4]byte // room for the piece that an escape stands for
 }
 
 // fail notes the first mistake, with its line.
@@ -93,8 +97,8 @@ func (s *scanner) nested(begin, end byte, one func()) {
 		s.fail("nested deeper than %d levels", maxDepth)
 	}
 	for first := true; s.bad == nil && !s.take(end); first = false {
-		if !first {
-			s.expect(',', "or "+strconv.QuoteRune(rune(end)))
+		if !first && !s.take(',') {
+			s.unexpected("',' or " + strconv.QuoteRune(rune(end)))
 		}
 		if s.bad == nil {
 			one()
@@ -105,6 +109,10 @@ func (s *scanner) nested(begin, end byte, one func()) {
 
 // skip steps over any value.
 func (s *scanner) skip() {
+	if s.trusted {
+		s.leap()
+		return
+	}
 	switch s.next() {
 	case '{':
 		s.object(func(string) { s.skip() })
@@ -113,23 +121,36 @@ func (s *scanner) skip() {
 	case '"':
 		s.quoted(func([]byte) {})
 	default:
-		s.word()
+		s.bare()
 	}
 }
 
 // text reads a string.
 func (s *scanner) text() string {
-	var b []byte
+	s.next()
+	end := s.at + 1
+	for end < len(s.data) && isPlain(s.data[end]) {
+		end++
+	}
+	if end < len(s.data) && s.data[end] == '"' && s.data[s.at] == '"' {
+		from := s.at + 1
+		s.at = end + 1
+		return string(s.data[from:end])
+	}
+	b := make([]byte, 0, 2*max(0, end-s.at))
 	s.quoted(func(piece []byte) { b = append(b, piece...) })
 	return string(b)
 }
+
+// isPlain says whether a byte of a text stands for itself.
+func isPlain(c byte) bool { return c >= ' ' && c != '"' && c != '\\' }
 
 // quoted gives a string in pieces.
 func (s *scanner) quoted(piece func([]byte)) {
 	s.expect('"', "before a text")
 	for s.bad == nil {
 		from := s.at
-		for s.at < len(s.data) && s.data[s.at] >= ' ' && s.data[s.at] != '"' && s.data[s.at] != '\\' {
+		for s.at < len(s.data) && isPlain(s.data[s.at]) {
 			s.at++
 		}
 		piece(s.data[from:s.at])
@@ -163,7 +184,8 @@ func (s *scanner) escape(piece func([]byte)) {
 		return
 	}
 	s.at += 2
-	piece([]byte("\"\\/\b\f\n\r\t")[i : i+1])
+	s.one[0] = "\"\\/\b\f\n\r\t"[i]
+	piece(s.one[:1])
 }
 
 // unicode reads \uXXXX, pairs of surrogates too. A lone surrogate (Python
@@ -179,13 +201,13 @@ func (s *scanner) unicode(piece func([]byte)) {
 	if utf16.IsSurrogate(r) {
 		if both := utf16.DecodeRune(r, s.hex(s.at)); both != utf8.RuneError {
 			s.at += 6
-			piece(utf8.AppendRune(nil, both))
+			piece(utf8.AppendRune(s.one[:0], both))
 			return
 		}
-		piece([]byte{0xe0 | byte(r>>12), 0x80 | byte(r>>6)&0x3f, 0x80 | byte(r)&0x3f})
+		piece(append(s.one[:0], 0xe0|byte(r>>12), 0x80|byte(r>>6)&0x3f, 0x80|byte(r)&0x3f))
 		return
 	}
-	piece(utf8.AppendRune(nil, r))
+	piece(utf8.AppendRune(s.one[:0], r))
 }
 
 // hex reads \uXXXX at i; -1 where there is none.
@@ -193,67 +215,16 @@ func (s *scanner) hex(i int) rune {
 	if i+6 > len(s.data) || s.data[i] != '\\' || s.data[i+1] != 'u' {
 		return -1
 	}
-	n, err := strconv.ParseUint(string(s.data[i+2:i+6]), 16, 32)
-	if err != nil {
-		return -1
-	}
-	return rune(n)
-}
-
-// word reads a number or one of the words, and gives its spelling.
-func (s *scanner) word() string {
-	s.next()
-	from := s.at
-	for s.at < len(s.data) && isWordByte(s.data[s.at]) {
-		s.at++
-	}
-	w := string(s.data[from:s.at])
-	switch w {
-	case "true", "false", "null", "NaN", "Infinity", "-Infinity":
-		return w
-	}
-	if !isNumber(w) {
-		s.at = from
-		s.unexpected("a value")
-	}
-	return w
-}
-
-func isWordByte(c byte) bool {
-	return c == '-' || c == '+' || c == '.' || isDigit(c) || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
-
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-
-// isNumber is JSON's grammar of a number, of any length and size.
-func isNumber(w string) bool {
-	i := 0
-	digits := func() bool {
-		from := i
-		for i < len(w) && isDigit(w[i]) {
-			i++
-		}
-		return i > from
-	}
-	if i < len(w) && w[i] == '-' {
-		i++
-	}
-	whole := i
-	if !digits() || (w[whole] == '0' && i > whole+1) {
-		return false
-	}
-	if i < len(w) && w[i] == '.' {
-		if i++; !digits() {
-			return false
+	n := rune(0)
+	for _, c := range s.data[i+2 : i+6] {
+		switch {
+		case isDigit(c):
+			n = n<<4 | rune(c-'0')
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			n = n<<4 | rune(c|0x20-'a'+10)
+		default:
+			return -1
 		}
 	}
-	if i < len(w) && (w[i] == 'e' || w[i] == 'E') {
-		if i++; i < len(w) && (w[i] == '+' || w[i] == '-') {
-			i++
-		}
-		if !digits() {
-			return false
-		}
-	}
-	return i == len(w)
+	return n
 }

@@ -54,7 +54,7 @@ func (p *pairing) bySimilarity(as, bs []int) {
 // alike says whether two cells are of one type and similar.
 func alike(a, b *slice) bool {
 	p := pairing{steps: maxSteps}
-	return a.kind == b.kind && p.similarity(bag(a.source), bag(b.source)) >= isSimilar
+	return a.kind == b.kind && (a.source == b.source || p.similarity(bag(a.source), bag(b.source)) >= isSimilar)
 }
 
 // similarity is twice the words in common, over all words of both; nothing

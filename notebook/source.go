@@ -1,7 +1,6 @@
 package notebook
 
 import (
-	"strconv"
 	"strings"
 
 	"satchel/internal/lines"
@@ -38,25 +37,4 @@ func withEnds(source string, crlf bool) string {
 		return source
 	}
 	return strings.ReplaceAll(source, "\n", "\r\n")
-}
-
-// align pairs equal cells of one gap in their order.
-func (p *pairing) align(as, bs []int) {
-	number := map[content]int{}
-	for _, c := range lines.Align(numbered(p.a, as, number), numbered(p.b, bs, number)) {
-		p.set(as[c[0]], bs[c[1]])
-	}
-}
-
-// numbered gives cells as numbers, equal cells as equal ones.
-func numbered(cells []slice, at []int, number map[content]int) []string {
-	out := make([]string, len(at))
-	for i, n := range at {
-		c := cells[n].content()
-		if _, known := number[c]; !known {
-			number[c] = len(number)
-		}
-		out[i] = strconv.Itoa(number[c])
-	}
-	return out
 }

@@ -1,10 +1,14 @@
 package notebook
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // piece is one piece of a list or object that is put together again: one of
 // the former pieces, or new bytes, or new bytes in a former one's place.
 type piece struct {
+	key  string // of a member
 	was  int    // which former piece; -1 for none
 	text []byte // nil: as it was
 }
@@ -55,35 +59,37 @@ func (p parts) with(changes []field, l layout, depth int) []byte {
 	if len(changes) == 0 {
 		return nil
 	}
-	pieces := make([]piece, 0, len(p.spans)+len(changes))
-	keys := make([]string, 0, cap(pieces))
-	changed := make(map[string]int, len(changes))
-	for i, c := range changes {
-		changed[c.key] = i
-	}
-	for i, m := range p.spans {
-		c, ok := changed[m.key]
-		delete(changed, m.key)
-		if ok && changes[c].value == nil {
-			continue
-		}
-		one := piece{was: i}
-		if ok {
-			one.text = append(slices.Clone(p.raw[m.from:m.at]), changes[c].value...)
-		}
-		pieces, keys = append(pieces, one), append(keys, m.key)
-	}
-	inOrder := isSorted(p) && (len(p.spans) > 0 || l.sorted)
+	rest := make(map[string][]byte, len(changes))
 	for _, c := range changes {
-		if _, isNew := changed[c.key]; !isNew || c.value == nil {
-			continue
+		rest[c.key] = c.value
+	}
+	pieces := p.kept(rest)
+	for _, c := range changes {
+		if rest[c.key] != nil {
+			text := append(append(l.appendText(nil, c.key), l.colon...), c.value...)
+			pieces = append(pieces, piece{c.key, -1, text})
 		}
-		at := len(keys)
-		if inOrder {
-			at, _ = slices.BinarySearch(keys, c.key)
-		}
-		text := append(append(l.appendText(nil, c.key), l.colon...), c.value...)
-		pieces, keys = slices.Insert(pieces, at, piece{-1, text}), slices.Insert(keys, at, c.key)
+	}
+	if isSorted(p) && (len(p.spans) > 0 || l.sorted) {
+		slices.SortStableFunc(pieces, func(a, b piece) int { return strings.Compare(a.key, b.key) })
 	}
 	return p.join(pieces, l, depth)
+}
+
+// kept gives the former members that stay, changed or not, and takes them out
+// of changed: the rest is new.
+func (p parts) kept(changed map[string][]byte) (pieces []piece) {
+	for i, m := range p.spans {
+		value, ok := changed[m.key]
+		delete(changed, m.key)
+		if ok && value == nil {
+			continue
+		}
+		one := piece{key: m.key, was: i}
+		if ok {
+			one.text = append(slices.Clone(p.raw[m.from:m.at]), value...)
+		}
+		pieces = append(pieces, one)
+	}
+	return pieces
 }

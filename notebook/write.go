@@ -20,7 +20,7 @@ type writer struct {
 
 // rewrite gives a value in a layout, for a place at a depth.
 func (l layout) rewrite(raw []byte, depth int) []byte {
-	w := writer{scanner: scanner{data: raw}, layout: l, out: make([]byte, 0, len(raw)+len(raw)/8)}
+	w := writer{scanner: scanner{data: raw, trusted: true}, layout: l, out: make([]byte, 0, len(raw)+len(raw)/8)}
 	w.value(depth)
 	return w.out
 }

@@ -38,7 +38,8 @@ type channel struct {
 	next          composed // version is set by who publishes
 	added         bundle.History
 	changed       bool
-	step          store.BundleRef // the bundle that leads to next, once it is written
+	renamed       map[string]string // new path to old, where content alone does not show it
+	step          store.BundleRef   // the bundle that leads to next, once it is written
 }
 
 // former is a channel of the record with its contents.

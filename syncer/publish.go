@@ -40,7 +40,7 @@ func (p *pass) publish(ctx context.Context) error {
 		return err
 	}
 	if p.differs(chs, sel) {
-		err = p.newVersion(ctx, chs, sel)
+		err = p.newVersion(ctx, t, chs, sel)
 	} else {
 		err = p.noteCommit(ctx)
 	}
@@ -125,7 +125,7 @@ func settings(c *course.Course, sel *course.Selection) bundle.Settings {
 
 // newVersion builds and puts the bundles of the next version and swaps the
 // record.
-func (p *pass) newVersion(ctx context.Context, chs []channel, sel *course.Selection) error {
+func (p *pass) newVersion(ctx context.Context, t tree, chs []channel, sel *course.Selection) error {
 	version, before := bundle.Version(1), time.Time{}
 	if p.rec != nil {
 		version = p.rec.Version + 1
@@ -136,6 +136,7 @@ func (p *pass) newVersion(ctx context.Context, chs []channel, sel *course.Select
 	if _, err := publishTime(p.o.Now(), before); err != nil {
 		return err // before anything is built
 	}
+	_ = p.timed("build", func() error { p.findRenames(ctx, t, chs, sel); return nil })
 	on, err := p.newShelf()
 	if err != nil {
 		return err
@@ -174,7 +175,7 @@ func (p *pass) writeSteps(ctx context.Context, on *shelf, version bundle.Version
 		ch.next.version = version
 		ch.step, err = p.writeBundle(ctx, on, sel, bundle.Spec{
 			Course: string(p.c.Name), Channel: ch.id, From: ch.former.version, To: version,
-			Base: ch.former.manifest, Manifest: ch.next.manifest, Former: ch.added,
+			Base: ch.former.manifest, Manifest: ch.next.manifest, Former: ch.added, Renamed: ch.renamed,
 		})
 		if err != nil {
 			return nil, err

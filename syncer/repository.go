@@ -22,6 +22,7 @@ type repository interface {
 // tree is what a pass needs of a source.Tree.
 type tree interface {
 	fs.FS
+	Before(commit string) (fs.FS, error)
 	Close() error
 }
 
@@ -89,12 +90,12 @@ type reads struct{ files, bytes atomic.Int64 }
 // counting counts what is read of a tree. It keeps the methods by which course
 // looks at entries.
 type counting struct {
-	tree
+	fs.FS
 	reads *reads
 }
 
 func (c counting) Open(name string) (fs.File, error) {
-	f, err := c.tree.Open(name)
+	f, err := c.FS.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -105,10 +106,10 @@ func (c counting) Open(name string) (fs.File, error) {
 	return &countedFile{f, c.reads}, nil
 }
 
-func (c counting) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(c.tree, name) }
-func (c counting) Stat(name string) (fs.FileInfo, error)      { return fs.Stat(c.tree, name) }
-func (c counting) ReadLink(name string) (string, error)       { return fs.ReadLink(c.tree, name) }
-func (c counting) Lstat(name string) (fs.FileInfo, error)     { return fs.Lstat(c.tree, name) }
+func (c counting) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(c.FS, name) }
+func (c counting) Stat(name string) (fs.FileInfo, error)      { return fs.Stat(c.FS, name) }
+func (c counting) ReadLink(name string) (string, error)       { return fs.ReadLink(c.FS, name) }
+func (c counting) Lstat(name string) (fs.FileInfo, error)     { return fs.Lstat(c.FS, name) }
 
 type countedFile struct {
 	fs.File

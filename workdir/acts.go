@@ -147,6 +147,9 @@ func (a *applier) record(act *Action) {
 		seen = a.c.home.seen(act.Mine)
 	}
 	a.done(act, a.entry(act, seen), Event{})
+	if a.p.undo {
+		a.undoable(act, act.before(act.Mine.Digest))
+	}
 	if act.Was == nil && act.Status == Delivered {
 		a.adoptFolders(act.Path)
 		a.placed = append(a.placed, a.entry(act, seen))
@@ -233,7 +236,7 @@ func (a *applier) replace(ctx context.Context, act *Action, at *spot) error {
 		a.adoptFolders(act.Path)
 	}
 	h := *a.c.rec.holds[id]
-	if h.Done = true; act.Erase {
+	if h.Done, h.Next = true, nil; act.Erase {
 		h.Gone = a.hold.remove(out) == nil
 	}
 	a.lines = append(a.lines, line{Hold: &h})
@@ -280,5 +283,8 @@ func (a *applier) chmod(act *Action, at *spot) error {
 	a.res.Changed++
 	a.undoable(act, act.before(act.Mine.Digest))
 	a.done(act, a.entry(act, a.look(at, act.Mine.Digest)), Event{})
+	if act.Was == nil {
+		a.adoptFolders(act.Path)
+	}
 	return nil
 }

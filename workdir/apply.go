@@ -2,6 +2,7 @@ package workdir
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -136,7 +137,7 @@ func (a *applier) open() (err error) {
 		return err
 	}
 	if a.tree == nil {
-		if err := top.mkdir(p.folder, 0o755); err != nil {
+		if err := top.mkdir(p.folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		if a.tree, err = top.sub(p.folder); err != nil {
@@ -188,7 +189,12 @@ func (a *applier) close() {
 	}
 }
 
-func (a *applier) tell(e Event) { a.res.Events = append(a.res.Events, e) }
+func (a *applier) tell(e Event) {
+	a.res.Events = append(a.res.Events, e)
+	if a.c.name != notesName {
+		a.lines = append(a.lines, remembered(e)...)
+	}
+}
 
 // run does all actions: first what only takes away or makes room, then the
 // rest, which may need that room.
@@ -286,12 +292,15 @@ func (a *applier) announce() error {
 			h.Then = thenBeside
 		case act.Verb == Remove:
 			h.New = bundle.Digest{}
-		case act.Verb == Move && a.c.home.do.noReplace:
-			h.Path, h.To, h.New, h.Was = act.From, act.Path, bundle.Digest{}, bundle.Digest{}
+		case act.Verb == Move:
+			h.Path, h.To, h.New, h.Was = act.From, act.Path, act.Mine.Digest, bundle.Digest{}
+			h.Next = a.entry(act, nil)
 		case act.Verb == Aside && a.c.home.do.noReplace:
 			h.Path, h.New, h.Was = act.Mine.At, bundle.Digest{}, bundle.Digest{}
 		case act.Verb != Replace:
 			continue
+		default:
+			h.Next = act.Put
 		}
 		if act.Shelf {
 			h.Then = thenShelf
@@ -323,8 +332,21 @@ func (a *applier) try(ctx context.Context, act *Action) error {
 	case act.theirs() && !a.c.stage.has(act.File.Digest):
 		a.missing(act)
 		return nil
+	case a.openedSince(act):
+		return errChanged
 	}
 	return a.do(ctx, act)
+}
+
+// openedSince asks once more whether the student has a file open that is to be
+// changed: some time has gone by since the plan.
+func (a *applier) openedSince(act *Action) bool {
+	switch act.Verb {
+	case Record, Forget, Beside:
+		return false
+	}
+	open := a.p.how.Open
+	return open != nil && act.Mine.Kind != Nothing && !act.Erase && open(cmp.Or(act.From, act.Path))
 }
 
 // missing is a path whose bytes are not here: they did not fit, or are still
@@ -335,6 +357,10 @@ func (a *applier) missing(act *Action) {
 	if need, ok := s.short[act.File.Digest]; ok {
 		free, _ := s.free()
 		a.tell(Event{Kind: NoSpace, Path: act.Path, Need: need, Free: max(free, 0)})
+		return
+	}
+	if a.p.undo {
+		a.tell(Event{Kind: NotUndone, Path: act.Path}) // its former bytes are gone
 		return
 	}
 	item := bundle.Item{Digest: act.File.Digest, Size: act.File.Size}

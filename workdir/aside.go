@@ -118,7 +118,7 @@ func (a *applier) move(ctx context.Context, act *Action, to *spot) error {
 	a.res.Changed++
 	a.movedOver(act, sum)
 	a.dirty[folder] = true
-	a.lines = append(a.lines, line{Forget: act.From})
+	a.lines = append(a.lines, line{Forget: act.From}, line{Hold: &hold{ID: a.ids[act.Path], Gone: true}})
 	a.done(act, a.entry(act, a.look(to, sum)), Event{Other: act.From})
 	return nil
 }

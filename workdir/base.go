@@ -19,8 +19,13 @@ const (
 	maxMergeNotebook = 20 << 20
 )
 
-// unneededFor is how long base bytes are kept that no path needs any more.
-const unneededFor = 7 * 24 * time.Hour
+// Bounds of base bytes that no path needs for its next merge: those of former
+// versions, of merges that an old text may be saved over, and what nothing
+// needs any more.
+const (
+	unneededFor  = 7 * 24 * time.Hour
+	unneededMost = 256 << 20 // bytes in all, as they lie there
+)
 
 // mergeable says whether a content at this path may be merged one day.
 func mergeable(p string, size int64) bool {
@@ -140,52 +145,79 @@ func (d *dir) pack(sum bundle.Digest, data []byte) error {
 	return err
 }
 
-// tidyBase removes base bytes that no path needs any more: withdrawn ones at
-// once, others after a while.
+// need says what base bytes are for.
+type need int
+
+const (
+	unneeded need = iota
+	perhaps       // for restore, or for a text that is saved over a merge
+	merging       // for the next merge of a path
+)
+
+// needs gives what the base bytes of the record's contents are for.
+func (c *Course) needs() map[bundle.Digest]need {
+	out := map[bundle.Digest]need{}
+	for _, e := range c.rec.files {
+		for _, was := range e.Past {
+			out[was.Digest] = max(out[was.Digest], perhaps)
+		}
+		for _, m := range e.Merges {
+			if c.home.now.Sub(m.Time).Abs() <= mergesFor {
+				for _, d := range []bundle.Digest{m.Base, m.Mine, m.Result} {
+					out[d] = max(out[d], perhaps)
+				}
+			}
+		}
+	}
+	for _, e := range c.rec.files {
+		out[e.Digest] = merging
+	}
+	return out
+}
+
+// tidyBase removes base bytes: withdrawn ones that are not still some path's
+// at once, those that nothing needs after a while, and the oldest of all that
+// no next merge needs where they are too many.
 func (c *Course) tidyBase(withdrawn map[bundle.Pair]bool) {
 	base, err := c.state.private(baseName)
 	if err != nil {
 		return
 	}
 	defer base.close()
-	needed, erase := map[bundle.Digest]bool{}, map[bundle.Digest]bool{}
-	for _, e := range c.rec.files {
-		needed[e.Digest] = true
-		for _, was := range e.Past {
-			needed[was.Digest] = true
-		}
-		for _, m := range e.Merges {
-			if c.home.now.Sub(m.Time).Abs() <= mergesFor {
-				needed[m.Base], needed[m.Mine], needed[m.Result] = true, true, true
-			}
-		}
-	}
+	needs, erase := c.needs(), map[bundle.Digest]bool{}
 	for p := range withdrawn {
 		erase[p.Digest] = true
 	}
+	left := c.home.do.mostBase()
 	names, _ := base.names()
-	for _, name := range names {
+	for _, name := range base.newestFirst(names) {
 		d, err := bundle.ParseDigest(name)
 		s, serr := base.stat(name)
-		old := serr == nil && c.home.now.Sub(time.Unix(0, s.Mtime)) > unneededFor
-		switch {
-		case err != nil && !strings.HasPrefix(name, "new-"), err == nil && needed[d]:
-		case err == nil && erase[d], old:
+		if err != nil && !strings.HasPrefix(name, "new-") || serr != nil || err == nil && needs[d] == merging {
+			continue
+		}
+		left -= s.Size
+		old := c.home.now.Sub(time.Unix(0, s.Mtime)) > unneededFor
+		if err == nil && erase[d] || left < 0 || needs[d] == unneeded && old {
 			_ = base.remove(name)
 		}
 	}
 }
 
-// dropBase gives up all base bytes; false where there are none.
-func (c *Course) dropBase() (dropped bool) {
+// dropBase gives up base bytes: those that no next merge needs, or all of
+// them. false where there are none.
+func (c *Course) dropBase(all bool) (dropped bool) {
 	base, err := c.state.private(baseName)
 	if err != nil {
 		return false
 	}
 	defer base.close()
+	needs := c.needs()
 	names, _ := base.names()
 	for _, name := range names {
-		dropped = base.remove(name) == nil || dropped
+		if d, err := bundle.ParseDigest(name); all || err != nil || needs[d] != merging {
+			dropped = base.remove(name) == nil || dropped
+		}
 	}
 	return dropped
 }

@@ -209,7 +209,7 @@ func TestTheShelfOfTheNotesHasTheCoursesClock(t *testing.T) {
 		if _, err := c.Plan(t.Context(), w.newest(), w.ask, w.how); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.PlaceNote(t.Context(), "What is new.md", []byte(text)); err != nil {
+		if _, err := h.PlaceNote(t.Context(), "What is new.md", []byte(text), isNote); err != nil {
 			t.Fatal(err)
 		}
 	}

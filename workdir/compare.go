@@ -60,6 +60,7 @@ func (c *comparison) findMoves() {
 	for _, q := range sortedKeys(c.Newest) {
 		n := c.Newest[q]
 		if !c.free(q) {
+			c.unclear(q, old[n.Digest])
 			continue
 		}
 		from := c.Renamed[q]
@@ -75,6 +76,20 @@ func (c *comparison) findMoves() {
 		if from != "" {
 			c.moves[q], c.gone[from] = from, true
 		}
+	}
+}
+
+// unclear leaves the old paths of one alone that cannot be looked at now: what
+// is there is not known.
+func (c *comparison) unclear(q string, old []string) {
+	if c.Disk[q].Err == nil {
+		return
+	}
+	if from := c.Renamed[q]; c.Last[from] != nil && c.movable(from) {
+		old = append(slices.Clone(old), from)
+	}
+	for _, p := range old {
+		c.gone[p] = true
 	}
 }
 
@@ -140,7 +155,7 @@ func (c *comparison) path(p string) (Action, bool) {
 // held says that the student undid this very update, and nothing new came
 // since.
 func (c *comparison) held(last *Entry, n Delivery, has bool) bool {
-	if c.How.All || !last.Held.held() || c.withdrawn(last.Path, last.Digest) {
+	if c.How.All || c.Over || !last.Held.held() || c.withdrawn(last.Path, last.Digest) {
 		return false
 	}
 	return last.Held.Gone && !has || has && last.Held.Digest == n.Digest
@@ -185,9 +200,13 @@ func (c *comparison) note(a Action, s Status) (Action, bool) {
 // kept is a path that the course had and has.
 func (c *comparison) kept(a Action) (Action, bool) {
 	f := a.Mine
-	switch {
-	case f.Kind == Nothing:
+	if f.Kind == Nothing {
 		return c.missing(a)
+	}
+	if a.File.Policy == bundle.Once { // the base stays what came once: another policy may follow
+		a.File.Digest, a.File.Size = a.Was.Digest, a.Was.Size
+	}
+	switch {
 	case f.Kind == Folder && f.At == a.Path && c.below(a.Path):
 		return c.added(a) // the course had a folder there too, since: its own retyping
 	case f.Kind != Regular || f.blocked(a.Path):
@@ -195,20 +214,28 @@ func (c *comparison) kept(a Action) (Action, bool) {
 	case a.untouched():
 		return c.follow(a)
 	case f.Digest == a.File.Digest:
-		return c.note(a, Delivered)
-	case c.staleOver(a):
-		return c.mergedAgain(a), true
+		return c.equal(a)
+	case c.staleOver(a, a.Path):
+		return c.mergedAgain(a, a.Path), true
 	case a.Was.Digest == a.File.Digest:
 		return c.changedHereOnly(a)
 	}
 	return c.changedBoth(a)
 }
 
+// equal is a file that holds the newest although Satchel did not put it there:
+// it is the course's from now on, permissions included.
+func (c *comparison) equal(a Action) (Action, bool) {
+	x, w := a.Mine.Stat.perm&0o111 != 0, a.Mine.Stat.perm&0o222 != 0
+	if x != (a.File.Mode&0o111 != 0) || w && a.File.Policy == bundle.ReadOnly {
+		return a.do(Chmod), a.Was == nil || a.Was.Status != Delivered || c.differs(a)
+	}
+	return c.note(a, Delivered)
+}
+
 // follow is an untouched file: it takes what is new.
 func (c *comparison) follow(a Action) (Action, bool) {
 	switch {
-	case a.Was.Digest != a.File.Digest && a.File.Policy == bundle.Once:
-		return c.note(a, Mine)
 	case a.Was.Digest != a.File.Digest:
 		a.Erase = c.withdrawn(a.Path, a.Was.Digest)
 		return a.do(Replace), true
@@ -231,17 +258,16 @@ func (c *comparison) changedHereOnly(a Action) (Action, bool) {
 	return c.note(a, s)
 }
 
-// staleOver says that an old text was saved over what a merge had made.
-func (c *comparison) staleOver(a Action) bool {
-	_, stale := c.Stale[a.Path]
+// staleOver says that an old text was saved over what a merge had made, at
+// the path or at the one that the course renamed to it.
+func (c *comparison) staleOver(a Action, at string) bool {
+	_, stale := c.Stale[at]
 	return stale && mergedBy(a.File.Policy)
 }
 
-// mergedAgain merges once more from what the old text began with.
-func (c *comparison) mergedAgain(a Action) Action {
-	was, base := *a.Was, c.Stale[a.Path]
-	was.Digest = base.Base
-	a.Was, a.Again = &was, true
+// mergedAgain merges once more from what the old text at a path began with.
+func (c *comparison) mergedAgain(a Action, at string) Action {
+	a.Base, a.Again = c.Stale[at].Base, true
 	return a.do(Merge).as(Mine)
 }
 
@@ -249,8 +275,6 @@ func (c *comparison) mergedAgain(a Action) Action {
 // no edit (a home restored from a backup); outputs alone are none either.
 func (c *comparison) changedBoth(a Action) (Action, bool) {
 	switch {
-	case a.File.Policy == bundle.Once:
-		return c.note(a, Mine)
 	case c.Origin[a.Path] == Former:
 		return c.recognised(a), true
 	case c.Origin[a.Path] == FormerRun:
@@ -288,7 +312,7 @@ func (c *comparison) recognised(a Action) Action {
 
 // otherType is a folder, link or the like where a file was delivered.
 func (c *comparison) otherType(a Action) (Action, bool) {
-	if a.Was.Digest == a.File.Digest || a.File.Policy == bundle.Once {
+	if a.Was.Digest == a.File.Digest {
 		return c.note(a, a.Was.Status)
 	}
 	return a.do(Beside).as(Mine).say(Blocked), true
@@ -314,6 +338,9 @@ func (c *comparison) added(a Action) (Action, bool) {
 	}
 	if from, ok := c.carries[p]; ok {
 		a.From, a.Was, a.Mine = from, c.Last[from], c.Disk[from]
+		if c.staleOver(a, from) {
+			return c.mergedAgain(a, from), true
+		}
 		return a.do(Merge).as(Mine), true
 	}
 	switch {
@@ -326,7 +353,7 @@ func (c *comparison) added(a Action) (Action, bool) {
 	case f.Kind == Other:
 		return a.do(Beside).as(Own).say(InTheWay), true
 	case f.Digest == a.File.Digest:
-		return a.do(Record), true
+		return c.equal(a)
 	}
 	switch c.Origin[p] {
 	case Former:
@@ -366,6 +393,9 @@ func (c *comparison) below(folder string) bool {
 // moved is a path under its new name, edits and all.
 func (c *comparison) moved(a Action, from string) Action {
 	a.From, a.Was, a.Mine = from, c.Last[from], c.Disk[from]
+	if c.staleOver(a, from) {
+		return c.mergedAgain(a, from)
+	}
 	if a.Mine.Digest != a.Was.Digest {
 		a = a.as(Mine).say(Moved)
 	}

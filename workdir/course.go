@@ -15,15 +15,16 @@ import (
 // Course is one course's folder and what is remembered of it. It lives as
 // long as its Home.
 type Course struct {
-	home  *Home
-	name  string
-	state *dir // .satchel/NAME; nil where there is none yet
-	rec   *record
-	fresh bool   // the journal is to be written anew before anything is appended
-	size  int64  // of the journal
-	area  *dir   // where stage, hold and shelf are
-	shelf string // this pass's folder on the shelf
-	stage *stage
+	home   *Home
+	name   string
+	state  *dir // .satchel/NAME; nil where there is none yet
+	rec    *record
+	fresh  bool    // the journal is to be written anew before anything is appended
+	size   int64   // of the journal
+	area   *dir    // where stage, hold and shelf are
+	shelf  string  // this pass's folder on the shelf
+	untold []Event // of passes before this Home
+	stage  *stage
 }
 
 // State is what a course's folder holds, as far as Satchel put it there.

@@ -269,7 +269,7 @@ func TestWhatIsNew(t *testing.T) {
 		if text != "" {
 			content = []byte(text)
 		}
-		ev, err := h.PlaceNote(t.Context(), "What is new.md", content)
+		ev, err := h.PlaceNote(t.Context(), "What is new.md", content, isNote)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -356,3 +356,5 @@ func TestNothingNewReadsNoFile(t *testing.T) {
 	}
 	t.Fatal("the files are read again and again")
 }
+
+func isNote(content []byte) bool { return strings.HasPrefix(string(content), "# ours") }

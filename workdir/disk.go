@@ -1,6 +1,7 @@
 package workdir
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -16,12 +17,15 @@ import (
 type hands struct {
 	before func(op, name string) error // called before each change; its error is the change's
 	space  func() (free int64)         // instead of asking the filesystem
+	base   int64                       // instead of unneededMost
 
 	// What this filesystem was found to refuse (or is made to, by a test).
 	noExchange, noReplace, noLink, noFlock bool
 
 	probed bool
 }
+
+func (h *hands) mostBase() int64 { return cmp.Or(h.base, unneededMost) }
 
 func (h *hands) step(op, name string) error {
 	if h.before == nil {

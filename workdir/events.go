@@ -32,7 +32,7 @@ const (
 	LeftChannel   EventKind = "left"           // Count files are of a channel that is no longer the student's; they stay
 	FolderRenamed EventKind = "folder_renamed" // the course's folder was Other and is Path
 	FolderStays   EventKind = "folder_stays"   // the course's folder should be Other, but that name is taken; it stays Path
-	Recovered     EventKind = "recovered"      // bytes that an editor wrote late are kept: in Path, with the course's in Other; or in Other
+	Recovered     EventKind = "recovered"      // bytes that an editor wrote late are kept: in Path, with the course's in Other; or in Other; without one, in Path, and the course's are merged at the next start
 	NotUndone     EventKind = "not_undone"     // the student did something at Path since, or its former bytes are gone: it stays as it is
 	Restored      EventKind = "restored"       // Path is the newest again; what was there is in Other, if anything
 )
@@ -48,19 +48,19 @@ const (
 // Event is one thing to be told. Paths are relative to the course's folder
 // (for FolderRenamed and FolderStays: to the root).
 type Event struct {
-	Kind    EventKind
-	Path    string
-	Other   string // see the kinds
-	Outside bool   // Other is relative to the root
-	Count   int
-	Need    int64
-	Free    int64
-	Reason  string
-	Err     error
-	Cells   []notebook.Place // Merged, of a notebook: cells that came or changed by the course
-	Run     []notebook.Place // of those, the ones to be run again
-	Clash   []notebook.Place // cells that both changed in the same lines; the student's stand
-	Gone    int              // cells that the course took away
+	Kind    EventKind        `json:"kind"`
+	Path    string           `json:"path,omitempty"`
+	Other   string           `json:"other,omitempty"`   // see the kinds
+	Outside bool             `json:"outside,omitempty"` // Other is relative to the root
+	Count   int              `json:"count,omitempty"`
+	Need    int64            `json:"-"`
+	Free    int64            `json:"-"`
+	Reason  string           `json:"-"`
+	Err     error            `json:"-"`
+	Cells   []notebook.Place `json:"cells,omitempty"` // Merged, of a notebook: cells that came or changed by the course
+	Run     []notebook.Place `json:"run,omitempty"`   // of those, the ones to be run again
+	Clash   []notebook.Place `json:"clash,omitempty"` // cells that both changed in the same lines; the student's stand
+	Gone    int              `json:"gone,omitempty"`  // cells that the course took away
 }
 
 // Result is what an Apply did. Complete means that the newest version is in

@@ -52,7 +52,7 @@ func failOnce(t *testing.T, root string, n int64, errno syscall.Errno) int64 {
 	if _, err := w.trySync(); err != nil && !errors.Is(err, errno) {
 		t.Fatalf("step %d, %s: another error: %v", n, what, err)
 	}
-	everyByteOf(t, int(n), root, "MINE edited", "MINE gone", "MINE slides", "MINE new", "MINE kind", "MINE own")
+	everyByteOf(t, int(n), root, storyMine...)
 	w.do.before = nil
 	w.now = day.Add(time.Hour)
 	r := w.sync()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,7 +22,7 @@ func (a *applier) tidyFolders() {
 		}
 	}
 	for p, e := range a.c.rec.files {
-		if e.Status != Own || !e.Held.held() { // that one is not there
+		if !e.Held.held() { // that one may not be there
 			use(p)
 		}
 	}
@@ -92,8 +93,8 @@ func (a *applier) applied() error {
 	n := a.p.newest
 	waiting := sortedKeys(a.undone)
 	waiting = waiting[:min(len(waiting), maxWaiting)]
-	was := a.c.rec.applied
-	if was != nil && was.Version == n.Head.Version && was.Fingerprint == n.Head.Fingerprint() &&
+	was, renamed := a.c.rec.applied, a.hints()
+	if was != nil && maps.Equal(was.Renamed, renamed) && was.Version == n.Head.Version && was.Fingerprint == n.Head.Fingerprint() &&
 		slices.Equal(was.Waiting, waiting) && sameEnvelope(was.Envelope, n.Envelope) && len(was.Manifests) == len(n.Manifests) {
 		return nil
 	}
@@ -103,12 +104,26 @@ func (a *applier) applied() error {
 	}
 	err = a.c.save(line{Applied: &applied{
 		Version: n.Head.Version, Fingerprint: n.Head.Fingerprint(),
-		Manifests: manifests, Envelope: n.Envelope, Waiting: waiting,
+		Manifests: manifests, Envelope: n.Envelope, Waiting: waiting, Renamed: renamed,
 	}})
 	if err == nil {
 		a.c.dropManifests()
 	}
 	return err
+}
+
+// hints are those of the publisher's that are still of use.
+func (a *applier) hints() map[string]string {
+	all, out := a.p.renamed(), map[string]string(nil)
+	for _, q := range sortedKeys(all) {
+		if a.undone[q] && len(out) < maxWaiting {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[q] = all[q]
+		}
+	}
+	return out
 }
 
 // maxWaiting bounds how many waiting paths are remembered by name.

@@ -22,16 +22,6 @@ func outName(id string) string { return id + "-out" }
 // Holding says whether anything is held that Settle has to look at again.
 func (c *Course) Holding() bool { return len(c.rec.holds) > 0 }
 
-// Due says whether something that is held is to be looked at now.
-func (c *Course) Due() bool {
-	for _, h := range c.rec.holds {
-		if age := c.home.now.Sub(later(h.Time, h.Look)); age >= heldFor || age < 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // Settle looks again at what was exchanged out, ten minutes after an Apply
 // for instance; Plan does the same. It needs no newest version.
 func (c *Course) Settle(ctx context.Context) ([]Event, error) {
@@ -70,7 +60,7 @@ func (c *Course) settle(ctx context.Context, tree *dir, v bundle.Version, newest
 		return nil, err
 	}
 	slices.Sort(names)
-	s := &settling{c: c, tree: tree, d: d, version: v, here: map[string]bool{}, known: map[bundle.Digest]int64{}}
+	s := &settling{c: c, tree: tree, d: d, version: v, here: map[string]bool{}, known: map[bundle.Digest]int64{}, planned: newest != nil}
 	for _, n := range newest {
 		s.known[n.Digest] = n.Size
 	}
@@ -86,9 +76,14 @@ func (c *Course) settle(ctx context.Context, tree *dir, v bundle.Version, newest
 		}
 	}
 	for _, id := range sortedKeys(c.rec.holds) {
-		if !s.here[id] {
+		if h := c.rec.holds[id]; !s.here[id] && s.movedAlready(h) {
+			s.complete(h)
+		} else if !s.here[id] {
 			s.lines = append(s.lines, line{Hold: &hold{ID: id, Gone: true}})
 		}
+	}
+	if c.name != notesName {
+		s.lines = append(s.lines, remembered(s.events...)...)
 	}
 	if s.touched && tree != nil {
 		if err := tree.sync(); err != nil {
@@ -108,6 +103,7 @@ type settling struct {
 	lines   []line
 	events  []Event
 	touched bool
+	planned bool // a plan follows
 }
 
 func (s *settling) one(ctx context.Context, name string) error {
@@ -141,7 +137,11 @@ func (s *settling) one(ctx context.Context, name string) error {
 	case h.Then == thenBeside:
 		return s.giveBack(ctx, h, name)
 	case sum == h.Was:
-		return s.letGo(h, name, stat.Size)
+		over := *h // that its path is free one day means nothing any more
+		if over.Done = true; !h.Done {
+			s.lines = append(s.lines, line{Hold: &over})
+		}
+		return s.letGo(&over, name, stat.Size)
 	}
 	return s.giveBack(ctx, h, name) // written to after it came out
 }
@@ -201,6 +201,12 @@ func (s *settling) look(path string) Fact {
 	folder, name := split(path)
 	s.c.lookIn(s.tree, folder, []string{name}, facts)
 	return facts[path]
+}
+
+// movedAlready says that a file was renamed as the course did, by a run that
+// died before it recorded that.
+func (s *settling) movedAlready(h *hold) bool {
+	return !h.Done && h.Next != nil && h.To == h.Next.Path && s.missing(h.Path) && s.look(h.To).Kind == Regular
 }
 
 // lies says whether a path of the course's folder holds a content.
@@ -312,8 +318,8 @@ func (s *settling) giveBack(ctx context.Context, h *hold, name string) error {
 			ev.Kind = "" // as it was before; nothing to be told
 		}
 	case f.Kind == Regular && h.Done && s.mergedThere(ctx, h) != nil:
-		if ev.Other, err = s.mergeAgain(ctx, h, name, d, base); ev.Other == "" {
-			ev.Kind = "" // the next plan merges it, and tells
+		if ev.Other, err = s.mergeAgain(ctx, h, name, d, base); ev.Other == "" && s.planned {
+			ev.Kind = "" // the plan merges it, and tells
 		}
 	case f.Kind == Regular && h.Done && h.Then != thenBeside && s.delivered(ctx, h, d, base):
 		ev.Other, err = s.swapBack(ctx, h, name, d, base)
@@ -369,7 +375,8 @@ func (s *settling) mergeAgain(ctx context.Context, h *hold, name string, d *dir,
 		return s.beside(name, d, base)
 	}
 	e := *s.c.rec.files[h.Path]
-	e.Digest, e.Status, e.Seen, e.Merges = e.mergeTo(h.New).Base, Mine, nil, nil
+	e.backTo(e.mergeTo(h.New).Base)
+	e.Status, e.Seen, e.Merges = Mine, nil, nil
 	s.lines = append(s.lines, line{File: &e})
 	return "", s.c.shelve(s.d, name, h.Path)
 }

@@ -10,11 +10,14 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"satchel/bundle"
 )
@@ -57,8 +60,11 @@ func readJournal(ctx context.Context, r io.Reader) (rec *record, whole bool, err
 			return nil, false, ctx.Err()
 		}
 		text, complete, err := nextLine(in)
-		if err != nil { // the end, or unreadable from here on
+		switch {
+		case err == io.EOF, err == errEndless:
 			return rec, whole && n > 0 && err == io.EOF, nil
+		case err != nil:
+			return nil, false, err
 		}
 		if n == 0 {
 			format, ok := parseFirst(text)
@@ -149,9 +155,9 @@ func encodeLines(lines []line) ([]byte, error) {
 // load reads the journal. An absent one is an empty record; c.fresh says that
 // a new file must be written before anything is appended.
 func (c *Course) load(ctx context.Context) error {
-	f, s, err := c.state.open(journalName)
-	if err != nil {
-		return nil // none yet; or a link, a folder, unreadable: as good as lost
+	f, s, err := c.state.openJournal()
+	if f == nil || err != nil {
+		return err
 	}
 	defer f.Close()
 	limit := s.Size
@@ -168,8 +174,34 @@ func (c *Course) load(ctx context.Context) error {
 	case s.Size > maxJournal:
 		return nil
 	}
-	c.rec, c.fresh, c.size = rec, !whole || s.links != 1, s.Size
+	c.rec, c.fresh, c.size, c.untold = rec, !whole || s.links != 1, s.Size, rec.untold
 	return nil
+}
+
+// openJournal opens the journal; nil where there is none, or what is as good
+// as lost: a link, a folder, somebody else's file. That it cannot be read just
+// now is an error: then nothing is done, rather than all of it forgotten.
+func (d *dir) openJournal() (*os.File, Stat, error) {
+	f, s, err := d.open(journalName)
+	if errors.Is(err, fs.ErrPermission) && s.Kind == Regular && int(s.uid) == os.Geteuid() {
+		if err = d.unlock(journalName); err == nil {
+			f, s, err = d.open(journalName)
+		}
+	} else if errors.Is(err, fs.ErrPermission) {
+		return nil, s, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotRegular) || errors.Is(err, unix.ELOOP) {
+		return nil, s, nil
+	}
+	return f, s, err
+}
+
+// unlock gives a file of our own back the permissions that it was made with.
+func (d *dir) unlock(name string) error {
+	if err := d.do.step("chmod", name); err != nil {
+		return err
+	}
+	return fault("chmod", name, unix.Fchmodat(d.fd, name, 0o600, 0))
 }
 
 // save appends lines to the journal and takes them into the record, after

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"satchel/bundle"
+	"satchel/notebook"
 )
 
 var writeGolden = flag.Bool("golden", false, "write testdata/golden anew: only for a new format")
@@ -82,9 +83,31 @@ func clockLines() []line {
 	}
 }
 
+// mergeLines are those of 0.2.0: what was merged and may be saved over, what
+// undo takes back and holds, what nobody was told yet, which hints wait.
+func mergeLines() []line {
+	d := func(s string) bundle.Digest { return bundle.Sum([]byte(s)) }
+	e := &Entry{
+		Path: "hw1/lab.ipynb", Digest: d("theirs"), Size: 6, Mode: 0o644, Policy: bundle.Merge, Channel: "main", Status: Mine, Since: 15,
+		Merges: []Merging{{Base: d("base"), Mine: d("mine"), Result: d("both"), Time: day}}, Past: []Past{{Version: 14, Digest: d("base"), Size: 4}},
+	}
+	held := *e
+	held.Held = Held{Digest: d("theirs")}
+	return []line{
+		{File: e}, {File: &held},
+		{Hold: &hold{ID: "0123456789abcdef", Path: "hw1/lab.ipynb", Was: d("mine"), New: d("both"), Then: thenShelf, Time: day, Next: e}},
+		{Pass: &Pass{ID: "fedcba9876543210", Version: 15, Time: day, Undone: true}},
+		{Change: &change{Path: "hw1/lab.ipynb", Had: d("mine"), Size: 4, Mode: 0o644, Has: d("both"), Entry: e}},
+		{Change: &change{Path: "hw1/lab (course v15).ipynb", Has: d("theirs"), Loose: true}},
+		{Event: &Event{Kind: Moved, Path: "a.txt", Other: "b.txt"}}, {Told: true},
+		{Event: &Event{Kind: Merged, Path: "hw1/lab.ipynb", Cells: []notebook.Place{{Number: 4, Title: "Exercise 2"}}, Run: []notebook.Place{{Number: 4, Title: "Exercise 2"}}, Gone: 1}},
+		{Applied: &applied{Version: 15, Fingerprint: "f", Manifests: map[string]bundle.Digest{"main": d("m")}, Waiting: []string{"new.md"}, Renamed: map[string]string{"new.md": "old.md"}}},
+	}
+}
+
 // What a Satchel ever wrote into a home stays readable.
 func TestGolden(t *testing.T) {
-	for name, lines := range map[string][]line{"journal": sampleLines(), "journal-clock": clockLines()} {
+	for name, lines := range map[string][]line{"journal": sampleLines(), "journal-clock": clockLines(), "journal-merge": mergeLines()} {
 		t.Run(name, func(t *testing.T) { golden(t, filepath.Join("testdata", "golden", "v1", name), lines) })
 	}
 }

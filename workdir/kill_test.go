@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) {
 	if at := os.Getenv("WORKDIR_DIE_AT"); at != "" {
 		n, _ := strconv.Atoi(at)
-		os.Exit(dieAt(n, os.Getenv("WORKDIR_ROOT"), os.Getenv("WORKDIR_POOR") != ""))
+		os.Exit(dieAt(n, os.Getenv("WORKDIR_ACT"), os.Getenv("WORKDIR_ROOT"), os.Getenv("WORKDIR_POOR") != ""))
 	}
 	os.Exit(m.Run())
 }
@@ -33,8 +33,28 @@ func storyBefore(w *world) {
 	w.policies["slides.md"] = bundle.Replace
 	w.policies["data.csv"] = bundle.ReadOnly
 	w.publish("a.txt", "a1", "b.txt", "b1", "edited.txt", "e1", "gone/old.txt", "o1", "goneedited.txt", "g1",
-		"move/from.txt", "m1", "slides.md", "s1", "mode.sh", "x1", "kind", "k1", "fold/one.txt", "f1", "data.csv", "d1", "back.txt", "r1", "solution.txt", "w1")
+		"move/from.txt", "m1", "slides.md", "s1", "mode.sh", "x1", "kind", "k1", "fold/one.txt", "f1", "data.csv", "d1", "back.txt", "r1", "solution.txt", "w1",
+		"merged.txt", poem, "merged.ipynb", nbOf("x = 1", "y = 1"), "clash.txt", poem, "old/across.txt", poem+"across\n")
 }
+
+// nbOf is a notebook of one line a cell.
+func nbOf(lines ...string) string {
+	var all []string
+	for _, l := range lines {
+		all = append(all, `{"cell_type":"code","execution_count":null,"metadata":{},"outputs":[],"source":["`+l+`"]}`)
+	}
+	return `{"cells":[` + strings.Join(all, ",") + `],"metadata":{},"nbformat":4,"nbformat_minor":4}` + "\n"
+}
+
+// What the student made of the files that both change.
+var (
+	mineMerged   = edit(poem, "two", "MINE two")
+	mineNotebook = nbOf("x = MINE", "y = 1")
+	mineClash    = edit(poem, "two", "MINE clash")
+	mineAcross   = edit(poem, "two", "MINE across") + "across\n"
+	storyMine    = []string{"MINE edited", "MINE gone", "MINE slides", "MINE new", "MINE kind", "MINE own",
+		mineMerged, mineNotebook, mineClash, mineAcross}
+)
 
 func studentStory(w *world) {
 	w.write("edited.txt", "MINE edited")
@@ -44,6 +64,10 @@ func studentStory(w *world) {
 	w.write("kind", "MINE kind")
 	w.write("fold/own.txt", "MINE own")
 	w.remove("back.txt")
+	w.write("merged.txt", mineMerged)
+	w.write("merged.ipynb", mineNotebook)
+	w.write("clash.txt", mineClash)
+	w.write("old/across.txt", mineAcross)
 }
 
 func storyAfter(w *world) {
@@ -51,7 +75,10 @@ func storyAfter(w *world) {
 	w.withdraw = []bundle.Pair{{Path: "solution.txt", Digest: bundle.Sum([]byte("w1"))}}
 	w.publish("a.txt", "a2", "b.txt", "b2", "edited.txt", "e2", "gone/old.txt", "-", "goneedited.txt", "-",
 		"move/from.txt", "-", "moved/to.txt", "m1", "slides.md", "s2", "new.txt", "n2", "kind", "-", "kind/in.txt", "k2",
-		"fold/one.txt", "-", "fold", "f2", "twin.txt", "a2", "solution.txt", "-")
+		"fold/one.txt", "-", "fold", "f2", "twin.txt", "a2", "solution.txt", "-",
+		"merged.txt", edit(poem, "five", "5"), "merged.ipynb", nbOf("x = 1", "y = 2"), "clash.txt", edit(poem, "two", "theirs"),
+		"old/across.txt", "-", "new/across.txt", edit(poem, "five", "5")+"across\n")
+	w.renamed = map[string]string{"new/across.txt": "old/across.txt"}
 }
 
 var storyEnd = map[string]string{
@@ -59,6 +86,8 @@ var storyEnd = map[string]string{
 	"goneedited.txt": "MINE gone", "moved/to.txt": "m1", "slides.md": "s2", "slides (my copy).md": "MINE slides",
 	"new.txt": "MINE new", "new (course v2).txt": "n2", "kind (my copy)": "MINE kind", "kind/in.txt": "k2",
 	"fold (my copy)/own.txt": "MINE own", "fold": "f2", "data.csv": "d1", "back.txt": "r1", "mode.sh": "x1", "twin.txt": "a2",
+	"merged.txt": edit(mineMerged, "five", "5"), "merged.ipynb": nbOf("x = MINE", "y = 2"),
+	"clash.txt": mineClash, "clash (course v2).txt": edit(poem, "two", "theirs"), "new/across.txt": edit(mineAcross, "five", "5"),
 }
 
 type quietTB struct{ testing.TB }
@@ -80,12 +109,15 @@ func poorHands() *hands {
 	return &hands{noExchange: true, noReplace: true, noFlock: true, probed: true}
 }
 
-func dieAt(n int, root string, poor bool) int {
+func dieAt(n int, act, root string, poor bool) int {
 	w := storyWorld(quietTB{}, root, poor)
 	storyBefore(w)
 	w.newest()
 	storyAfter(w)
 	w.now = day.Add(time.Minute)
+	if act != "" {
+		w.now = day.Add(3 * time.Minute)
+	}
 	step := make(chan int, 1)
 	step <- 0
 	w.do.before = func(op, name string) error {
@@ -98,7 +130,16 @@ func dieAt(n int, root string, poor bool) int {
 		step <- at
 		return nil
 	}
-	if _, err := w.trySync(); err != nil {
+	var err error
+	switch act {
+	case "undo":
+		w.undo()
+	case "restore":
+		_, err = w.with(func(c *Course) (*Plan, error) { return c.PlanRestore(w.ctx, w.newest()) })
+	default:
+		_, err = w.trySync()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -118,7 +159,7 @@ func TestKilledBeforeEachChangeOfTheDisk(t *testing.T) {
 			for n := 1; ; n++ {
 				root := filepath.Join(quickDir(t), "work")
 				copyTree(t, start, root)
-				died := runKilled(t, n, root, poor)
+				died := runKilled(t, n, "", root, poor)
 				if t.Failed() {
 					return
 				}
@@ -139,9 +180,9 @@ func TestKilledBeforeEachChangeOfTheDisk(t *testing.T) {
 	}
 }
 
-func runKilled(t *testing.T, n int, root string, poor bool) (died bool) {
+func runKilled(t *testing.T, n int, act, root string, poor bool) (died bool) {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), fmt.Sprintf("WORKDIR_DIE_AT=%d", n), "WORKDIR_ROOT="+root)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("WORKDIR_DIE_AT=%d", n), "WORKDIR_ROOT="+root, "WORKDIR_ACT="+act)
 	if poor {
 		cmd.Env = append(cmd.Env, "WORKDIR_POOR=1")
 	}
@@ -159,19 +200,7 @@ func runKilled(t *testing.T, n int, root string, poor bool) (died bool) {
 // checkKilled looks at what a killed run left, and that the next one ends it.
 func checkKilled(t *testing.T, n int, root string, poor bool) {
 	t.Helper()
-	whole := map[string]bool{"": true}
-	for _, text := range storyEnd {
-		whole[text] = true
-	}
-	for _, text := range strings.Fields("a1 b1 e1 o1 g1 m1 s1 x1 k1 f1 d1 r1 w1") {
-		whole[text] = true
-	}
-	for p, text := range tree(t, filepath.Join(root, "scala")) {
-		if !whole[text] || text == "" && !strings.HasSuffix(p, "/") {
-			t.Errorf("step %d: half written: %s: %q", n, p, text)
-		}
-	}
-	everyByteOf(t, n, root, "MINE edited", "MINE gone", "MINE slides", "MINE new", "MINE kind", "MINE own")
+	checkWhole(t, n, root)
 	w := storyWorld(t, root, poor)
 	storyBefore(w)
 	w.newest()
@@ -194,6 +223,105 @@ func checkKilled(t *testing.T, n int, root string, poor bool) {
 		t.Errorf("step %d: the run after that did %+v", n, r)
 	}
 	w.now = day.Add(3 * time.Hour) // the second look at what is held
+	w.sync()
+	if names, _ := os.ReadDir(filepath.Join(root, ".satchel/scala101/hold")); len(names) != 0 {
+		t.Errorf("step %d: %d things are held for ever", n, len(names))
+	}
+}
+
+// checkWhole says that each file is old or new, never half, and that nothing of
+// the student's is lost.
+func checkWhole(t *testing.T, n int, root string) {
+	t.Helper()
+	w := newWorldAt(t, root)
+	storyBefore(w)
+	whole := map[string]bool{}
+	for _, texts := range []map[string]string{w.files, storyEnd} {
+		for _, text := range texts {
+			whole[text] = true
+		}
+	}
+	for _, text := range storyMine {
+		whole[text] = true
+	}
+	storyAfter(w)
+	for _, text := range w.files {
+		whole[text] = true
+	}
+	for p, text := range tree(t, filepath.Join(root, "scala")) {
+		if !whole[text] && !strings.HasSuffix(p, "/") {
+			t.Errorf("step %d: half written: %s: %q", n, p, text)
+		}
+	}
+	everyByteOf(t, n, root, storyMine...)
+}
+
+// An undo, and a restore of everything, killed before each change of the disk:
+// each path is as before it or as after it, and the next sync leaves it so.
+func TestUndoAndRestoreKilled(t *testing.T) {
+	for _, act := range []string{"undo", "restore"} {
+		for _, poor := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, poor filesystem %v", act, poor), func(t *testing.T) {
+				t.Parallel()
+				start := quickDir(t)
+				w := storyWorld(t, start, poor)
+				storyBefore(w)
+				w.sync()
+				studentStory(w)
+				before := tree(t, w.path("."))
+				storyAfter(w)
+				w.now = day.Add(time.Minute)
+				w.sync()
+				if act == "restore" {
+					before = w.files
+				}
+				after := tree(t, w.path("."))
+				for n := 1; ; n++ {
+					root := filepath.Join(quickDir(t), "work")
+					copyTree(t, start, root)
+					died := runKilled(t, n, act, root, poor)
+					checkWhole(t, n, root)
+					checkActKilled(t, n, root, poor, before, after)
+					if t.Failed() {
+						return
+					}
+					if !died {
+						t.Logf("%d steps", n-1)
+						return
+					}
+				}
+			})
+		}
+	}
+}
+
+// checkActKilled looks at each path after the run that follows: it is as it
+// was before the act, or as the act makes it.
+func checkActKilled(t *testing.T, n int, root string, poor bool, one, other map[string]string) {
+	t.Helper()
+	w := storyWorld(t, root, poor)
+	storyBefore(w)
+	w.newest()
+	storyAfter(w)
+	w.now = day.Add(time.Hour)
+	if r := w.sync(); !r.Complete {
+		t.Errorf("step %d: not complete after the next run: %v", n, r.kinds())
+	}
+	got := tree(t, w.path("."))
+	for p := range one {
+		if text, there := got[p]; text != one[p] && text != other[p] || !there && one[p] != "" && other[p] != "" {
+			t.Errorf("step %d: %s is %q (%v), neither %q nor %q", n, p, text, there, one[p], other[p])
+		}
+	}
+	everyByteOf(t, n, root, storyMine...)
+	w.now = day.Add(2 * time.Hour)
+	if r := w.sync(); r.Added+r.Changed+r.Removed+len(r.Events) != 0 {
+		t.Errorf("step %d: the run after that did %+v", n, r)
+	}
+	if d := diffTrees(tree(t, w.path(".")), got); d != "" {
+		t.Errorf("step %d: the run after that changed:\n%s", n, d)
+	}
+	w.now = day.Add(3 * time.Hour)
 	w.sync()
 	if names, _ := os.ReadDir(filepath.Join(root, ".satchel/scala101/hold")); len(names) != 0 {
 		t.Errorf("step %d: %d things are held for ever", n, len(names))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"satchel/bundle"
@@ -71,6 +72,9 @@ func (a *applier) merge(ctx context.Context, act *Action, at *spot) error {
 		return err
 	}
 	e := a.entry(act, a.seenMine(act))
+	if act.Again {
+		e.Merges = nil // another time it is taken as it is
+	}
 	if b.beside {
 		if b.event.Other, b.event.Outside, err = a.besideMerged(ctx, act, at, e); err != nil {
 			return err
@@ -122,8 +126,11 @@ func (a *applier) blend(ctx context.Context, act *Action, at *spot) (mine, their
 // baseOf gives what both began with. A notebook that was run only is its own
 // base, before it was run.
 func (a *applier) baseOf(act *Action, mine []byte) ([]byte, error) {
-	if act.Self {
+	switch {
+	case act.Self:
 		return notebook.Clear(mine)
+	case act.Again:
+		return a.c.Base(act.Base)
 	}
 	return a.c.Base(act.Was.Digest)
 }
@@ -186,7 +193,7 @@ func (a *applier) mergedInto(act *Action, e *Entry, in incoming) {
 		e.Status = Delivered
 	}
 	if act.Again {
-		e.Merges = nil // another time it is taken as it is
+		e.Merges = nil
 		return
 	}
 	m := Merging{Base: act.Mine.Digest, Mine: act.Mine.Digest, Result: in.sum, Time: a.c.home.now}
@@ -233,7 +240,7 @@ func (a *applier) mergeAcross(ctx context.Context, act *Action, to *spot) error 
 	switch {
 	case err != nil:
 		return err
-	case b.beside:
+	case b.beside || !a.resembles(act, theirs):
 		return a.arrive(act, to)
 	case b.data == nil:
 		b.data = mine
@@ -264,6 +271,27 @@ func (a *applier) mergeAcross(ctx context.Context, act *Action, to *spot) error 
 	b.event.Other = act.From
 	a.done(act, e, b.event)
 	return nil
+}
+
+// resembles says whether theirs may be what became of the file that the hint
+// names: half of its lines are of the version before. A hint may be anything.
+func (a *applier) resembles(act *Action, theirs []byte) bool {
+	if act.Was.Digest == act.File.Digest {
+		return true
+	}
+	base, err := a.c.Base(act.Was.Digest)
+	if err != nil {
+		return false
+	}
+	was, is := count(written(act.From, base)), written(act.Path, theirs)
+	same := 0
+	for _, line := range is {
+		if line = strings.TrimSuffix(line, "\r"); was[line] > 0 {
+			was[line]--
+			same++
+		}
+	}
+	return 2*same >= min(len(is), len(written(act.From, base)))
 }
 
 // across takes mine out of its old place and puts what was merged into the

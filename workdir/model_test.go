@@ -1,245 +1,148 @@
 package workdir
 
 import (
+	"bufio"
+	"flag"
 	"fmt"
-	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
-	"satchel/bundle"
+	"satchel/internal/race"
 )
 
-// model is a course and a student who do things at random, and what must hold
-// after each sync.
-type model struct {
-	*world
-	r       *rapid.T
-	n       int
-	last    *Result
-	deleted map[string]bool // paths that the student deleted or moved at any time
-	touched map[string]bool // paths that the student wrote to, or put something else at
-}
+// The model test plays random histories of a course and a student against the
+// real package on a real filesystem (in memory), and looks after each sync
+// whether docs/work-folder.md holds. What happens in a history follows from
+// its seed alone.
+//
+//	model_test.go          seeds, workers, the report
+//	model_history_test.go  one history: rounds, syncs, undo, restore, accidents
+//	model_plots_test.go    how each cell of the table is brought about
+//	model_cells_test.go    which cell each path is in, and what is to come of it
+//	model_hands_test.go    what a student does, and an editor in the middle of a sync
+//	model_texts_test.go    contents: every line that somebody writes is one of a kind
+//	model_checks_test.go   what must hold
+var (
+	modelSeed      = flag.Uint64("model.seed", 0, "play this one history")
+	modelFrom      = flag.Uint64("model.from", 1, "the first seed of random histories")
+	modelHistories = flag.Int("model.histories", 330, "how many random histories are played")
+)
 
-var modelPaths = []string{"a.txt", "b.md", "d/a.txt", "d/e/b.scala", "d", "x/y.txt", "x", "n.ipynb"}
+// modelWorkers is how many histories are played at once.
+const modelWorkers = 2
 
-func (m *model) token(who string) string {
-	m.n++
-	return fmt.Sprintf("%s%d %s", who, m.n, strings.Repeat("x", m.n%7))
-}
+// mostFailures is after how many broken histories the test ends.
+const mostFailures = 40
 
-func (m *model) pick() string { return rapid.SampledFrom(modelPaths).Draw(m.r, "path") }
-
-// clear makes room in the course's tree for a file at p.
-func (m *model) clear(p string) {
-	for q := range m.files {
-		if strings.HasPrefix(q, p+"/") || strings.HasPrefix(p, q+"/") {
-			delete(m.files, q)
-		}
-	}
-}
-
-func (m *model) course() {
-	for range rapid.IntRange(1, 3).Draw(m.r, "changes") {
-		p := m.pick()
-		switch rapid.IntRange(0, 9).Draw(m.r, "course") {
-		case 0, 1, 2, 3:
-			m.clear(p)
-			m.files[p] = m.token("course")
-		case 4:
-			delete(m.files, p)
-		case 5: // rename
-			q := m.pick()
-			if text, ok := m.files[p]; ok && q != p && !strings.HasPrefix(q, p+"/") {
-				delete(m.files, p)
-				m.clear(q)
-				m.files[q] = text
-			}
-		case 6: // back to what it was once
-			if h := m.history["main"].At(p); len(h) > 0 {
-				m.clear(p)
-				m.files[p] = m.contents[h[rapid.IntRange(0, len(h)-1).Draw(m.r, "version")].Digest]
-			}
-		case 7:
-			m.policies[p] = rapid.SampledFrom([]bundle.Policy{bundle.Merge, bundle.Once, bundle.Replace, bundle.ReadOnly}).Draw(m.r, "policy")
-		case 8:
-			m.modes[p] = rapid.SampledFrom([]uint32{0o644, 0o755}).Draw(m.r, "mode")
-		case 9:
-			if text, ok := m.files[p]; ok {
-				delete(m.files, p)
-				m.withdraw = append(m.withdraw, bundle.Pair{Path: p, Digest: bundle.Sum([]byte(text))})
-				m.withdraw = slices.CompactFunc(m.withdraw, func(a, b bundle.Pair) bool { return a == b })
-			}
-		}
-	}
-	m.uniqueWithdrawn()
-	m.version++
-}
-
-func (m *model) uniqueWithdrawn() {
-	seen := map[bundle.Pair]bool{}
-	m.withdraw = slices.DeleteFunc(m.withdraw, func(p bundle.Pair) bool {
-		text, ok := m.files[p.Path]
-		dup := seen[p] || ok && bundle.Sum([]byte(text)) == p.Digest
-		seen[p] = true
-		return dup
-	})
-}
-
-func (m *model) student() {
-	p := m.pick()
-	full := m.path(p)
-	switch rapid.IntRange(0, 6).Draw(m.r, "student") {
-	case 0, 1, 2: // save in place, as Jupyter does
-		if os.MkdirAll(filepath.Dir(full), 0o755) == nil && os.WriteFile(full, []byte(m.token("mine")), 0o644) == nil {
-			m.touched[p] = true
-		}
-	case 3:
-		m.forgetBelow(p)
-		os.RemoveAll(full)
-	case 4:
-		m.forgetBelow(p)
-		to := m.path(m.token("moved"))
-		os.Rename(full, to)
-	case 5:
-		if os.MkdirAll(full, 0o755) == nil {
-			m.touched[p] = true
-		}
-	case 6:
-		if os.MkdirAll(filepath.Dir(full), 0o755) == nil && os.Symlink("/nonexistent/nowhere", full) == nil {
-			m.touched[p] = true
-		}
-	}
-}
-
-func (m *model) forgetBelow(p string) {
-	for _, q := range modelPaths {
-		if q == p || strings.HasPrefix(q, p+"/") {
-			m.deleted[q] = true
-		}
-	}
-}
-
-// mine is all that the student ever wrote and that lies on the disk now.
-func (m *model) mine() map[string]bool {
-	out := map[string]bool{}
-	for _, text := range tree(m.t, m.root) {
-		if strings.HasPrefix(text, "mine") {
-			out[text] = true
-		}
-	}
-	return out
-}
-
-func (m *model) check(had map[string]bool) {
-	have := m.mine()
-	for text := range had {
-		if !have[text] {
-			m.r.Fatalf("version %d: %q is lost", m.version, text)
-		}
-	}
-	if m.how.Mode != Start {
-		return
-	}
-	disk := tree(m.t, m.path("."))
-	for p, text := range m.files {
-		if m.deleted[p] || m.wasTouched(p) || m.policies[p] == bundle.Once {
-			continue
-		}
-		if disk[p] != text && !strings.HasPrefix(disk[p], "mine") {
-			m.r.Fatalf("version %d: %s was not touched, and holds %q, not %q", m.version, p, disk[p], text)
-		}
-	}
-}
-
-// wasTouched says whether the student had a hand in p, above or below it.
-func (m *model) wasTouched(p string) bool {
-	for q := range m.touched {
-		if q == p || strings.HasPrefix(q, p+"/") || strings.HasPrefix(p, q+"/") {
-			return true
-		}
-	}
-	return false
-}
+// manyHistories is from how many on each cell must be reached often.
+const manyHistories = 10_000
 
 func TestModel(t *testing.T) {
-	for _, poor := range []bool{false, true} {
-		t.Run(fmt.Sprintf("poor filesystem %v", poor), func(t *testing.T) {
-			rapid.Check(t, func(r *rapid.T) { history(t, r, poor) })
-		})
+	var seeds []uint64
+	if *modelSeed != 0 {
+		seeds = []uint64{*modelSeed}
+	} else {
+		seeds = keptSeeds(t)
+		for i := range howMany() {
+			seeds = append(seeds, *modelFrom+uint64(i))
+		}
+	}
+	var mu sync.Mutex
+	total, failed := newTally(), atomic.Int64{}
+	each(modelWorkers, seeds, func(seed uint64) {
+		if failed.Load() > mostFailures {
+			return
+		}
+		m, bad := playHistory(t, seed)
+		mu.Lock()
+		defer mu.Unlock()
+		total.add(m.tally)
+		if bad != "" {
+			failed.Add(1)
+			t.Errorf("history %d: %s\n%s\nagain: go test ./workdir -run TestModel -model.seed %d", seed, bad, strings.Join(m.steps, "\n"), seed)
+		} else if *modelSeed != 0 {
+			t.Log(strings.Join(m.steps, "\n"))
+		}
+	})
+	if *modelSeed == 0 && !t.Failed() && !race.Enabled {
+		total.report(t, len(seeds))
 	}
 }
 
-func history(t *testing.T, r *rapid.T, poor bool) {
+// howMany is how many histories are played. The race detector sees as much in a few:
+// which cells they reach is not asked there.
+func howMany() int {
+	if race.Enabled {
+		return min(*modelHistories, 40)
+	}
+	return *modelHistories
+}
+
+// keptSeeds are those of histories that once failed; each line of the file
+// says what was wrong.
+func keptSeeds(t *testing.T) (seeds []uint64) {
+	f, err := os.Open(filepath.Join("testdata", "model-seeds.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for in := bufio.NewScanner(f); in.Scan(); {
+		word, _, _ := strings.Cut(in.Text(), " ")
+		if word == "" || word[0] == '#' {
+			continue
+		}
+		seed, err := strconv.ParseUint(word, 10, 64)
+		if err != nil {
+			t.Fatalf("model-seeds.txt: %v", err)
+		}
+		seeds = append(seeds, seed)
+	}
+	return seeds
+}
+
+// playHistory plays one. bad says what does not hold; "" is nothing.
+func playHistory(t testing.TB, seed uint64) (m *model, bad string) {
 	root, err := os.MkdirTemp(quick, "model-*")
 	if err != nil {
-		r.Fatal(err)
+		t.Fatal(err)
 	}
 	defer os.RemoveAll(root)
-	m := &model{world: newWorldAt(silent{t}, root), r: r, deleted: map[string]bool{}, touched: map[string]bool{}}
-	if poor {
-		m.do = poorHands()
-	}
-	m.files["a.txt"] = "course0"
-	m.version = 1
-	for range rapid.IntRange(2, 8).Draw(r, "rounds") {
-		m.round(r)
-	}
+	m = newModel(playing{t}, filepath.Join(root, "home"), seed)
+	defer func() {
+		switch p := recover().(type) {
+		case nil:
+		case broken:
+			bad = string(p)
+		default:
+			panic(fmt.Sprintf("history %d: %v\n%s", seed, p, strings.Join(m.steps, "\n")))
+		}
+	}()
+	m.play()
+	return m, ""
 }
 
-func (m *model) round(r *rapid.T) {
-	for range rapid.IntRange(0, 4).Draw(r, "hands") {
-		if rapid.Bool().Draw(r, "who") {
-			m.course()
-		} else {
-			m.student()
-		}
-	}
-	m.now = m.now.Add(time.Duration(rapid.IntRange(1, 40).Draw(r, "minutes")) * time.Minute)
-	m.how.Mode = rapid.SampledFrom([]Mode{Start, Start, Session}).Draw(r, "mode")
-	if rapid.IntRange(0, 9).Draw(r, "lost") == 0 {
-		os.Remove(filepath.Join(m.root, ".satchel/scala101/journal"))
-	}
-	var had map[string]bool
-	raced := rapid.IntRange(0, 3).Draw(r, "race") == 0
-	m.between = func() {
-		if raced {
-			m.student()
-		}
-		had = m.mine()
-	}
-	var err error
-	if m.last, err = m.trySync(); err != nil {
-		r.Fatalf("sync: %v", err)
-	}
-	m.between = nil
-	if raced {
-		return // the next pass has the last word
-	}
-	m.check(had)
-	m.again(r)
-}
+// broken is the panic that ends a history in which something does not hold.
+type broken string
 
-// again checks that a second sync of the same changes nothing.
-func (m *model) again(r *rapid.T) {
-	if m.how.Mode == Session { // a withdrawn file may have made room for one that waited
-		if _, err := m.trySync(); err != nil {
-			r.Fatalf("second sync: %v", err)
-		}
-	}
-	before := tree(m.t, m.path("."))
-	res, err := m.trySync()
-	if err != nil {
-		r.Fatalf("second sync: %v", err)
-	}
-	after := tree(m.t, m.path("."))
-	if !maps.Equal(before, after) {
-		r.Fatalf("the second sync changed (%v, after %v):\n%s\nfrom:\n%s", res.kinds(), m.last.kinds(), diffTrees(after, before), diffTrees(before, nil))
+// playing makes of each Fatal the end of one history, and keeps thousands of
+// syncs out of the log, but for one that is looked at.
+type playing struct{ testing.TB }
+
+func (playing) Helper()                   {}
+func (playing) Fatal(args ...any)         { panic(broken(fmt.Sprint(args...))) }
+func (playing) Fatalf(f string, a ...any) { panic(broken(fmt.Sprintf(f, a...))) }
+
+func (p playing) Log(args ...any) {
+	if *modelSeed != 0 {
+		p.TB.Log(args...)
 	}
 }
 
@@ -254,3 +157,67 @@ var quick = func() string {
 	}
 	return ""
 }()
+
+// tally counts how often each cell of the table was reached, and what else
+// happened.
+type tally struct {
+	cells map[tableCell]int
+	acts  map[string]int
+}
+
+func newTally() *tally { return &tally{map[tableCell]int{}, map[string]int{}} }
+
+func (n *tally) add(o *tally) {
+	for c, k := range o.cells {
+		n.cells[c] += k
+	}
+	for a, k := range o.acts {
+		n.acts[a] += k
+	}
+}
+
+// report prints the counts, and fails where cells were not reached often
+// enough for what was asked: of a few hundred histories nearly all of them.
+func (n *tally) report(t *testing.T, histories int) {
+	least := 1
+	if *modelHistories >= manyHistories {
+		least = 50
+	} else if *modelHistories < 300 {
+		least = 0
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d histories\n%-16s %-14s %8s %8s %8s %8s\n", histories, "course", "student", "merge", "once", "replace", "readonly")
+	fewest, most := 1<<60, 0
+	var missed []string
+	for _, rc := range tableRows() {
+		fmt.Fprintf(&b, "%-16s %-14s", rc[0], rc[1])
+		for _, p := range policies {
+			c := tableCell{rc[0], rc[1], p}
+			k := n.cells[c]
+			if !slices.Contains(tableCells, c) {
+				fmt.Fprintf(&b, " %8s", fmt.Sprintf("(%d)", k))
+				continue
+			}
+			fmt.Fprintf(&b, " %8d", k)
+			fewest, most = min(fewest, k), max(most, k)
+			if k < least {
+				missed = append(missed, fmt.Sprintf("%v was reached %d times; at least %d are needed", c, k, least))
+			}
+		}
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(&b, "%d cells, reached %d to %d times; (n): not aimed at\n", len(tableCells), fewest, most)
+	for _, a := range sortedKeys(n.acts) {
+		fmt.Fprintf(&b, "%-24s %d\n", a, n.acts[a])
+	}
+	t.Log(b.String())
+	if len(missed) > 0 && (least > 1 || len(missed) > len(tableCells)/30) {
+		t.Error(strings.Join(missed, "\n"))
+	}
+}
+
+// rng gives the source of one history.
+func rng(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0x5a7c4e1)) }
+
+// modelDay is when a history begins: the filesystem's times are real ones.
+func modelDay() time.Time { return time.Now().UTC().Truncate(time.Second) }

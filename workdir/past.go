@@ -24,6 +24,18 @@ func (e *Entry) follows(was *Entry, v bundle.Version) {
 	e.Since = v
 }
 
+// backTo makes e what it was while d was the course's content here.
+func (e *Entry) backTo(d bundle.Digest) {
+	at := slices.IndexFunc(e.Past, func(p Past) bool { return p.Digest == d })
+	switch {
+	case at >= 0:
+		e.Since, e.Size, e.Past = e.Past[at].Version, e.Past[at].Size, slices.Clone(e.Past[:at])
+	case e.Digest != d:
+		e.Since = 0
+	}
+	e.Digest = d
+}
+
 // knew says whether a content is, or was, the course's at this path.
 func (e *Entry) knew(d bundle.Digest) bool {
 	return e != nil && (e.Digest == d || slices.ContainsFunc(e.Past, func(p Past) bool { return p.Digest == d }))

@@ -113,6 +113,13 @@ func claim(from *dir, a string, to *dir, b string) error {
 	if err := from.do.step("claimed", b); err != nil {
 		return err
 	}
+	mine, err := statFD(int(f.Fd()))
+	if err != nil {
+		return err
+	}
+	if s, err := to.stat(b); err != nil || s.Inode != mine.Inode || s.dev != mine.dev {
+		return fault("place", b, errors.Join(fs.ErrExist, err)) // somebody put their own over ours
+	}
 	if err := again(func() error { return unix.Renameat(from.fd, a, to.fd, b) }); err != nil {
 		return fault("place", b, err)
 	}

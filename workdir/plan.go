@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"satchel/bundle"
 )
@@ -39,11 +40,13 @@ type Plan struct {
 	actions   []Action
 	facts     map[string]Fact
 	withdrawn map[bundle.Pair]bool
-	folder    string                   // the course's folder now, or to be
-	rename    string                   // what it is to be renamed to
-	aside     bool                     // something else stands at folder, and makes way
-	undone    bool                     // it takes the last pass back
-	partial   bool                     // a restore, an undo: says nothing of the version as a whole
+	folder    string // the course's folder now, or to be
+	rename    string // what it is to be renamed to
+	aside     bool   // something else stands at folder, and makes way
+	undo      bool   // it takes the last pass back, or does it again
+	undone    bool   // of these two, the former
+	partial   bool   // a restore, an undo: says nothing of the version as a whole
+	how       How
 	now       map[bundle.Digest]string // contents at hand outside the stage: a path of the tree, or "" for base bytes
 	wanted    []bundle.Item
 	events    []Event
@@ -72,7 +75,8 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{c: c, newest: n, version: n.Head.Version, withdrawn: n.withdrawn()}
+	p := &Plan{c: c, newest: n, version: n.Head.Version, withdrawn: n.withdrawn(), events: c.takeUntold()}
+	p.how = how
 	tree, err := p.find(n.Head.Settings.Folder, how.Mode)
 	if err != nil || p.folder == "" {
 		return p, err
@@ -92,8 +96,8 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 		return nil, err
 	}
 	v := View{
-		Last: c.rec.files, Newest: newest, Renamed: n.Renamed, Channels: map[string]bool{},
-		Withdrawn: p.withdrawn, Disk: p.facts, How: how, Now: c.home.now,
+		Last: c.rec.files, Newest: newest, Renamed: p.renamed(), Channels: map[string]bool{},
+		Withdrawn: p.withdrawn, Disk: p.facts, Over: tree == nil, How: how, Now: c.home.now,
 	}
 	for id := range n.Manifests {
 		v.Channels[id] = true
@@ -102,6 +106,29 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 	v.Origin = c.origins(ctx, tree, v, n, history)
 	p.actions = Compare(v)
 	return p, p.supply(ctx, false)
+}
+
+// renamed gives the publisher's hints, and those of an update before that
+// waits until now.
+func (p *Plan) renamed() map[string]string {
+	out := maps.Clone(p.newest.Renamed)
+	if out == nil {
+		out = map[string]string{}
+	}
+	if p.c.rec.applied == nil {
+		return out
+	}
+	for q, old := range p.c.rec.applied.Renamed {
+		if out[q] == "" {
+			out[q] = old
+		}
+	}
+	for q, from := range p.newest.Renamed {
+		if old := p.c.rec.applied.Renamed[from]; old != "" && p.c.rec.files[from] == nil {
+			out[q] = old
+		}
+	}
+	return out
 }
 
 // accept refuses a head that goes backwards and manifests that are not its
@@ -182,7 +209,7 @@ func (p *Plan) find(want string, mode Mode) (*dir, error) {
 		p.aside = true // the student's own; only here it must make way
 		return nil, nil
 	case errors.As(err, &blocked):
-		p.events = []Event{{Kind: Failed, Path: p.folder, Reason: ReasonOther, Err: err}}
+		p.events = append(p.events, Event{Kind: Failed, Path: p.folder, Reason: ReasonOther, Err: err})
 		p.folder = ""
 		return nil, nil
 	case err != nil || want == p.folder || c.name == notesName:

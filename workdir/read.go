@@ -34,22 +34,23 @@ func (c *Course) PlanRead(ctx context.Context, n Newest, path string) (*Plan, er
 // Theirs gives the bytes that a PlanRead was for, when all that it wanted is
 // staged. More than limit is an error.
 func (p *Plan) Theirs(limit int64) ([]byte, error) {
-	for _, a := range p.actions {
-		if a.File.Size > limit {
-			return nil, fault("read", a.Path, fmt.Errorf("%d bytes; the limit is %d", a.File.Size, limit))
-		}
-		p.c.stage.wait()
-		if data, err := p.c.stage.read(a.File.Digest, a.File.Size); err == nil {
-			return checked(data, a.File.Digest)
-		}
-		if at, ok := p.now[a.File.Digest]; ok && at != "" {
-			if data, err := p.c.Mine(at, limit); err == nil {
-				return checked(data, a.File.Digest)
-			}
-		}
-		return p.c.Base(a.File.Digest)
+	if len(p.actions) != 1 {
+		return nil, fs.ErrNotExist
 	}
-	return nil, fs.ErrNotExist
+	f := p.actions[0].File
+	if f.Size > limit {
+		return nil, fault("read", f.Path, fmt.Errorf("%d bytes; the limit is %d", f.Size, limit))
+	}
+	p.c.stage.wait()
+	if data, err := p.c.stage.read(f.Digest, f.Size); err == nil {
+		return checked(data, f.Digest)
+	}
+	if at, ok := p.now[f.Digest]; ok && at != "" {
+		if data, err := p.c.Mine(at, limit); err == nil {
+			return checked(data, f.Digest)
+		}
+	}
+	return p.c.Base(f.Digest)
 }
 
 func checked(data []byte, want bundle.Digest) ([]byte, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"satchel/bundle"
 )
@@ -24,6 +25,7 @@ func (c *Course) PlanRestore(ctx context.Context, n Newest, paths ...string) (*P
 	if len(paths) == 0 {
 		paths = sortedKeys(newest)
 	}
+	paths = slices.Compact(slices.Sorted(slices.Values(paths)))
 	return c.planRestore(ctx, n, newest, paths, func(p *Plan, path string) (Action, error) {
 		file, ok := newest[path]
 		if !ok {
@@ -49,18 +51,20 @@ func (c *Course) PlanRestoreVersion(ctx context.Context, n Newest, path string, 
 	if e == nil {
 		return nil, 0, fmt.Errorf("%q: %w", path, ErrUnknownPath)
 	}
-	past, ok := e.at(v)
+	put := e.handled(newest[path], n.Head.Version)
+	past, ok := put.at(v)
 	if !ok || n.withdrawn()[bundle.Pair{Path: path, Digest: past.Digest}] {
 		return nil, 0, fmt.Errorf("%q at version %d: %w", path, v, ErrNoVersion)
 	}
 	p, err := c.planRestore(ctx, n, newest, []string{path}, func(p *Plan, path string) (Action, error) {
-		put := *e
-		put.Status, put.Merges = Mine, nil
-		file := Delivery{e.file(), e.Channel}
+		file := Delivery{put.file(), put.Channel}
 		file.Digest, file.Size = past.Digest, past.Size
 		a := restoring(file, e, p.facts[path])
-		if past.Digest != e.Digest {
-			a.Put = &put
+		if past.Digest == put.Digest {
+			return a, nil
+		}
+		if a.Put = put; a.Verb == "" { // it lies there
+			a = Action{Verb: Record, Path: path, Was: e, File: file.File, Channel: file.Channel, Mine: p.facts[path], Status: Mine, Put: put}
 		}
 		return a, nil
 	})
@@ -78,6 +82,22 @@ func (c *Course) PlanRestoreVersion(ctx context.Context, n Newest, path string, 
 		return nil, 0, fmt.Errorf("%q at version %d: %w", path, v, ErrNoVersion)
 	}
 	return p, past.Version, nil
+}
+
+// handled gives e as it is after the newest was, with another content there by
+// the student's wish.
+func (e *Entry) handled(newest Delivery, v bundle.Version) *Entry {
+	out := *e
+	out.Status, out.Merges, out.Held = Mine, nil, Held{}
+	if newest.Path == "" {
+		return &out
+	}
+	out.Digest, out.Size, out.Mode, out.Policy, out.Channel = newest.Digest, newest.Size, newest.Mode, newest.Policy, newest.Channel
+	if e.Held.Digest == newest.Digest && e.Held.Since != 0 {
+		v = e.Held.Since
+	}
+	out.follows(e, v)
+	return &out
 }
 
 func (c *Course) planRestore(ctx context.Context, n Newest, newest map[string]Delivery, paths []string, one func(*Plan, string) (Action, error)) (*Plan, error) {
@@ -139,8 +159,9 @@ func restoring(file Delivery, was *Entry, f Fact) Action {
 // PlaceNote keeps a small file that Satchel writes itself, such as "What is
 // new.md", below the root, under the policy replace: a file of the student's
 // own of that name, or one that they changed, is laid beside. nil takes it
-// away if it is untouched.
-func (h *Home) PlaceNote(ctx context.Context, name string, content []byte) ([]Event, error) {
+// away if it is untouched. ours knows a note of before by its content, where
+// the record of it is lost: that one goes to the shelf.
+func (h *Home) PlaceNote(ctx context.Context, name string, content []byte, ours func(content []byte) bool) ([]Event, error) {
 	if err := bundle.CheckName(name); err != nil {
 		return nil, fmt.Errorf("place a note: %w", err)
 	}
@@ -172,10 +193,18 @@ func (h *Home) PlaceNote(ctx context.Context, name string, content []byte) ([]Ev
 	if p.facts, err = c.look(ctx, tree, []string{name}); err != nil {
 		return nil, err
 	}
-	v.Disk = p.facts
+	v.Disk, v.Origin = p.facts, map[string]Origin{}
+	if f := p.facts[name]; v.Last[name] == nil && f.Kind == Regular && f.Err == nil {
+		if data, err := readPath(tree, name, maxNote); err == nil && ours(data) {
+			v.Origin[name] = Former
+		}
+	}
 	p.actions = note(Compare(v))
 	return p.place(ctx, content)
 }
+
+// maxNote bounds a note that is looked into, in bytes.
+const maxNote = 1 << 20
 
 // note makes of decisions about a course's file those about a note: it comes
 // whenever there is a new one, also where it was deleted, and never disturbs

@@ -128,7 +128,7 @@ func TestSettleWithoutANewVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantEvents(t, &Result{Events: events}) // the next plan merges it, and says so
+	wantEvents(t, &Result{Events: events}, "recovered a.txt") // the next plan merges it
 	w.has("a.txt", "late")
 	if c.Holding() {
 		t.Fatal("still held")
@@ -320,4 +320,20 @@ func TestReadOnlyIsDeliveredWithoutWritePermission(t *testing.T) {
 	if s, _ := os.Stat(w.path("d.csv")); s.Mode().Perm() != 0o644 {
 		t.Fatalf("mode %v", s.Mode())
 	}
+}
+
+// A document that is opened between plan and swap waits as well.
+func TestOpenedBetweenPlanAndApply(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", "one", "b.txt", "one")
+	w.sync()
+	opened := false
+	w.how = How{Open: func(p string) bool { return opened && p == "a.txt" }}
+	w.between = func() { opened = true }
+	w.publish("a.txt", "two", "b.txt", "two")
+	wantEvents(t, w.sync(), "waiting a.txt")
+	w.has("a.txt", "one", "b.txt", "two")
+	w.how, w.between = How{}, nil
+	wantEvents(t, w.sync())
+	w.has("a.txt", "two", "b.txt", "two")
 }

@@ -162,7 +162,7 @@ func (c *Course) Usage() (course, student int64) {
 	if c.state == nil || c.area == nil && c.findArea(tree) != nil {
 		return 0, 0
 	}
-	course = c.state.usage(baseName, 0) + c.area.usage(stageName, 0)
+	course = c.state.usage(baseName, 0) + c.area.usage(stageName, 0) + c.area.usage(keptName, 0)
 	return course, c.area.usage(shelfName, 0) + c.area.usage(holdName, 0)
 }
 

@@ -203,9 +203,10 @@ func (s *stage) free() (int64, error) {
 }
 
 // giveUp makes room for size bytes: first the course's bytes that are kept
-// for merging, then the largest staged content above that size.
+// for undo and restore, then those for merging, then the largest staged
+// content above that size.
 func (s *stage) giveUp(size int64) bool {
-	if s.c.dropKept() || s.c.dropBase() {
+	if s.c.dropKept() || s.c.dropBase(false) || s.c.dropBase(true) {
 		return true
 	}
 	s.mu.Lock()
@@ -323,7 +324,10 @@ func (s *stage) read(d bundle.Digest, size int64) ([]byte, error) { return s.d.r
 // write brings something that was made here to the stage, ready to be placed.
 func (s *stage) write(data []byte, perm uint32) (in incoming, err error) {
 	in = incoming{"part-" + randomName(), bundle.Sum(data), int64(len(data))}
-	if err := s.room(in.size); err != nil {
+	for err = s.room(in.size); isFull(err) && (s.c.dropKept() || s.c.dropBase(false)); {
+		err = s.room(in.size)
+	}
+	if err != nil {
 		return in, err
 	}
 	f, err := s.d.create(in.name, 0o600)

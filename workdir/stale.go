@@ -30,8 +30,11 @@ func (c *Course) stale(ctx context.Context, tree *dir, facts map[string]Fact) ma
 		if ctx.Err() != nil {
 			return out
 		}
+		if e.mergeTo(f.Digest) != nil || f.Stat.Size > maxMergeNotebook {
+			continue
+		}
 		for _, m := range e.Merges {
-			if c.home.now.Sub(m.Time).Abs() <= mergesFor && c.savedOver(tree, base, p, f, m) {
+			if c.home.now.Sub(m.Time).Abs() <= mergesFor && c.savedOver(tree, base, p, m.Mine, e.Merges[len(e.Merges)-1].Result) {
 				out[p] = m
 				break
 			}
@@ -40,12 +43,11 @@ func (c *Course) stale(ctx context.Context, tree *dir, facts map[string]Fact) ma
 	return out
 }
 
-func (c *Course) savedOver(tree, base *dir, p string, f Fact, m Merging) bool {
-	if f.Digest == m.Result || f.Stat.Size > maxMergeNotebook {
-		return false
-	}
+// savedOver says that what lies at p is what mine was before a merge, and has
+// nothing of what came by that merge and by those since.
+func (c *Course) savedOver(tree, base *dir, p string, mine, merged bundle.Digest) bool {
 	var texts [3][]string
-	for i, sum := range []bundle.Digest{m.Mine, m.Result, f.Digest} {
+	for i, sum := range []bundle.Digest{mine, merged, {}} {
 		data, err := base.unpack(sum, maxMergeNotebook)
 		if i == 2 {
 			data, err = readPath(tree, p, maxMergeNotebook)

@@ -60,8 +60,9 @@ type Past struct {
 // Held is what an undone update had brought: while that is the newest,
 // nothing happens at the path. Gone means: it had taken the file away.
 type Held struct {
-	Digest bundle.Digest `json:"digest,omitzero"`
-	Gone   bool          `json:"gone,omitempty"`
+	Digest bundle.Digest  `json:"digest,omitzero"`
+	Since  bundle.Version `json:"since,omitempty"` // the version that brought Digest
+	Gone   bool           `json:"gone,omitempty"`
 }
 
 func (h Held) held() bool { return h.Gone || !h.Digest.IsZero() }
@@ -122,6 +123,7 @@ type applied struct {
 	Manifests   map[string]bundle.Digest `json:"manifests"` // by channel
 	Envelope    *bundle.Envelope         `json:"envelope,omitempty"`
 	Waiting     []string                 `json:"waiting,omitempty"`
+	Renamed     map[string]string        `json:"renamed,omitempty"` // of those that wait: new path to old, as the publisher hinted
 }
 
 // highest is the newest head that was ever planned from.
@@ -152,6 +154,7 @@ type record struct {
 	clock   counted
 	pass    Pass
 	changes map[string]*change // of pass, by path
+	untold  []Event
 	applied *applied
 	highest highest
 	named   namedLine
@@ -175,6 +178,8 @@ type line struct {
 	Shelf   *shelved    `json:"shelf,omitempty"`
 	Pass    *Pass       `json:"pass,omitempty"`
 	Change  *change     `json:"change,omitempty"`
+	Event   *Event      `json:"event,omitempty"`
+	Told    bool        `json:"told,omitempty"` // all events until here
 }
 
 // take applies one line. A line that names what no manifest could is ignored:
@@ -214,6 +219,12 @@ func (r *record) take(l line) {
 		}
 	case l.Pass != nil:
 		r.pass, r.changes = *l.Pass, map[string]*change{}
+	case l.Event != nil:
+		if len(r.untold) < maxUntold {
+			r.untold = append(r.untold, *l.Event)
+		}
+	case l.Told:
+		r.untold = nil
 	case l.Change != nil:
 		r.changed(l.Change)
 	case l.Shelf != nil:
@@ -279,6 +290,7 @@ func (r *record) all() []line {
 	if r.pass.ID != "" {
 		out = append(out, line{Pass: &r.pass})
 	}
+	out = append(out, remembered(r.untold...)...)
 	for _, p := range sortedKeys(r.changes) {
 		out = append(out, line{Change: r.changes[p]})
 	}

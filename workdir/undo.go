@@ -81,7 +81,7 @@ func (a *applier) movedOver(act *Action, has bundle.Digest) {
 func (a *applier) passLine() []line {
 	for i := range a.p.actions {
 		switch act := &a.p.actions[i]; {
-		case act.Waits, act.Verb == Record, act.Verb == Forget, act.Verb == Skip:
+		case act.Waits, act.Verb == Record && !a.p.undo, act.Verb == Forget, act.Verb == Skip:
 		case a.c.rec.applied == nil || a.c.name == notesName || a.c.rec.pass.ID == a.c.home.id:
 			return nil
 		default:
@@ -102,7 +102,15 @@ func (c *Course) PlanUndo(ctx context.Context) (*Plan, error) {
 	if c.LastPass().ID == "" {
 		return nil, ErrNothingToUndo
 	}
-	p := &Plan{c: c, version: c.rec.highest.Version, partial: true, folder: c.rec.named.Folder, undone: !c.rec.pass.Undone}
+	applied := Newest{Manifests: c.State().Manifests}
+	newest, err := applied.union()
+	if err != nil {
+		newest = nil
+	}
+	p := &Plan{
+		c: c, version: c.rec.highest.Version, withdrawn: applied.withdrawn(), folder: c.rec.named.Folder,
+		partial: true, undo: true, undone: !c.rec.pass.Undone,
+	}
 	tree, err := c.tree(p.folder)
 	if err != nil || tree == nil {
 		return nil, errors.Join(ErrNothingToUndo, err)
@@ -119,7 +127,7 @@ func (c *Course) PlanUndo(ctx context.Context) (*Plan, error) {
 		return nil, err
 	}
 	for _, path := range paths {
-		p.takeBack(c.rec.changes[path], p.facts[path])
+		p.takeBack(c.rec.changes[path], p.facts[path], newest[path].Digest)
 	}
 	if err := p.supply(ctx, true); err != nil {
 		return nil, err
@@ -138,17 +146,26 @@ func (r *record) undoes(sum bundle.Digest) bool {
 	return false
 }
 
-// takeBack plans one path.
-func (p *Plan) takeBack(ch *change, f Fact) {
+// takeBack plans one path, of which newest is the course's.
+func (p *Plan) takeBack(ch *change, f Fact, newest bundle.Digest) {
 	a := Action{
 		Path: ch.Path, Was: p.c.rec.files[ch.Path], Mine: f, Status: Mine, Loose: ch.Loose,
 		File: bundle.File{Path: ch.Path, Mode: ch.Mode, Size: ch.Size, Digest: ch.Had, Policy: bundle.Merge},
 	}
 	if !ch.Loose {
 		a.Put = putBackEntry(ch, a.Was, p.undone)
+		if p.undone && a.Was != nil && !newest.IsZero() && newest != a.Was.Digest {
+			a.Put.Held = Held{Digest: newest} // under the policy once another than was delivered
+		}
+		a.Loose = a.Put == nil && a.Was == nil // nothing was known of it, and nothing is
 	}
 	a.Shelf = a.Was == nil || a.Was.Digest != ch.Has // not the course's own bytes
 	switch {
+	case p.withdrawn[bundle.Pair{Path: ch.Path, Digest: ch.Had}]:
+		p.events = append(p.events, Event{Kind: NotUndone, Path: ch.Path})
+		return
+	case ch.Had.IsZero() && ch.Has.IsZero() && f.Err == nil && f.Kind != Regular: // the course's went beside something else
+		a.Verb = Record
 	case f.Err != nil || f.blocked(ch.Path) || f.Kind > Regular || f.Kind == Regular && f.Digest != ch.Has || f.Kind == Nothing && !ch.Has.IsZero():
 		p.events = append(p.events, Event{Kind: NotUndone, Path: ch.Path})
 		return
@@ -186,7 +203,7 @@ func putBackEntry(ch *change, now *Entry, undo bool) *Entry {
 	e.Seen, e.Merges = nil, nil
 	e.Held = Held{Gone: now == nil}
 	if now != nil {
-		e.Held.Digest = now.Digest
+		e.Held.Digest, e.Held.Since = now.Digest, now.Since
 	}
 	return &e
 }

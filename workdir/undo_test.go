@@ -27,7 +27,11 @@ func (w *world) with(do func(c *Course) (*Plan, error)) (*Result, error) {
 	if err := w.fetch(c, p); err != nil {
 		w.t.Fatal(err)
 	}
-	return c.Apply(w.ctx, p)
+	res, err := c.Apply(w.ctx, p)
+	if err == nil {
+		err = c.Told()
+	}
+	return res, err
 }
 
 func (w *world) undo() *Result {

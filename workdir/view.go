@@ -80,6 +80,7 @@ type View struct {
 	Disk      map[string]Fact    // for each path of Last and Newest
 	Origin    map[string]Origin  // where it was asked
 	Stale     map[string]Merging // where an old text was saved over a merge, by path: that merge
+	Over      bool               // the course's folder is not there: it starts over
 	How       How
 	Now       time.Time
 }
@@ -113,16 +114,17 @@ type Action struct {
 	Mine    Fact   // what was on disk when this was decided (at From, where that is set)
 	Status  Status // to be recorded
 	Event   EventKind
-	Shelf   bool   // what comes out was recognised by history only: to the student's shelf
-	Erase   bool   // what comes out was withdrawn: no shelf, no hold
-	Waits   bool   // not now: the student has it in hand
-	Quiet   bool   // of that, nothing is said: it waits for a start, not for the student
-	Return  bool   // it is brought back once
-	Sleep   bool   // its channel is left
-	Loose   bool   // a copy beside: nothing is recorded of it
-	Put     *Entry // to be recorded as it is, in the place of what follows from the rest
-	Self    bool   // Merge: mine is its own base, for only its outputs are the student's
-	Again   bool   // Merge: once more, for an old text was saved over the first result
+	Shelf   bool          // what comes out was recognised by history only: to the student's shelf
+	Erase   bool          // what comes out was withdrawn: no shelf, no hold
+	Waits   bool          // not now: the student has it in hand
+	Quiet   bool          // of that, nothing is said: it waits for a start, not for the student
+	Return  bool          // it is brought back once
+	Sleep   bool          // its channel is left
+	Loose   bool          // a copy beside: nothing is recorded of it
+	Put     *Entry        // to be recorded as it is, in the place of what follows from the rest
+	Self    bool          // Merge: mine is its own base, for only its outputs are the student's
+	Again   bool          // Merge: once more, for an old text was saved over the first result
+	Base    bundle.Digest // Merge, of that: what the old text began with
 }
 
 // theirs says whether the action needs the bytes of File.

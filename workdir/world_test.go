@@ -40,6 +40,7 @@ type world struct {
 	asked    int // histories
 	fetched  []bundle.Digest
 	between  func() // between plan and apply
+	untold   bool   // the agent dies before the student can read what was done
 }
 
 // quickDir is a folder in memory where there is one: the tests that sync
@@ -176,7 +177,11 @@ func (w *world) trySync() (*Result, error) {
 	if w.between != nil {
 		w.between()
 	}
-	return c.Apply(w.ctx, p)
+	res, err := c.Apply(w.ctx, p)
+	if err == nil && !w.untold {
+		err = c.Told()
+	}
+	return res, err
 }
 
 func (w *world) fetch(c *Course, p *Plan) error {

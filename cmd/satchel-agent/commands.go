@@ -7,11 +7,13 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"satchel/agent"
+	"satchel/bundle"
 )
 
 func (p *program) sync(ctx context.Context, args []string) int {
@@ -208,6 +210,35 @@ func (p *program) local() (*agent.Agent, int, bool) {
 
 func (p *program) restore(ctx context.Context, args []string) int {
 	f := p.flags("restore")
+	all := f.Bool("all", false, "")
+	version := f.Int64("version", 0, "")
+	files := 1
+	if slices.Contains(args, "--all") || slices.Contains(args, "-all") {
+		files = 0
+	}
+	if code, done := p.parse(f, args, files); done {
+		return code
+	}
+	a, code, ok := p.local()
+	switch {
+	case !ok:
+		return code
+	case *all:
+		return exitOf(a.RestoreAll(ctx))
+	}
+	return exitOf(a.Restore(ctx, workingFolder(), f.Arg(0), bundle.Version(*version)))
+}
+
+func workingFolder() string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return "/"
+	}
+	return wd
+}
+
+func (p *program) diff(ctx context.Context, args []string) int {
+	f := p.flags("diff")
 	if code, done := p.parse(f, args, 1); done {
 		return code
 	}
@@ -215,11 +246,19 @@ func (p *program) restore(ctx context.Context, args []string) int {
 	if !ok {
 		return code
 	}
-	wd, err := os.Getwd()
-	if err != nil {
-		wd = "/"
+	return exitOf(a.Diff(ctx, p.out, workingFolder(), f.Arg(0)))
+}
+
+func (p *program) undo(ctx context.Context, args []string) int {
+	f := p.flags("undo")
+	if code, done := p.parse(f, args, 0); done {
+		return code
 	}
-	return exitOf(a.Restore(ctx, wd, f.Arg(0)))
+	a, code, ok := p.local()
+	if !ok {
+		return code
+	}
+	return exitOf(a.Undo(ctx))
 }
 
 func (p *program) doctor(ctx context.Context, args []string) int {

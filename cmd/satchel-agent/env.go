@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -85,7 +86,7 @@ func (e environ) settings(uid int) (agent.Settings, error) {
 	s := agent.Settings{
 		Root: e[envRoot], URL: e[hook.EnvURL], Ticket: agent.Secret(e[hook.EnvTicket]),
 		Language: e.language(), Image: e["JUPYTER_IMAGE"], Proxy: e[envProxy], CAFile: e[envCA],
-		Budget: e.budget(),
+		Budget: e.budget(), Jupyter: e.jupyter(),
 	}
 	if len(s.Ticket) > hook.MaxTicket || strings.ContainsAny(string(s.Ticket), "\r\n\x00 ") {
 		return s, &agent.SettingError{Name: hook.EnvTicket, Reason: "not a ticket"}
@@ -107,6 +108,16 @@ func (e environ) settings(uid int) (agent.Settings, error) {
 	}
 	s.Keys, err = readKeys(keysFile, e[hook.EnvKeys])
 	return s, err
+}
+
+// jupyter is where the student's own server tells of itself, by the rules of
+// jupyter_core, and what a hub told that server.
+func (e environ) jupyter() agent.Jupyter {
+	data := cmp.Or(e["JUPYTER_DATA_DIR"], filepath.Join(cmp.Or(e["XDG_DATA_HOME"], filepath.Join(e["HOME"], ".local/share")), "jupyter"))
+	return agent.Jupyter{
+		Runtime:  cmp.Or(e["JUPYTER_RUNTIME_DIR"], filepath.Join(data, "runtime")),
+		HubToken: agent.Secret(e["JUPYTERHUB_API_TOKEN"]), HubURL: e["JUPYTERHUB_SERVICE_URL"],
+	}
 }
 
 // readKeys reads the trusted keys: the file's where there is one, else the

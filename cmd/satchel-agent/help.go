@@ -7,7 +7,9 @@ Usage: satchel-agent COMMAND [FLAGS]
 
   sync            get what is new now, and bring back what was deleted once
   status          what you have, since when, and what waits (needs no network)
+  diff FILE       what is different in your file from the course's
   restore FILE    put the newest course version of a file in its place again
+  undo            take back what the last update changed; once more: do it again
   doctor          look for what could be in the way, and say what to do
   watch           stay and keep the folder fresh
   run -- CMD      what a server's start does, then become CMD
@@ -16,6 +18,7 @@ Usage: satchel-agent COMMAND [FLAGS]
 Examples:
   satchel-agent sync
   satchel-agent restore ~/work/scala101/hw1/lab.ipynb
+  satchel-agent diff hw1/lab.ipynb
   satchel-agent status --json
 
 Exit codes: 0 done, or nothing to do; 1 not done (the sentence says why);
@@ -32,10 +35,12 @@ Environment: SATCHEL_URL, SATCHEL_TICKET, SATCHEL_KEYS (the hub sets them; a
 var helps = map[string]string{
 	"sync": `Usage: satchel-agent sync [--all] [--json] [--quiet] [--hook]
 
-Gets what is new and puts it in place. A file that you changed is never
-replaced by one without your work.
+Gets what is new and puts it in place. Where you and the course changed the
+same file, both changes are kept in it: of a notebook cell by cell, of a text
+line by line. Where both changed the same lines, yours stand, and the course's
+file lies beside.
 
-  --all    ask for everything anew, whatever was held back before
+  --all    ask for everything anew, and bring also what you took back by undo
   --json   one JSON object a line: progress, sentences, the end
   --quiet  say nothing
   --hook   as at a server's start: at most SATCHEL_BUDGET in the foreground,
@@ -89,17 +94,48 @@ Example:
 
 Exit codes: 0; 1 the folder could not be read.
 `,
-	"restore": `Usage: satchel-agent restore FILE
+	"restore": `Usage: satchel-agent restore [--version N] FILE
+       satchel-agent restore --all
 
 Puts the newest course version of FILE in its place. What was there is kept
-beside it as "FILE (my copy)", and named.
+beside it as "FILE (my copy)", and named. It needs the course server only
+where the bytes are not here any more, and says so.
+
+  --version N  what FILE was in version N of the course, where this home still
+               has it; it stays so until the course changes it again
+  --all        every file of your courses that is not the course's newest
 
 Examples:
   satchel-agent restore hw1/lab.ipynb
-  satchel-agent restore ~/work/scala101/hw1/lab.ipynb
+  satchel-agent restore --version 14 ~/work/scala101/hw1/lab.ipynb
 
-Exit codes: 0 done; 1 not done (no such course file, or the server is needed
-  and cannot be reached).
+Exit codes: 0 done; 1 not done (no such course file or version, or the server
+  is needed and cannot be reached); 3 done in part.
+`,
+	"diff": `Usage: satchel-agent diff FILE
+
+Shows what is different in your FILE (+) from the course's newest version (-):
+of a notebook cell by cell, without outputs; of a text line by line. It
+changes nothing.
+
+Example:
+  satchel-agent diff hw1/lab.ipynb
+
+Exit codes: 0 shown; 1 not (no such course file, or the server is needed and
+  cannot be reached); 3 your file cannot be read.
+`,
+	"undo": `Usage: satchel-agent undo
+
+Takes back what the last update changed in your folder: each file is what it
+was before, and stays so until the course changes it again (or you say
+satchel-agent sync --all). Once more: undo does all of it again. A file that
+you changed since is left as it is, and named. What your teacher withdrew is
+not brought back.
+
+Example:
+  satchel-agent undo
+
+Exit codes: 0 done, or there was nothing; 1 not done; 3 done in part.
 `,
 	"doctor": `Usage: satchel-agent doctor [--json]
 

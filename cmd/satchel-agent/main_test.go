@@ -114,11 +114,16 @@ func quick(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// publish NAME TEXT… publishes the next version with these files.
+// publish NAME TEXT… publishes the next version with these files; @FILE is a
+// file's text.
 func publish(ts *testscript.TestScript, _ bool, args []string) {
 	s := ts.Value("service").(*service)
 	files := map[string]string{}
 	for i := 0; i+1 < len(args); i += 2 {
+		if file, ok := strings.CutPrefix(args[i+1], "@"); ok {
+			files[args[i]] = ts.ReadFile(file)
+			continue
+		}
 		files[args[i]] = args[i+1] + "\n"
 	}
 	ts.Check(s.publish(files))
@@ -354,5 +359,24 @@ func TestAFaultOfTheHookIsNoFaultOfTheLogin(t *testing.T) {
 	}
 	if got := errOut.String(); strings.Count(got, "\n") != 1 || strings.Contains(got, "\x1b") {
 		t.Errorf("said %q", got)
+	}
+}
+
+// The rules are jupyter_core's (jupyter --runtime-dir).
+func TestWhereAJupyterServerTellsOfItself(t *testing.T) {
+	for list, want := range map[string]string{
+		"HOME=/home/ana":                                                "/home/ana/.local/share/jupyter/runtime",
+		"HOME=/home/ana XDG_DATA_HOME=/x":                               "/x/jupyter/runtime",
+		"HOME=/home/ana XDG_DATA_HOME=/x JUPYTER_DATA_DIR=/d":           "/d/runtime",
+		"HOME=/home/ana JUPYTER_DATA_DIR=/d JUPYTER_RUNTIME_DIR=/r/run": "/r/run",
+	} {
+		s, err := parseEnviron(strings.Fields(list + " TMPDIR=" + t.TempDir())).settings(os.Getuid())
+		if err != nil || s.Jupyter.Runtime != want || s.Jupyter.HubToken != "" {
+			t.Errorf("%s: %+v, %v", list, s.Jupyter, err)
+		}
+	}
+	e := environ{"HOME": "/home/ana", "JUPYTERHUB_API_TOKEN": "hub-canary", "JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:8888/user/ana/"}
+	if j := e.jupyter(); j.HubToken != "hub-canary" || j.HubURL != "http://0.0.0.0:8888/user/ana/" || strings.Contains(fmt.Sprintf("%+v", j), "canary") {
+		t.Errorf("%+v", j)
 	}
 }

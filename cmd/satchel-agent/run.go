@@ -120,7 +120,8 @@ var commands map[string]func(*program, context.Context, []string) int
 func init() {
 	commands = map[string]func(*program, context.Context, []string) int{
 		"sync": (*program).sync, "watch": (*program).watch, "run": (*program).runCommand,
-		"status": (*program).status, "restore": (*program).restore, "doctor": (*program).doctor,
+		"status": (*program).status, "restore": (*program).restore, "diff": (*program).diff, "undo": (*program).undo,
+		"doctor":  (*program).doctor,
 		"version": (*program).version, "help": (*program).help,
 	}
 }

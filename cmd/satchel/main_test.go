@@ -140,7 +140,7 @@ func TestTry(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"the sample course":     {nil, []string{"Updated to version 1: 5 new.", "Kept back: .satchel.yaml, drafts/exam-ideas.md, lab1/solution.md; and everything outside notebooks/", "Updated to version 2: 1 new.", `"functions (course v2).ipynb"`, "Done in"}},
+		"the sample course":     {nil, []string{"Updated to version 1: 5 new.", "Kept back: .satchel.yaml, drafts/exam-ideas.md, lab1/solution.md; and everything outside notebooks/", "Updated to version 2: 1 new, 1 changed.", "functions.ipynb: your work is kept; the course's changes to cell ", "stand both changes", "Done in"}},
 		"a course of one's own": {[]string{"--repository", own}, []string{"Updated to version 1: 1 new.", `"notes (course v2).md"`}},
 	} {
 		t.Run(name, func(t *testing.T) {

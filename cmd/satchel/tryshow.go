@@ -69,9 +69,11 @@ func (t *trial) explain(ctx context.Context) error {
 	beside := slices.IndexFunc(dir, func(d fs.DirEntry) bool {
 		return strings.HasPrefix(d.Name(), stem+" (course") || strings.HasPrefix(d.Name(), filepath.Base(mine)+" (course")
 	})
-	t.printf("\nWhat happened: the new file arrived; ana's work was not touched.\n  hers:          %s\n", mine)
-	if beside >= 0 {
-		t.printf("  the course's:  %s\n", filepath.Join(filepath.Dir(mine), dir[beside].Name()))
+	if beside < 0 {
+		t.printf("\nWhat happened: the new file arrived; in the file that both changed stand both changes.\n  both:          %s\n", mine)
+	} else {
+		t.printf("\nWhat happened: the new file arrived; both changed the same lines, so ana's stand.\n  hers:          %s\n  the course's:  %s\n",
+			mine, filepath.Join(filepath.Dir(mine), dir[beside].Name()))
 	}
 	t.printf("Where to look:\n  what ana reads      %s\n  the service's log   %s\n  the instructor's    %s\n",
 		filepath.Join(t.home(), "What is new.md"), t.path("service.log"), t.path("instructor"))

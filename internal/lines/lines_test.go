@@ -86,8 +86,9 @@ func TestMergePromises(t *testing.T) {
 // TestMergeTooLong: more lines than the memory is made for are one clash.
 func TestMergeTooLong(t *testing.T) {
 	long := strings.Repeat("\n", maxLines)
+	a, b := strings.Repeat("a\n", maxLines/2), strings.Repeat("b\n", maxLines/2)
 	for name, c := range map[string]trio{
-		"base":   {long, "mine\n", "theirs\n"},
+		"base":   {a + "m\n" + b, a + "m\n", "m\n" + b},
 		"mine":   {"base\n", "mine" + long, "theirs\n"},
 		"theirs": {"base\n", "mine\n", "theirs" + long},
 		"result": {"b\nx\n", "mine\nb\nx\n", "b\nx\n" + long[:maxLines-3]},

@@ -24,27 +24,33 @@ func newJob(base, theirs []byte, e ending) *job {
 	return j
 }
 
-// merge is the merge itself; mine must have the job's ending. Of several
-// shortest readings of mine the one counts that was made from theirs and has
-// all of it already: then mine is the result of this very merge, or might as
-// well be.
+// merge is the merge itself; mine must have the job's ending. Mine is read as
+// made from base, but for one case: as made from theirs it has all that theirs
+// changed, and that reading is as short, or mine is nearer to theirs by more
+// than half of what theirs changed. Such a text is the result of this very
+// merge, or might as well be, and nothing of it comes in twice.
 func (j *job) merge(mine []byte) Merged {
 	lines := split(mine)
 	numbers := j.index.numbers(lines)
-	direct, _ := align(j.base, numbers)
-	out := j.put(lines, numbers, direct)
+	fromBase, _ := align(j.base, numbers)
 	fromTheirs, _ := align(j.theirsNumbers, numbers)
-	via := through(j.pairs, fromTheirs)
-	had := j.put(lines, numbers, via)
-	short := len(via) >= len(direct)
-	closer := len(j.theirs)-2*len(fromTheirs) < len(j.base)-2*len(direct)
+	out := j.put(lines, numbers, fromBase)
+	way := through(j.pairs, fromTheirs)
+	had := j.put(lines, numbers, way)
+	short := len(way) >= len(fromBase)
+	nearer := changes(j.base, numbers, fromBase) - changes(j.theirsNumbers, numbers, fromTheirs)
 	switch {
 	case had.Taken > 0:
-	case had.Clash == 0 && (short || closer), out.Clash > 0 && short:
+	case had.Clash == 0 && (short || 2*nearer > changes(j.base, j.theirsNumbers, j.pairs)):
+		return had
+	case out.Clash > 0 && short:
 		return had
 	}
 	return out
 }
+
+// changes is how many lines of a went and of b came.
+func changes(a, b []int, pairs []pair) int { return len(a) + len(b) - 2*len(pairs) }
 
 // put merges where pairs are those of base and mine.
 func (j *job) put(lines []string, numbers []int, pairs []pair) Merged {

@@ -42,10 +42,11 @@ func split(data []byte) []string {
 	return out
 }
 
-// with gives the line the ending e. A line without an end gets none.
+// with gives the line the ending e, which is not mixed. A line without an end
+// gets none.
 func (e ending) with(line string) string {
 	body, ended := strings.CutSuffix(line, "\n")
-	if !ended || e == mixed || e == crlf && strings.HasSuffix(body, "\r") {
+	if !ended || e == crlf && strings.HasSuffix(body, "\r") {
 		return line
 	}
 	if e == lf && !strings.HasSuffix(body, "\r") {

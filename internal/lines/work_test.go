@@ -51,6 +51,38 @@ func TestWorkIsBounded(t *testing.T) {
 	}
 }
 
+// TestAnchorsInAnchors: each line is unique only in the box that the next
+// one makes, and there is no step left to search.
+func TestAnchorsInAnchors(t *testing.T) {
+	const n = 4_000
+	d := &differ{}
+	for i := 1; i < n; i++ {
+		d.a = append(d.a, i+1, i, -1)
+		d.b = append(d.b, i+1, i, -2)
+	}
+	d.atA, d.atB = d.a, d.b
+	d.box(span{0, len(d.a)}, span{0, len(d.b)}, 0)
+	if all := len(d.a) + len(d.b); -d.left > 64*all {
+		t.Errorf("%d steps for %d lines", -d.left, all)
+	}
+	if len(d.pairs) < maxDepth {
+		t.Errorf("only %d pairs", len(d.pairs))
+	}
+}
+
+// TestSlideIsBounded: without steps left a run stays on its way up or down,
+// and the pairs are pairs.
+func TestSlideIsBounded(t *testing.T) {
+	for left, want := range map[int]int{0: 0, 2: 2, 5: 5, 100: 8} {
+		s := slider{left: left}
+		own, other := []int{-1, 0, 1, 2, 4, 5, 6}, []int{-1, 0, 1, 2, 3, 4, 5}
+		s.side([]int{7, 7, 7, 7, 7, 7}, own, other)
+		if moved := left - s.left; moved != want {
+			t.Errorf("with %d steps left the run moved %d lines, want %d", left, moved, want)
+		}
+	}
+}
+
 func checkPairs(t *testing.T, a, b []int, pairs []pair) {
 	t.Helper()
 	last := pair{-1, -1}
