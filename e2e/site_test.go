@@ -256,10 +256,3 @@ func (st *student) sync(adm hook.Admission) string {
 	}
 	return out
 }
-
-// edit is the student's own hand.
-func (st *student) edit(path, text string) {
-	st.t.Helper()
-	write(st.t, filepath.Join(st.folder(), path), text)
-	st.own()
-}
