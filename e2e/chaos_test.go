@@ -191,14 +191,24 @@ func ofTurn(ways []way, turn int) []way {
 	return ways[turn%len(ways):][:1]
 }
 
-// known are faults that were found by these tests and are not mended yet. A
-// strike that finds one is counted and logged, and does not fail the test.
+// known are faults that were found by these tests. A strike that finds one is
+// counted and logged, and does not fail the test. All but the one of exFAT are
+// mended, each with a test of its own in workdir; they stay here until a full
+// run (make chaos) has shown that nothing of the kind is left.
 var known = [...]struct {
 	is  *regexp.Regexp
 	why string
 }{
-	{regexp.MustCompile(`\(renameat /work/\.satchel/\S+ to /work/scala101/`),
+	{regexp.MustCompile(`after the next run: new/e0 \(course v3\)\.txt is`),
+		"a file that the student edited and the course renamed, killed between its rename and its record: the next run takes it for the student's own and lays a copy beside"},
+	{regexp.MustCompile(`the news say nothing of it`),
+		"killed between the record of a version and What is new.md: the sentences of that update are told nowhere"},
+	{regexp.MustCompile(`\((openat|read|fstat) /work/\.satchel/scala101/journal\)`),
+		"a journal that cannot be opened or read for a moment is taken for lost, and written anew"},
+	{regexp.MustCompile(`\(renameat \S+ to /work/scala101/`),
 		"where a filesystem has neither NOREPLACE nor links, a name is taken by an empty file first; killed before ours takes its place, the empty one stays and counts as the student's"},
+	{regexp.MustCompile(`(EIO|EACCES) at call \d+ \(.*: after the next run: (new|old)/e0\.txt is`),
+		"where a renamed file's new place cannot be looked at, its old one is dealt with as if it had been removed"},
 }
 
 // noting counts what one strike finds.
