@@ -18,7 +18,7 @@ PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 .PHONY: help build try test check fmt vet race e2e filesystems peers bench fuzz chaos install clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/satchel and bin/satchel-agent (static)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/satchel ./cmd/satchel
