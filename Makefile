@@ -10,7 +10,8 @@ VERSITYGW   := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 JUPYTER     := jupyter_server==2.21.1 ipykernel==7.4.0 nbformat==5.11.1
 FUZZTIME ?= 30s
 # What makes and mounts the filesystems of the e2e tests, and the kernel for those that this one lacks.
-FILESYSTEMS := linux.uml modprobe ip setpriv bindfs sshfs unionfs mkfs.exfat mount.exfat-fuse mkfs.vfat mkfs.ext4 mkfs.btrfs setquota rpcbind rpc.nfsd mount.nfs
+FILESYSTEMS := linux.uml modprobe ip setpriv fusermount3 bindfs sshfs unionfs mergerfs fuse-overlayfs mkfs.exfat mount.exfat-fuse mkfs.vfat mkfs.ext4 mkfs.btrfs setquota rpcbind rpc.nfsd mount.nfs
+CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|FullQuota
 # The students' own user must be able to run it: not one below /root.
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
@@ -67,8 +68,10 @@ fuzz: ## every fuzz test for FUZZTIME each
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 	  echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
-chaos: ## ten thousand random histories of a course and a student (an hour)
+chaos: build ## ten thousand random histories, then each fault at each system call (three hours)
 	$(GOTEST) ./workdir -run TestModel -v -model.histories 10000 -model.from $${SEED:-$$(date +%s)} -timeout 60m
+	.ci/need sshd $(FILESYSTEMS)
+	SATCHEL_FULL=1 SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -v -timeout 6h -run '$(CHAOS)' ./e2e
 
 $(TOOLS)/staticcheck:
 	GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
