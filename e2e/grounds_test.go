@@ -30,7 +30,7 @@ printf '#!/bin/sh\nexec setpriv --reuid '$ID' --regid '$ID' --clear-groups /usr/
 		command("fuse-overlayfs", "-o", "lowerdir=$below/lower,upperdir=$below/upper,workdir=$below/work,allow_other", "$dir"), "mkdir lower upper work; chmod 777 upper")},
 	{name: "vfat", needs: "vfat", tools: []string{"mkfs.vfat"}, noExchange: true, noOwner: true, noModes: true, mount: before(
 		command("mount", "-o", "loop,uid=$uid,gid=$uid,utf8", "$below/image", "$dir"), "truncate -s 300M image; mkfs.vfat image >/dev/null")},
-	{name: "NFS 3", needs: "nfsd", tools: nfsTools, noExchange: true, mount: nfs("vers=3,nolock,tcp", ":/export")},
+	{name: "NFS 3", needs: "nfsd", tools: nfsTools, noExchange: true, mount: nfs("vers=3,nolock,tcp", ":/srv/export")},
 	{name: "NFS 4.2", needs: "nfsd", tools: nfsTools, noExchange: true, mount: nfs("vers=4.2", ":/")},
 }
 

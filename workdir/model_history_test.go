@@ -24,7 +24,6 @@ type model struct {
 	tokens    int
 	names     int
 	here      string            // the course's folder as Satchel knows it
-	aimed     map[string]bool   // paths with which something is planned now
 	taken     map[string]bool   // paths that a plot has
 	first     map[string]string // the first content of each path
 	published bool              // the course changed since the last version
@@ -37,10 +36,8 @@ type model struct {
 	raced     bool   // an editor saved something during the sync
 	backup    string // a copy of the home, "" where there is none
 	last      *passed
-	after     map[string]thing // the home after the last check
-	saved     []string         // lines that an editor wrote during a sync
-	damaged   bool             // the next sync may tell again what was told
-	undone    bool             // something may be held back by an undo
+	damaged   bool // the next sync may tell again what was told
+	undone    bool // something may be held back by an undo
 	late      *os.File
 	lateText  string
 }
@@ -48,7 +45,7 @@ type model struct {
 func newModel(t testing.TB, root string, seed uint64) *model {
 	m := &model{
 		world: newWorldAt(t, root), tally: newTally(), r: rng(seed), seed: seed,
-		taken: map[string]bool{"hw": true}, first: map[string]string{}, aimed: map[string]bool{}, touched: map[string]bool{},
+		taken: map[string]bool{"hw": true}, first: map[string]string{}, touched: map[string]bool{},
 		excused: map[string]bool{}, shelved: map[string]time.Duration{},
 	}
 	m.now = modelDay()
@@ -88,9 +85,7 @@ func (m *model) play() {
 		n := min(len(waiting), 2+m.n(5))
 		active, waiting = append(active, waiting[:n]...), waiting[n:]
 		clear(m.renamed)
-		clear(m.aimed)
 		for _, l := range active {
-			m.aimed[l.p] = true
 			l.rounds[0]()
 			if l.rounds = l.rounds[1:]; len(l.rounds) == 0 {
 				m.log("aims at %v: %q", l.tableCell, l.p)
@@ -111,13 +106,12 @@ func (m *model) randomActs() {
 			m.studentAtRandom()
 		}
 	}
-	if m.chance(50) {
-		m.accident()
-	}
+	m.accident()
 }
 
 func (m *model) courseAtRandom() {
-	p := m.anyPath()
+	paths := sortedKeys(m.files)
+	p := pickOf(m, paths)
 	if m.chance(60) || p == "keep.md" {
 		m.change(p)
 		return
@@ -143,18 +137,6 @@ func (m *model) courseAtRandom() {
 	}
 }
 
-// anyPath is a path of the course, seldom one with which something is planned.
-func (m *model) anyPath() string {
-	paths := sortedKeys(m.files)
-	for range 4 {
-		p := pickOf(m, paths)
-		if !m.aimed[p] || m.chance(15) {
-			return p
-		}
-	}
-	return "keep.md"
-}
-
 // lie adds a hint that is not true.
 func (m *model) lie() {
 	if len(m.first) == 0 {
@@ -168,7 +150,7 @@ func (m *model) lie() {
 // accident is what happens to homes.
 func (m *model) accident() {
 	own := filepath.Join(m.root, ".satchel")
-	switch k := m.n(40); {
+	switch k := m.n(60); {
 	case k == 0:
 		m.log("the journal is lost")
 		m.lost(os.Remove(filepath.Join(own, "scala101/journal")))
@@ -235,7 +217,6 @@ func (m *model) round() {
 	}
 	m.pass("start")
 	m.again()
-	m.checkRaced()
 	switch k := m.n(100); {
 	case k < 8:
 		m.undo()
@@ -294,7 +275,7 @@ func acting(p *Plan) string {
 
 // again is a second sync, which changes nothing and says nothing.
 func (m *model) again() {
-	before := m.after // of the check just now
+	before := m.home()
 	h := m.open()
 	course, err := h.Course("scala101")
 	if err != nil {

