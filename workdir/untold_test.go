@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -14,7 +15,10 @@ import (
 // the process had died there.
 func (w *world) cutShort(n int) (died bool) {
 	at := 0
+	var mu sync.Mutex // folders are synced side by side
 	w.do.before = func(string, string) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if at++; at >= n {
 			died = true
 			return syscall.EIO
