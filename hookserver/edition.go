@@ -188,7 +188,7 @@ func (ch *channel) find() error {
 	}
 	whole := map[bundle.Digest]bool{}
 	ch.places = make(map[bundle.Digest][]place, len(ch.named))
-	for _, ref := range ch.Bundles {
+	for _, ref := range ch.sources() {
 		x := ch.indexes[ref.Digest]
 		for i := range x.Frames {
 			f := &x.Frames[i]
@@ -206,6 +206,18 @@ func (ch *channel) find() error {
 		}
 	}
 	return nil
+}
+
+// sources are the bundles that contents are taken from: the newest full one
+// and all steps. Older full ones only tell what students have.
+func (ch *channel) sources() []store.BundleRef {
+	full := bundle.Version(0)
+	for _, ref := range ch.Bundles {
+		if ref.From == 0 {
+			full = max(full, ref.To)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(ch.Bundles), func(r store.BundleRef) bool { return r.From == 0 && r.To < full })
 }
 
 // newest is the version at which the manifest last changed.

@@ -289,7 +289,7 @@ func (l *library) prefetch(ctx context.Context) {
 			return
 		case ed := <-l.fetch:
 			for _, ch := range ed.channels {
-				refs := slices.Clone(ch.Bundles)
+				refs := ch.sources()
 				slices.Reverse(refs)
 				for _, ref := range refs {
 					l.blobs.prefetch(ctx, ed.record.Course, ref)

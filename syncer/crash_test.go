@@ -196,8 +196,8 @@ func TestOrphansAreHarmlessAndPruned(t *testing.T) {
 	s.repo.commit(files{"a": "1"})
 	y := s.syncer()
 	s.sync(y)
-	s.repo.commit(files{"a": "2"})
 	for n := 1; n < 12; n++ { // whatever a publish leaves when it dies
+		s.repo.commit(files{"a": fmt.Sprint("2.", n)})
 		_, _ = s.try(s.syncer(&mortal{Store: s.st, left: n}))
 		if s.view().version > 1 {
 			break

@@ -18,6 +18,9 @@ const (
 	// keepSteps is how many steps a record names at most, whatever full ones
 	// there are: somebody whose version is older takes the full one.
 	keepSteps = 100
+	// smallFulls is up to how many bytes former full bundles stay named,
+	// however small the newest is.
+	smallFulls = 4 << 20
 	// retryFull is when a full bundle that could not be made is tried again.
 	retryFull = time.Hour
 )
@@ -111,20 +114,42 @@ func (p *pass) nameFull(ctx context.Context, refs map[string]store.BundleRef) er
 	}
 }
 
-// withFull names ref as the channel's only full bundle, and lets old steps go.
+// withFull names ref as the channel's newest full bundle, and lets go what is
+// old.
 func withFull(ch *store.Channel, ref store.BundleRef) {
 	if ref.To != ch.Since && !slices.ContainsFunc(ch.Bundles, func(r store.BundleRef) bool { return r.From == ref.To }) {
 		return // nothing leads on from there
 	}
-	newer := slices.ContainsFunc(ch.Bundles, func(r store.BundleRef) bool { return r.From == 0 && r.To >= ref.To })
-	if newer {
-		return
+	var fulls, steps []store.BundleRef
+	for _, r := range ch.Bundles {
+		if r.From > 0 {
+			steps = append(steps, r)
+		} else if fulls = append(fulls, r); r.To >= ref.To {
+			return // there is a newer one
+		}
 	}
-	steps := slices.DeleteFunc(slices.Clone(ch.Bundles), func(r store.BundleRef) bool { return r.From == 0 })
 	sortRefs(steps)
 	if n := len(steps) - keepSteps; n > 0 {
 		steps = steps[n:]
 	}
-	ch.Bundles = append(steps, ref)
+	ch.Bundles = slices.Concat(keepFulls(fulls, ref, steps), steps)
 	sortRefs(ch.Bundles)
+}
+
+// keepFulls gives ref and the former full bundles that stay. What a student
+// has is known by a full bundle and the steps after it; without one they would
+// be answered as somebody who has nothing. So the newest of the former stays,
+// and others as long as all of them are together not larger than ref, or small.
+func keepFulls(former []store.BundleRef, ref store.BundleRef, steps []store.BundleRef) []store.BundleRef {
+	sortRefs(former)
+	slices.Reverse(former)
+	kept, size := []store.BundleRef{ref}, int64(0)
+	for i, r := range former {
+		leads := slices.ContainsFunc(steps, func(s store.BundleRef) bool { return s.From == r.To })
+		if size += r.Size; !leads || i > 0 && size > max(ref.Size, smallFulls) {
+			break
+		}
+		kept = append(kept, r)
+	}
+	return kept
 }

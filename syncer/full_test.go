@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -207,4 +208,30 @@ func (n *noFullPuts) CompareAndSwap(ctx context.Context, key, etag string, data 
 	}
 	n.swapped = true
 	return n.Store.CompareAndSwap(ctx, key, etag, data)
+}
+
+// What students have stays known when a full bundle is renewed; how much is
+// kept for that is bounded.
+func TestFormerFullBundlesStay(t *testing.T) {
+	for name, c := range map[string]struct {
+		had, want []store.BundleRef
+		full      store.BundleRef
+	}{
+		"the newest of them, whatever it holds": {
+			refs(0, 1, 90<<20, 1, 2, 1<<20), refs(0, 1, 90<<20, 0, 2, 9<<20, 1, 2, 1<<20), refs(0, 2, 9<<20)[0]},
+		"more, together not above the new one": {
+			refs(0, 1, 4<<20, 1, 2, 1, 0, 2, 5<<20, 2, 3, 1), refs(0, 1, 4<<20, 1, 2, 1, 0, 2, 5<<20, 2, 3, 1, 0, 3, 9<<20), refs(0, 3, 9<<20)[0]},
+		"no more than that": {
+			refs(0, 1, 5<<20, 1, 2, 1, 0, 2, 5<<20, 2, 3, 1), refs(1, 2, 1, 0, 2, 5<<20, 2, 3, 1, 0, 3, 9<<20), refs(0, 3, 9<<20)[0]},
+		"small ones anyhow": {
+			refs(0, 1, 1<<20, 1, 2, 1, 0, 2, 2<<20, 2, 3, 1), refs(0, 1, 1<<20, 1, 2, 1, 0, 2, 2<<20, 2, 3, 1, 0, 3, 10), refs(0, 3, 10)[0]},
+		"none from which no step leads on": {
+			refs(0, 1, 10, 2, 3, 1), refs(2, 3, 1, 0, 3, 10), refs(0, 3, 10)[0]},
+	} {
+		ch := &store.Channel{Since: c.full.To, Bundles: c.had}
+		withFull(ch, c.full)
+		if !slices.Equal(ch.Bundles, c.want) {
+			t.Errorf("%s: %v", name, ch.Bundles)
+		}
+	}
 }

@@ -27,7 +27,8 @@
 // A full one is written for a channel's first version, and beside the way (an
 // own swap of the record, which changes no version) when more than fullSteps
 // bundles lead from the last full one to the newest, or their bytes are more
-// than half of it: see dueForFull.
+// than half of it: see dueForFull. Former full ones stay named for a while,
+// for only with them is known what students have: see keepFulls.
 //
 // It judges no file (package course does), knows no git and no S3, and serves
 // no student.
