@@ -51,6 +51,7 @@ const (
 	kNoPermission         key = "no_permission"
 	kReadOnly             key = "read_only"
 	kNoHistory            key = "no_history"
+	kNoFolder             key = "no_folder"
 	kUnreachable          key = "unreachable"
 	kUnreachableNone      key = "unreachable_none"
 	kBusy                 key = "busy"
@@ -217,6 +218,9 @@ var sentences = map[key]sentence{
 	kNoPermission: {"no write permission", "sin permiso de escritura"},
 	kReadOnly:     {"the disk is read-only", "el disco es de solo lectura"},
 	kNoHistory:    {"the course server did not answer", "el servidor del curso no respondió"},
+	kNoFolder: {
+		"{path} is no folder any more, so nothing new arrives in it; at the next start of your server what is there gets another name, and the folder comes again.",
+		"{path} ya no es una carpeta, así que no le llega nada nuevo; en el próximo inicio de tu servidor lo que hay allí recibirá otro nombre y la carpeta volverá."},
 	kNoSpace: {
 		"Not enough space for {path} ({need} needed, {free} free). Everything else is up to date.",
 		"No hay espacio para {path} (hacen falta {need}, quedan {free}). Todo lo demás está al día."},

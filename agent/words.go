@@ -163,6 +163,8 @@ func (w Words) FolderStays(is, wanted string) string {
 // workdir's; why is said where it is none that we have words for.
 func (w Words) NotWritten(path, reason, why string) string {
 	switch reason {
+	case workdir.ReasonNoFolder:
+		return w.say(kNoFolder, "path", path)
 	case workdir.ReasonPermission:
 		why = w.say(kNoPermission)
 	case workdir.ReasonReadOnly:

@@ -42,6 +42,7 @@ const (
 	ReasonPermission = "permission" // no right to write or read there
 	ReasonReadOnly   = "read_only"  // the filesystem is read-only
 	ReasonHistory    = "history"    // the course's history could not be had
+	ReasonNoFolder   = "no_folder"  // what has the name of the course's folder is none; the next start moves it aside
 	ReasonOther      = "other"      // Err says
 )
 

@@ -1,6 +1,7 @@
 package workdir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -195,28 +196,26 @@ func (n Newest) withdrawn() map[bundle.Pair]bool {
 }
 
 // find finds the course's folder and what is to become of its name. A plan
-// without a folder does nothing but tell why.
+// without a folder does nothing but tell why. Where the folder is gone, or
+// something else has its name, the student starts over.
 func (p *Plan) find(want string, mode Mode) (*dir, error) {
 	c := p.c
-	p.folder = want
-	if c.rec.named.Folder != "" {
-		p.folder = c.rec.named.Folder
-	}
+	p.folder = cmp.Or(c.rec.named.Folder, want)
 	tree, err := c.tree(p.folder)
-	var blocked *blockedError
-	switch {
-	case errors.As(err, &blocked) && c.rec.named.Folder == "":
-		p.aside = true // the student's own; only here it must make way
-		return nil, nil
-	case errors.As(err, &blocked):
-		p.events = append(p.events, Event{Kind: Failed, Path: p.folder, Reason: ReasonOther, Err: err})
-		p.folder = ""
-		return nil, nil
-	case err != nil || want == p.folder || c.name == notesName:
+	if c.name == notesName {
 		return tree, err
-	case tree == nil: // started over, under the new name
-		p.folder = want
-		return c.tree(want)
+	}
+	var blocked *blockedError
+	if p.folder != want && tree == nil && (err == nil || errors.As(err, &blocked)) {
+		p.folder = want // started over, under the new name
+		tree, err = c.tree(want)
+	}
+	switch {
+	case errors.As(err, &blocked):
+		p.makeWay(mode)
+		return nil, nil
+	case err != nil || tree == nil || p.folder == want:
+		return tree, err
 	}
 	if s, err := c.home.top.stat(want); err == nil && s.Kind == Nothing {
 		if mode == Start {
@@ -226,6 +225,18 @@ func (p *Plan) find(want string, mode Mode) (*dir, error) {
 		p.events = append(p.events, Event{Kind: FolderStays, Path: p.folder, Other: want, Outside: true})
 	}
 	return tree, nil
+}
+
+// makeWay deals with what has the name of the course's folder and is none. A
+// new folder comes at once; where there was one, the student put a link or a
+// file in its place, and may be working through it: that waits for a start.
+func (p *Plan) makeWay(mode Mode) {
+	if p.c.rec.named.Folder == "" || mode == Start {
+		p.aside = true
+		return
+	}
+	p.events = append(p.events, Event{Kind: Failed, Path: p.folder, Outside: true, Reason: ReasonNoFolder})
+	p.folder = ""
 }
 
 // look gathers the facts of all paths of base and newest.
