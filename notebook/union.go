@@ -1,9 +1,10 @@
 package notebook
 
 // union is base with the cells that theirs inserted, each behind the one that
-// it follows there and those that theirs deleted (as in orderOfMine). Mine is looked for in it as a whole: after a merge that
-// was not recorded mine holds theirs' insertions, and to look for base alone
-// would take them for something else.
+// it follows there and those that theirs deleted (as in orderOfMine). Mine is
+// looked for in it as a whole: after a merge that was not recorded mine holds
+// theirs' insertions, and to look for base alone would take them for something
+// else.
 type union struct {
 	cells  []slice
 	base   []int // which cell of base, -1 for an insertion
@@ -85,7 +86,21 @@ func (m *merger) inUnion(u *union) *pairing {
 	m.pairIDs(u, p)
 	p.byContent()
 	u.preferKept(p)
+	if m.base.minor < 5 || m.mine.minor < 5 {
+		u.rewritten(p)
+	}
 	return p
+}
+
+// rewritten pairs, where there are no ids to tell, a cell of base with the
+// only new one in its place: a stub that became a solution, with few words in
+// common. Taken for deleted, what theirs made of it would be told to nobody.
+func (u *union) rewritten(p *pairing) {
+	p.inGaps(p.fixed, func(as, bs []int) {
+		if len(as) == 1 && len(bs) == 1 && u.theirs[as[0]] >= 0 && p.a[as[0]].kind == p.b[bs[0]].kind {
+			p.set(as[0], bs[0])
+		}
+	})
 }
 
 // preferKept looks at pairs with cells that theirs deleted or inserted: where
