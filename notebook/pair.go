@@ -1,6 +1,7 @@
 package notebook
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,21 +124,24 @@ func (p *pairing) byRest(only []bool) {
 
 // uniqueKeys gives the cells without a pair whose key is unique among those.
 func uniqueKeys(keys, paired []int) map[int]int {
-	at := make(map[int]int, len(keys))
-	for i, key := range keys {
-		if paired[i] >= 0 {
+	return unique(len(keys), func(i int) (int, bool) { return keys[i], paired[i] < 0 })
+}
+
+// unique gives the numbers below n by their key, where no two have the same;
+// those that do not count have none.
+func unique[K comparable](n int, key func(i int) (k K, counts bool)) map[K]int {
+	at := make(map[K]int, n)
+	for i := range n {
+		k, counts := key(i)
+		if !counts {
 			continue
 		}
-		if _, twice := at[key]; twice {
+		if _, twice := at[k]; twice {
 			i = -1
 		}
-		at[key] = i
+		at[k] = i
 	}
-	for key, i := range at {
-		if i < 0 {
-			delete(at, key)
-		}
-	}
+	maps.DeleteFunc(at, func(_ K, i int) bool { return i < 0 })
 	return at
 }
 

@@ -77,21 +77,5 @@ func counted(cells []slice) bool {
 }
 
 func uniqueIDs(cells []slice) map[string]int {
-	at := make(map[string]int, len(cells))
-	for i := range cells {
-		id := cells[i].id
-		if id == "" {
-			continue
-		}
-		if _, twice := at[id]; twice {
-			i = -1
-		}
-		at[id] = i
-	}
-	for id, i := range at {
-		if i < 0 {
-			delete(at, id)
-		}
-	}
-	return at
+	return unique(len(cells), func(i int) (string, bool) { return cells[i].id, cells[i].id != "" })
 }
