@@ -25,7 +25,7 @@ func (c *Course) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	a := &applier{
 		c: c, p: p, res: &Result{Version: p.version, Events: p.events}, left: map[bundle.Digest]int{},
 		dirty: map[string]bool{}, undone: map[string]bool{}, ids: map[string]string{},
-		channels: map[string]int{}, stays: p.stays,
+		channels: map[string]int{}, stays: p.stays, first: c.firstDelivery(p),
 	}
 	if p.applied {
 		return nil, errors.New("apply: this plan was applied before")
@@ -49,6 +49,11 @@ func (c *Course) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	return a.res, a.finish()
 }
 
+// firstDelivery says whether p goes on with the first version that ever came.
+func (c *Course) firstDelivery(p *Plan) bool {
+	return !p.partial && c.rec.applied == nil && (c.rec.begun == nil || c.rec.begun.Version == p.version)
+}
+
 type applier struct {
 	c        *Course
 	p        *Plan
@@ -64,6 +69,7 @@ type applier struct {
 	channels map[string]int           // left channels, with their files
 	outside  string                   // the folder for many copies; "" means: beside
 	renamed  map[bundle.Digest]string // where the bytes of deleted files lie under another name
+	first    bool                     // the first delivery goes on
 	stays    bool                     // the folder keeps a name that is not the course's; said once
 }
 
@@ -200,7 +206,7 @@ func (a *applier) tell(e Event) {
 // rest, which may need that room.
 func (a *applier) run(ctx context.Context) error {
 	for i := range a.p.actions {
-		if act := &a.p.actions[i]; act.theirs() && !act.Waits {
+		if act := &a.p.actions[i]; act.theirs() { // one that waits needs it too
 			a.left[act.File.Digest]++
 		}
 	}
@@ -311,7 +317,11 @@ func (a *applier) announce() error {
 		a.ids[act.Path] = h.ID
 		lines = append(lines, line{Hold: &h})
 	}
-	return a.c.save(append(a.passLine(), lines...)...)
+	begun, err := a.begun()
+	if err != nil {
+		return err
+	}
+	return a.c.save(slices.Concat(begun, a.passLine(), lines)...)
 }
 
 // try does one action, or says why not.

@@ -31,11 +31,11 @@ type Course struct {
 type State struct {
 	// Version, Fingerprint, Envelope and Manifests are of the newest head
 	// whose every path is in place or waits with its bytes at hand; zero if
-	// there is none. Each manifest was checked against its digest.
-	Version     bundle.Version
-	Fingerprint string
-	Envelope    *bundle.Envelope
-	Manifests   map[string]*bundle.Manifest
+	// there is none.
+	Known
+	// Latest is the newest of which anything was placed: the same, or one of
+	// which something is missing.
+	Latest Known
 	// Highest is the newest version that was ever planned from: a head below
 	// it, or another one of the same number, is refused.
 	Highest            bundle.Version
@@ -43,6 +43,15 @@ type State struct {
 	Folder             string   // the course's folder below the root; "" before the first Apply
 	Waiting            []string // the first of the paths that are not the newest yet, with their bytes at hand
 	Complete           bool     // Version is Highest and nothing waits
+}
+
+// Known is a version that this home knows whole. Each manifest was checked
+// against its digest.
+type Known struct {
+	Version     bundle.Version
+	Fingerprint string
+	Envelope    *bundle.Envelope
+	Manifests   map[string]*bundle.Manifest
 }
 
 const (
@@ -116,24 +125,33 @@ func (c *Course) Close() {
 func (c *Course) State() State {
 	s := State{
 		Folder: c.rec.named.Folder, Highest: c.rec.highest.Version,
-		HighestFingerprint: c.rec.highest.Fingerprint, Manifests: map[string]*bundle.Manifest{},
+		HighestFingerprint: c.rec.highest.Fingerprint, Known: c.known(c.rec.applied),
 	}
-	a := c.rec.applied
+	if s.Latest = s.Known; c.rec.begun != nil {
+		s.Latest = c.known(c.rec.begun)
+	}
+	if s.Version > 0 {
+		s.Waiting = c.rec.applied.Waiting
+		s.Complete = s.Version == c.rec.highest.Version && len(s.Waiting) == 0
+	}
+	return s
+}
+
+func (c *Course) known(a *applied) Known {
+	none := Known{Manifests: map[string]*bundle.Manifest{}}
 	if a == nil {
-		return s
+		return none
 	}
+	k := Known{Version: a.Version, Fingerprint: a.Fingerprint, Envelope: a.Envelope, Manifests: map[string]*bundle.Manifest{}}
 	for id, d := range a.Manifests {
 		m, err := c.manifest(d)
 		if err != nil {
 			c.home.lg.Warn("a manifest is lost, asking for all of it", "course", c.name, "error", err)
-			s.Manifests = map[string]*bundle.Manifest{}
-			return s
+			return none
 		}
-		s.Manifests[id] = m
+		k.Manifests[id] = m
 	}
-	s.Version, s.Fingerprint, s.Envelope, s.Waiting = a.Version, a.Fingerprint, a.Envelope, a.Waiting
-	s.Complete = a.Version == c.rec.highest.Version && len(a.Waiting) == 0
-	return s
+	return k
 }
 
 // manifest reads one by its digest, and believes only that.
@@ -191,14 +209,19 @@ func (c *Course) saveManifests(all map[string]*bundle.Manifest) (map[string]bund
 	return out, nil
 }
 
-// dropManifests removes those that the applied head does not name.
+// dropManifests removes those that no head that is known names.
 func (c *Course) dropManifests() {
 	d, err := c.state.private(manifestsName)
 	if err != nil {
 		return
 	}
 	defer d.close()
-	keep := slices.Collect(maps.Values(c.rec.applied.Manifests))
+	var keep []bundle.Digest
+	for _, a := range []*applied{c.rec.applied, c.rec.begun} {
+		if a != nil {
+			keep = slices.AppendSeq(keep, maps.Values(a.Manifests))
+		}
+	}
 	names, _ := d.names()
 	for _, name := range names {
 		if sum, err := bundle.ParseDigest(name); err != nil || !slices.Contains(keep, sum) {

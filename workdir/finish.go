@@ -89,41 +89,77 @@ func (a *applier) atHand() bool {
 	return a.p.newest.Head != nil
 }
 
+// applied records that the version is in place, or waits.
 func (a *applier) applied() error {
-	n := a.p.newest
-	waiting := sortedKeys(a.undone)
-	waiting = waiting[:min(len(waiting), maxWaiting)]
-	was, renamed := a.c.rec.applied, a.hints()
-	if was != nil && maps.Equal(was.Renamed, renamed) && was.Version == n.Head.Version && was.Fingerprint == n.Head.Fingerprint() &&
-		slices.Equal(was.Waiting, waiting) && sameEnvelope(was.Envelope, n.Envelope) && len(was.Manifests) == len(n.Manifests) {
+	now, was := a.version(), a.c.rec.applied
+	if was.equal(now) && a.c.rec.begun == nil && a.c.known(was).Version > 0 {
 		return nil
 	}
-	manifests, err := a.c.saveManifests(n.Manifests)
-	if err != nil {
+	if err := a.keepManifests(now); err != nil {
 		return err
 	}
-	err = a.c.save(line{Applied: &applied{
-		Version: n.Head.Version, Fingerprint: n.Head.Fingerprint(),
-		Manifests: manifests, Envelope: n.Envelope, Waiting: waiting, Renamed: renamed,
-	}})
+	err := a.c.save(line{Applied: now})
 	if err == nil {
 		a.c.dropManifests()
 	}
 	return err
 }
 
+// begun gives a line that says that something of a version is about to be
+// placed; none where that is known.
+func (a *applier) begun() ([]line, error) {
+	if a.p.partial || a.p.newest.Head == nil {
+		return nil, nil
+	}
+	now := a.version()
+	if k := a.c.rec.latest(); k != nil && k.Version == now.Version && k.Fingerprint == now.Fingerprint {
+		return nil, nil
+	}
+	now.Renamed = someOf(a.p.renamed()) // nothing of it is done yet
+	if err := a.keepManifests(now); err != nil {
+		return nil, err
+	}
+	return []line{{Begun: now}}, nil
+}
+
+func (a *applier) keepManifests(v *applied) (err error) {
+	v.Manifests, err = a.c.saveManifests(a.p.newest.Manifests)
+	return err
+}
+
+// version is what is recorded of the newest one, but for its manifests.
+func (a *applier) version() *applied {
+	n, waiting := a.p.newest, sortedKeys(a.undone)
+	return &applied{
+		Version: n.Head.Version, Fingerprint: n.Head.Fingerprint(), Envelope: n.Envelope,
+		Waiting: waiting[:min(len(waiting), maxWaiting)], Renamed: a.hints(),
+	}
+}
+
+// equal compares all but the manifests, which the fingerprint stands for.
+func (v *applied) equal(w *applied) bool {
+	return v != nil && v.Version == w.Version && v.Fingerprint == w.Fingerprint && sameEnvelope(v.Envelope, w.Envelope) &&
+		slices.Equal(v.Waiting, w.Waiting) && maps.Equal(v.Renamed, w.Renamed)
+}
+
 // hints are those of the publisher's that are still of use.
 func (a *applier) hints() map[string]string {
-	all, out := a.p.renamed(), map[string]string(nil)
-	for _, q := range sortedKeys(all) {
-		if a.undone[q] && len(out) < maxWaiting {
-			if out == nil {
-				out = map[string]string{}
-			}
-			out[q] = all[q]
+	all := a.p.renamed()
+	maps.DeleteFunc(all, func(q, _ string) bool { return !a.undone[q] })
+	return someOf(all)
+}
+
+// someOf gives no more hints than are remembered; nil for none.
+func someOf(all map[string]string) map[string]string {
+	if len(all) == 0 {
+		return nil
+	}
+	for i, q := range sortedKeys(all) {
+		if i >= maxWaiting {
+			delete(all, q)
 		}
 	}
-	return out
+	return all
 }
 
 // maxWaiting bounds how many waiting paths are remembered by name.

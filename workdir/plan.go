@@ -116,16 +116,17 @@ func (p *Plan) renamed() map[string]string {
 	if out == nil {
 		out = map[string]string{}
 	}
-	if p.c.rec.applied == nil {
+	known := p.c.rec.latest()
+	if known == nil {
 		return out
 	}
-	for q, old := range p.c.rec.applied.Renamed {
+	for q, old := range known.Renamed {
 		if out[q] == "" {
 			out[q] = old
 		}
 	}
 	for q, from := range p.newest.Renamed {
-		if old := p.c.rec.applied.Renamed[from]; old != "" && p.c.rec.files[from] == nil {
+		if old := known.Renamed[from]; old != "" && p.c.rec.files[from] == nil {
 			out[q] = old
 		}
 	}
@@ -135,6 +136,36 @@ func (p *Plan) renamed() map[string]string {
 // accept refuses a head that goes backwards and manifests that are not its
 // own, and remembers the highest.
 func (c *Course) accept(n Newest) error {
+	if err := c.check(n); err != nil {
+		return err
+	}
+	h := c.rec.highest
+	print := n.Head.Fingerprint()
+	if n.Head.Version < h.Version || n.Head.Version == h.Version && print != h.Fingerprint {
+		return fmt.Errorf("version %d, where %d was seen: %w", n.Head.Version, h.Version, ErrOlder)
+	}
+	if n.Head.Version != h.Version {
+		if err := c.save(line{Highest: &highest{n.Head.Version, print}}); err != nil {
+			return err
+		}
+	}
+	return c.tick(n.Head.Checked)
+}
+
+// acceptKnown accepts also what is here: a newer version may have been seen of
+// which nothing came.
+func (c *Course) acceptKnown(n Newest) error {
+	if err := c.check(n); err != nil {
+		return err
+	}
+	if k := c.rec.latest(); k != nil && k.Version == n.Head.Version && k.Fingerprint == n.Head.Fingerprint() {
+		return nil
+	}
+	return c.accept(n)
+}
+
+// check looks whether a head and manifests are what they say.
+func (c *Course) check(n Newest) error {
 	if c.home.look {
 		return errors.New("plan: opened for reading only")
 	}
@@ -147,11 +178,6 @@ func (c *Course) accept(n Newest) error {
 	if n.Head.Course != c.name {
 		return fmt.Errorf("head of the course %.80q: %w", n.Head.Course, ErrMismatch)
 	}
-	h := c.rec.highest
-	print := n.Head.Fingerprint()
-	if n.Head.Version < h.Version || n.Head.Version == h.Version && print != h.Fingerprint {
-		return fmt.Errorf("version %d, where %d was seen: %w", n.Head.Version, h.Version, ErrOlder)
-	}
 	for id, m := range n.Manifests {
 		if want, ok := n.Head.Channel(id); !ok || m.Digest() != want {
 			return fmt.Errorf("channel %s: %w", id, ErrMismatch)
@@ -160,12 +186,7 @@ func (c *Course) accept(n Newest) error {
 			return fmt.Errorf("channel %s: %w", id, err)
 		}
 	}
-	if n.Head.Version != h.Version {
-		if err := c.save(line{Highest: &highest{n.Head.Version, print}}); err != nil {
-			return err
-		}
-	}
-	return c.tick(n.Head.Checked)
+	return nil
 }
 
 // union is all channels as one tree.

@@ -11,7 +11,7 @@ import (
 // PlanRead plans to read the course's newest bytes of one path, for showing
 // them. It is never applied. A plan with Wanted needs the network.
 func (c *Course) PlanRead(ctx context.Context, n Newest, path string) (*Plan, error) {
-	if err := c.accept(n); err != nil {
+	if err := c.acceptKnown(n); err != nil {
 		return nil, err
 	}
 	newest, err := n.union()

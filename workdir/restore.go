@@ -15,7 +15,7 @@ import (
 // as "(my copy)". A plan with Wanted needs the network. ErrUnknownPath where
 // the version has no such path.
 func (c *Course) PlanRestore(ctx context.Context, n Newest, paths ...string) (*Plan, error) {
-	if err := c.accept(n); err != nil {
+	if err := c.acceptKnown(n); err != nil {
 		return nil, err
 	}
 	newest, err := n.union()
@@ -40,7 +40,7 @@ func (c *Course) PlanRestore(ctx context.Context, n Newest, paths ...string) (*P
 // It also gives the version of that content. ErrNoVersion where it is not
 // here.
 func (c *Course) PlanRestoreVersion(ctx context.Context, n Newest, path string, v bundle.Version) (*Plan, bundle.Version, error) {
-	if err := c.accept(n); err != nil {
+	if err := c.acceptKnown(n); err != nil {
 		return nil, 0, err
 	}
 	newest, err := n.union()

@@ -1,6 +1,7 @@
 package workdir
 
 import (
+	"cmp"
 	"time"
 
 	"satchel/bundle"
@@ -126,6 +127,10 @@ type applied struct {
 	Renamed     map[string]string        `json:"renamed,omitempty"` // of those that wait: new path to old, as the publisher hinted
 }
 
+// latest is the newest head of which anything was placed; nil where there is
+// none.
+func (r *record) latest() *applied { return cmp.Or(r.begun, r.applied) }
+
 // highest is the newest head that was ever planned from.
 type highest struct {
 	Version     bundle.Version `json:"version"`
@@ -156,6 +161,7 @@ type record struct {
 	changes map[string]*change // of pass, by path
 	untold  []Event
 	applied *applied
+	begun   *applied // the newest of which anything was placed, where it is newer than applied
 	highest highest
 	named   namedLine
 	lines   int // lines read or written since the last compaction
@@ -172,6 +178,7 @@ type line struct {
 	Folder  *folderLine `json:"folder,omitempty"`
 	Hold    *hold       `json:"hold,omitempty"`
 	Applied *applied    `json:"applied,omitempty"`
+	Begun   *applied    `json:"begun,omitempty"`
 	Highest *highest    `json:"highest,omitempty"`
 	Named   *namedLine  `json:"named,omitempty"`
 	Clock   *counted    `json:"clock,omitempty"`
@@ -206,7 +213,11 @@ func (r *record) take(l line) {
 			r.holds[l.Hold.ID] = l.Hold
 		}
 	case l.Applied != nil:
-		r.applied = l.Applied
+		if r.applied = l.Applied; r.begun != nil && r.begun.Version <= r.applied.Version {
+			r.begun = nil
+		}
+	case l.Begun != nil:
+		r.begun = l.Begun
 	case l.Highest != nil:
 		r.highest = *l.Highest
 	case l.Named != nil:
@@ -286,6 +297,9 @@ func (r *record) all() []line {
 	}
 	if r.applied != nil {
 		out = append(out, line{Applied: r.applied})
+	}
+	if r.begun != nil {
+		out = append(out, line{Begun: r.begun})
 	}
 	if r.pass.ID != "" {
 		out = append(out, line{Pass: &r.pass})

@@ -50,7 +50,7 @@ func (c *Course) LastPass() Pass {
 // undoable notes what act does, so that it can be taken back. The first
 // delivery of a course cannot: that is what deleting the folder is for.
 func (a *applier) undoable(act *Action, c change) {
-	if act.Erase || a.c.rec.applied == nil || a.c.name == notesName {
+	if act.Erase || a.first || a.c.name == notesName {
 		return
 	}
 	c.Loose = c.Loose || act.Loose
@@ -82,7 +82,7 @@ func (a *applier) passLine() []line {
 	for i := range a.p.actions {
 		switch act := &a.p.actions[i]; {
 		case act.Waits, act.Verb == Record && !a.p.undo, act.Verb == Forget, act.Verb == Skip:
-		case a.c.rec.applied == nil || a.c.name == notesName || a.c.rec.pass.ID == a.c.home.id:
+		case a.first || a.c.name == notesName || a.c.rec.pass.ID == a.c.home.id:
 			return nil
 		default:
 			return []line{{Pass: &Pass{ID: a.c.home.id, Version: a.p.version, Time: a.c.home.now, Undone: a.p.undone}}}
@@ -102,13 +102,13 @@ func (c *Course) PlanUndo(ctx context.Context) (*Plan, error) {
 	if c.LastPass().ID == "" {
 		return nil, ErrNothingToUndo
 	}
-	applied := Newest{Manifests: c.State().Manifests}
-	newest, err := applied.union()
+	latest := Newest{Manifests: c.State().Latest.Manifests}
+	newest, err := latest.union()
 	if err != nil {
 		newest = nil
 	}
 	p := &Plan{
-		c: c, version: c.rec.highest.Version, withdrawn: applied.withdrawn(), folder: c.rec.named.Folder,
+		c: c, version: c.rec.highest.Version, withdrawn: latest.withdrawn(), folder: c.rec.named.Folder,
 		partial: true, undo: true, undone: !c.rec.pass.Undone,
 	}
 	tree, err := c.tree(p.folder)
