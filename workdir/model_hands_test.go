@@ -22,6 +22,17 @@ func (m *model) at(p string) string {
 	return filepath.Join(m.root, m.here, p)
 }
 
+// leadsOut says that a link lies on the way to p. The student's hands keep to
+// the course's folder, for what changes beside it is looked at.
+func (m *model) leadsOut(p string) bool {
+	for f, _ := split(p); f != ""; f, _ = split(f) {
+		if s, err := os.Lstat(m.at(f)); err == nil && s.Mode()&fs.ModeSymlink != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // excuse says of lines that were at a path that the student took them away,
 // unless they are still somewhere there.
 func (m *model) excuse(full string, do func()) {
@@ -82,13 +93,17 @@ func (m *model) touchAll() {
 // cannot be.
 func (m *model) save(p, text string) {
 	full := m.at(p)
-	if os.MkdirAll(filepath.Dir(full), 0o755) != nil {
+	if m.leadsOut(p) || os.MkdirAll(filepath.Dir(full), 0o755) != nil {
 		return
 	}
 	if s, err := os.Lstat(full); err == nil && !s.Mode().IsRegular() {
 		return
 	}
 	m.touch(p)
+	m.closeLate(p)
+	if m.raced {
+		m.saved = append(m.saved, mineIn(text)...)
+	}
 	m.log("student: saves %q: %v", p, ledgerIn(text))
 	m.excuse(full, func() {
 		_ = os.Chmod(full, 0o644)
@@ -134,7 +149,7 @@ func (m *model) runNotebook(p, former string) {
 
 func (m *model) delete(p string) {
 	full := m.at(p)
-	if _, err := os.Lstat(full); err != nil {
+	if _, err := os.Lstat(full); err != nil || m.leadsOut(p) {
 		return
 	}
 	m.touch(p)
@@ -165,7 +180,7 @@ func (m *model) startOver(folder string) {
 // other puts something of another type at p.
 func (m *model) other(p, kind string) {
 	full := m.at(p)
-	if os.MkdirAll(filepath.Dir(full), 0o755) != nil {
+	if m.leadsOut(p) || os.MkdirAll(filepath.Dir(full), 0o755) != nil {
 		return
 	}
 	m.touch(p)
@@ -185,8 +200,7 @@ func (m *model) other(p, kind string) {
 }
 
 func (m *model) studentAtRandom() {
-	paths := sortedKeys(m.files)
-	p := pickOf(m, paths)
+	p := m.anyPath()
 	switch m.n(11) {
 	case 0, 1, 2:
 		m.edit(p)
@@ -293,7 +307,7 @@ func (m *model) editor(what int, op, name string) {
 			p = q
 		}
 	}
-	m.log("editor, before %s %q:", op, name)
+	m.log("editor, before a %s, at %q:", op, p)
 	switch what {
 	case 0, 1, 2:
 		m.edit(p)
@@ -326,8 +340,17 @@ func (m *model) openLate() {
 		return
 	}
 	m.touch(p)
-	m.late, m.lateText = f, m.changed(p, string(data), "mine")
+	m.late, m.latePath, m.lateText = f, p, m.changed(p, string(data), "mine")
 	m.log("editor: has %q open, and will write %v", p, mineIn(m.lateText))
+}
+
+// closeLate has the editor give up a file that the student saves by another
+// one: which of the two should win, only the student knows.
+func (m *model) closeLate(p string) {
+	if m.late != nil && m.latePath == p {
+		m.late.Close()
+		m.late, m.lateText = nil, ""
+	}
 }
 
 // writeLate writes after the sync what an editor had in hand before.
@@ -336,6 +359,7 @@ func (m *model) writeLate(c *checking) {
 		return
 	}
 	c.known[m.lateText] = true
+	m.saved = append(m.saved, mineIn(m.lateText)...)
 	m.did("late bytes")
 	_ = m.late.Truncate(0)
 	_, _ = m.late.WriteAt([]byte(m.lateText), 0)
