@@ -222,21 +222,6 @@ func (m *model) checkLedger(c *checking) {
 	}
 }
 
-// checkRaced says that what an editor saved in the middle of a sync, or late, is
-// back among the student's files.
-func (m *model) checkRaced() {
-	if len(m.saved) == 0 {
-		return
-	}
-	have := mineWhere(m.after)
-	for _, t := range m.saved {
-		if !m.excused[t] && ownOnly(have[t]) {
-			m.fail("%s was saved during a sync, and is only in %q", t, have[t])
-		}
-	}
-	m.saved = nil
-}
-
 func ownOnly(where []string) bool {
 	return !slices.ContainsFunc(where, func(p string) bool { return !strings.HasPrefix(p, ".satchel/") })
 }

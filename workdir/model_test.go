@@ -27,7 +27,8 @@ import (
 //	model_history_test.go  one history: rounds, syncs, undo, restore, accidents
 //	model_plots_test.go    how each cell of the table is brought about
 //	model_cells_test.go    which cell each path is in, and what is to come of it
-//	model_hands_test.go    what a student does, and an editor in the middle of a sync
+//	model_hands_test.go    what a student does
+//	model_race_test.go     an editor in the middle of a sync
 //	model_texts_test.go    contents: every line that somebody writes is one of a kind
 //	model_checks_test.go   what must hold
 var (

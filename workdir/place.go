@@ -121,12 +121,27 @@ func claim(from *dir, a string, to *dir, b string) error {
 		return fault("place", b, errors.Join(fs.ErrExist, err))
 	}
 	if err := again(func() error { return unix.Renameat(from.fd, a, to.fd, b) }); err != nil {
-		return errors.Join(fault("place", b, err), to.remove(b))
+		return errors.Join(fault("place", b, err), unclaim(f, from, to, b))
 	}
 	if s, err := statFD(int(f.Fd())); err != nil || s.Size == 0 {
 		return err
 	}
 	return keepLate(f, from, to, b)
+}
+
+// unclaim takes away a claim that came to nothing: what lies there by now is
+// looked at where nobody else finds it, and goes back if it is somebody's.
+func unclaim(f *os.File, from, to *dir, b string) error {
+	out := "late-" + from.do.newName()
+	if err := move(to, b, from, out); err != nil {
+		return err
+	}
+	mine, err := statFD(int(f.Fd()))
+	s, serr := from.stat(out)
+	if err != nil || serr != nil || s.Inode != mine.Inode || s.dev != mine.dev || mine.Size > 0 {
+		return errors.Join(err, serr, putBack(from, out, to, b))
+	}
+	return from.remove(out)
 }
 
 // keepLate saves what was written into a file that has no name any more.
