@@ -139,7 +139,7 @@ func (m *model) act(active []*plot) (done []*plot) {
 }
 
 // maxTries is how often a history aims at one cell.
-const maxTries = 4
+const maxTries = 6
 
 // onceMore plans those anew that did not reach their cells: an accident, a
 // random act or a pass during a session came first.
