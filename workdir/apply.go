@@ -290,7 +290,7 @@ func (a *applier) announce() error {
 	var lines []line
 	for i := range a.p.actions {
 		act := &a.p.actions[i]
-		h := hold{ID: randomName(), Path: act.Path, Time: a.c.home.now, New: act.File.Digest, Was: act.Mine.Digest, Then: thenDrop}
+		h := hold{ID: a.c.home.do.newName(), Path: act.Path, Time: a.c.home.now, New: act.File.Digest, Was: act.Mine.Digest, Then: thenDrop}
 		switch {
 		case act.Waits:
 			continue

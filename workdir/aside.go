@@ -84,7 +84,7 @@ func (a *applier) carry(d *dir, name string, to *spot, id string) error {
 		return moveFolder(d, name, to.d, to.name)
 	}
 	if id == "" {
-		id = randomName()
+		id = a.c.home.do.newName()
 	}
 	if err := move(d, name, a.hold, outName(id)); err != nil {
 		return err

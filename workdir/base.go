@@ -129,7 +129,7 @@ func (d *dir) pack(sum bundle.Digest, data []byte) error {
 	if err := bundle.Compress(&packed, bytes.NewReader(data)); err != nil {
 		return err
 	}
-	tmp := "new-" + randomName()
+	tmp := "new-" + d.do.newName()
 	f, err := d.create(tmp, 0o600)
 	if err != nil {
 		return err

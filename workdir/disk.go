@@ -2,6 +2,8 @@ package workdir
 
 import (
 	"cmp"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +20,7 @@ type hands struct {
 	before func(op, name string) error // called before each change; its error is the change's
 	space  func() (free int64)         // instead of asking the filesystem
 	base   int64                       // instead of unneededMost
+	names  func() string               // instead of chance
 
 	// What this filesystem was found to refuse (or is made to, by a test).
 	noExchange, noReplace, noLink, noFlock bool
@@ -35,6 +38,16 @@ func (h *hands) step(op, name string) error {
 		return &fs.PathError{Op: op, Path: name, Err: err}
 	}
 	return nil
+}
+
+// newName is a name, or an ID, that nobody else has.
+func (h *hands) newName() string {
+	if h.names != nil {
+		return h.names()
+	}
+	var b [8]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
 }
 
 // Kind is what stands under a name.

@@ -132,7 +132,7 @@ func hashName(ctx context.Context, d *dir, name string) (bundle.Digest, Stat, er
 	}
 	defer f.Close()
 	h := sha256.New()
-	buf := make([]byte, 128<<10)
+	buf := make([]byte, min(128<<10, max(512, s.Size+1))) // most files are small
 	for {
 		n, err := f.Read(buf)
 		h.Write(buf[:n])

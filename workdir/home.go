@@ -35,8 +35,6 @@ package workdir
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -146,7 +144,7 @@ func openRoot(lg *slog.Logger, path string, now time.Time, do *hands) (*Home, er
 		root.Close()
 		return nil, err
 	}
-	return &Home{lg: lg, path: path, root: root, top: &dir{fd: fd, do: do}, do: do, now: now.UTC().Round(0), ctx: context.Background(), id: randomName()}, nil
+	return &Home{lg: lg, path: path, root: root, top: &dir{fd: fd, do: do}, do: do, now: now.UTC().Round(0), ctx: context.Background(), id: do.newName()}, nil
 }
 
 func handleOf(root *os.Root) (int, error) {
@@ -270,10 +268,4 @@ func (h *Home) Course(name string) (*Course, error) {
 		return nil, fmt.Errorf("course %q: %w", name, err)
 	}
 	return h.course(h.ctx, name)
-}
-
-func randomName() string {
-	var b [8]byte
-	rand.Read(b[:])
-	return hex.EncodeToString(b[:])
 }

@@ -278,7 +278,7 @@ func (c *Course) compact() error {
 
 // writeFile puts a whole file in place in one of Satchel's own folders.
 func (d *dir) writeFile(name string, data []byte) error {
-	tmp := "new-" + randomName()
+	tmp := "new-" + d.do.newName()
 	f, err := d.create(tmp, 0o600)
 	if err != nil {
 		return err

@@ -172,7 +172,7 @@ func (a *applier) putMerged(ctx context.Context, act *Action, at *spot, data []b
 		return err
 	}
 	a.mergedInto(act, e, in)
-	h := hold{ID: randomName(), Path: act.Path, Time: a.c.home.now, Was: act.Mine.Digest, New: in.sum, Then: thenShelf, Next: e}
+	h := hold{ID: a.c.home.do.newName(), Path: act.Path, Time: a.c.home.now, Was: act.Mine.Digest, New: in.sum, Then: thenShelf, Next: e}
 	if err := a.c.save(line{Hold: &h}); err != nil {
 		a.unused(in.name)
 		return err
@@ -251,7 +251,7 @@ func (a *applier) mergeAcross(ctx context.Context, act *Action, to *spot) error 
 	}
 	e := a.entry(act, nil)
 	a.mergedInto(act, e, in)
-	h := hold{ID: randomName(), Path: act.From, To: act.Path, Time: a.c.home.now, Was: act.Mine.Digest, New: in.sum, Then: thenShelf, Next: e}
+	h := hold{ID: a.c.home.do.newName(), Path: act.From, To: act.Path, Time: a.c.home.now, Was: act.Mine.Digest, New: in.sum, Then: thenShelf, Next: e}
 	if err := a.c.save(line{Hold: &h}); err != nil {
 		a.unused(in.name)
 		return err

@@ -67,6 +67,8 @@ type table struct {
 	last   map[string]*Entry
 	newest map[string]Delivery
 	disk   map[string]thing // below the course's folder
+	// channels are those of this student now: one without a file is none.
+	channels map[string]bool
 }
 
 // cells classifies every path; a renamed one under its new path.
@@ -116,7 +118,7 @@ func (t *table) renames() map[string]string {
 				e := t.last[from]
 				equal := e.Digest == t.newest[p].Digest
 				if still || used[from] || out[p] != "" || equal != same || !equal && t.m.renamed[p] != from ||
-					slices.Contains(t.m.gone, e.Channel) || !e.Asleep.IsZero() || t.m.isWithdrawn(from, e.Digest) {
+					!t.channels[e.Channel] || !e.Asleep.IsZero() || t.m.isWithdrawn(from, e.Digest) {
 					continue
 				}
 				out[p], used[from] = from, true
@@ -147,7 +149,7 @@ func (t *table) goneRow(p string, e *Entry) string {
 	switch {
 	case t.m.isWithdrawn(p, e.Digest):
 		return "withdrawn"
-	case slices.Contains(t.m.gone, e.Channel):
+	case !t.channels[e.Channel]:
 		return "left"
 	}
 	for q := range t.newest {

@@ -82,11 +82,13 @@ func diffThings(got, want map[string]thing, own bool) string {
 
 // checking is one sync that is looked at.
 type checking struct {
-	before  map[string]thing // the home
-	folder  string           // the course's before
-	was     string           // where the student thinks that it is
-	valid   map[string]bool  // notebooks that were
-	known   map[string]bool  // contents of files that may stand anywhere
+	before  map[string]thing    // the home
+	folder  string              // the course's before
+	had     map[string][]string // where the student's lines lay before
+	have    map[string][]string // and after
+	was     string              // where the student thinks that it is
+	valid   map[string]bool     // notebooks that were
+	known   map[string]bool     // contents of files that may stand anywhere
 	table   *table
 	cells   map[string]tableCell
 	merges  map[string]bool // paths over which an old text may have been saved
@@ -125,7 +127,10 @@ func (m *model) decided(c *checking, course *Course, p *Plan, n Newest) {
 		c.merges[q] = len(e.Merges) > 0
 		c.held[q] = e.Held.held()
 	}
-	c.table = &table{m: m, last: last, newest: newest, disk: inFolder(m.home(), c.folder)}
+	c.table = &table{m: m, last: last, newest: newest, disk: inFolder(m.home(), c.folder), channels: map[string]bool{}}
+	for id := range n.Manifests {
+		c.table.channels[id] = true
+	}
 	c.cells = c.table.cells()
 }
 
@@ -146,7 +151,9 @@ func inFolder(all map[string]thing, folder string) map[string]thing {
 func (m *model) check(c *checking, start bool) {
 	m.writeLate(c)
 	after := m.home()
-	m.checkLedger(c, after)
+	m.after = after
+	c.had, c.have = mineWhere(c.before), mineWhere(after)
+	m.checkLedger(c)
 	m.checkOutside(c, after)
 	m.checkNotebooks(c, after)
 	if c.table != nil {
@@ -155,7 +162,7 @@ func (m *model) check(c *checking, start bool) {
 	if m.raced {
 		return
 	}
-	m.checkPlaces(c, after)
+	m.checkPlaces(c)
 	if !c.late && !m.damaged {
 		m.checkEvents(c, after)
 	}
@@ -191,8 +198,8 @@ func mineWhere(all map[string]thing) map[string][]string {
 
 // checkLedger says that every line of the student's that was there is there:
 // for ever in their own folders, for thirty days on the shelf.
-func (m *model) checkLedger(c *checking, after map[string]thing) {
-	had, have := mineWhere(c.before), mineWhere(after)
+func (m *model) checkLedger(c *checking) {
+	had, have := c.had, c.have
 	m.age += max(0, min(m.now.Sub(m.ticked), maxTick))
 	m.ticked = m.now
 	for t, where := range had {
@@ -256,9 +263,9 @@ func (m *model) checkNotebooks(c *checking, after map[string]thing) {
 // checkPlaces says that each line of the student's is still in the file in
 // which it was, or in the one to which the course renamed that, or in one that
 // had to make way and says so.
-func (m *model) checkPlaces(c *checking, after map[string]thing) {
-	have := mineWhere(after)
-	for t, where := range mineWhere(c.before) {
+func (m *model) checkPlaces(c *checking) {
+	have := c.have
+	for t, where := range c.had {
 		if m.excused[t] || t[0] != 'm' {
 			continue
 		}
@@ -305,7 +312,9 @@ func (m *model) mayLeave(c *checking, p, t string, now []string) bool {
 // checkOutcomes holds each path to its cell.
 func (m *model) checkOutcomes(c *checking, after map[string]thing) {
 	for p, k := range c.cells {
-		if c.held[p] || c.merges[p] && k.student != "untouched" || m.undone || c.table.newest[p].Size == 0 && k.course != "unchanged" {
+		n, has := c.table.newest[p]
+		empty := has && n.Size == 0 && k.course != "unchanged" // any other empty file may have been moved there
+		if c.held[p] || c.merges[p] && k.student != "untouched" || m.undone || empty {
 			continue
 		}
 		if bad := m.cameOf(c, p, k, after); bad != "" {

@@ -6,12 +6,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"satchel/bundle"
 )
 
 // at is the course's folder as it is now: what it was renamed to, too.
@@ -20,6 +17,17 @@ func (m *model) at(p string) string {
 		return filepath.Join(m.root, m.folder, p)
 	}
 	return filepath.Join(m.root, m.here, p)
+}
+
+// leadsOut says that a link lies on the way to p. The student's hands keep to
+// the course's folder, for what changes beside it is looked at.
+func (m *model) leadsOut(p string) bool {
+	for f, _ := split(p); f != ""; f, _ = split(f) {
+		if s, err := os.Lstat(m.at(f)); err == nil && s.Mode()&fs.ModeSymlink != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // excuse says of lines that were at a path that the student took them away,
@@ -82,13 +90,17 @@ func (m *model) touchAll() {
 // cannot be.
 func (m *model) save(p, text string) {
 	full := m.at(p)
-	if os.MkdirAll(filepath.Dir(full), 0o755) != nil {
+	if m.leadsOut(p) || os.MkdirAll(filepath.Dir(full), 0o755) != nil {
 		return
 	}
 	if s, err := os.Lstat(full); err == nil && !s.Mode().IsRegular() {
 		return
 	}
 	m.touch(p)
+	m.closeLate(p)
+	if m.raced {
+		m.saved = append(m.saved, mineIn(text)...)
+	}
 	m.log("student: saves %q: %v", p, ledgerIn(text))
 	m.excuse(full, func() {
 		_ = os.Chmod(full, 0o644)
@@ -134,7 +146,7 @@ func (m *model) runNotebook(p, former string) {
 
 func (m *model) delete(p string) {
 	full := m.at(p)
-	if _, err := os.Lstat(full); err != nil {
+	if _, err := os.Lstat(full); err != nil || m.leadsOut(p) {
 		return
 	}
 	m.touch(p)
@@ -165,7 +177,7 @@ func (m *model) startOver(folder string) {
 // other puts something of another type at p.
 func (m *model) other(p, kind string) {
 	full := m.at(p)
-	if os.MkdirAll(filepath.Dir(full), 0o755) != nil {
+	if m.leadsOut(p) || os.MkdirAll(filepath.Dir(full), 0o755) != nil {
 		return
 	}
 	m.touch(p)
@@ -185,8 +197,7 @@ func (m *model) other(p, kind string) {
 }
 
 func (m *model) studentAtRandom() {
-	paths := sortedKeys(m.files)
-	p := pickOf(m, paths)
+	p := m.anyPath()
 	switch m.n(11) {
 	case 0, 1, 2:
 		m.edit(p)
@@ -244,103 +255,6 @@ func (m *model) plantCanaries() {
 		}
 		_ = os.WriteFile(full, []byte(m.line("mine")), 0o644)
 	}
-}
-
-// race is a sync in the middle of which an editor saves, deletes, renames. It
-// happens before the n-th change of the disk by the sync itself; those by the
-// helpers that stage and keep bytes come in no certain order, and do not count.
-func (m *model) race() {
-	at := 1 + m.n(40)
-	what := m.n(6)
-	old := m.do
-	hands := *old
-	m.do = &hands
-	var mu sync.Mutex
-	step := 0
-	m.do.before = func(op, name string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if op == "fsync" || op == "sync" || op == "append" || byHelpers(name) {
-			return nil
-		}
-		if step++; step == at {
-			m.raced = true
-			m.did("raced")
-			m.editor(what, op, name)
-		}
-		return nil
-	}
-	m.lateText = "?"
-	if what < 5 {
-		m.lateText = ""
-	}
-	m.pass("raced")
-	old.noExchange, old.noReplace, old.noLink = hands.noExchange, hands.noReplace, hands.noLink
-	m.do, m.raced = old, false
-}
-
-func byHelpers(name string) bool {
-	_, err := bundle.ParseDigest(name)
-	return err == nil || strings.HasPrefix(name, "part-") || strings.HasPrefix(name, "new-")
-}
-
-// editor is one act in the middle of a sync: at the path that the sync is busy
-// with, as far as its name tells.
-func (m *model) editor(what int, op, name string) {
-	p := pickOf(m, sortedKeys(m.files))
-	for _, q := range sortedKeys(m.files) {
-		if _, base := split(q); base == name {
-			p = q
-		}
-	}
-	m.log("editor, before %s %q:", op, name)
-	switch what {
-	case 0, 1, 2:
-		m.edit(p)
-	case 3:
-		m.delete(p)
-	case 4:
-		if _, err := os.Lstat(m.at(p)); err != nil {
-			m.other(p, "folder")
-		}
-	case 5:
-		m.save(p, m.changed(p, m.content(p), "mine"))
-	}
-}
-
-// openLate opens a file of the course as an editor does that will write into
-// it after the sync.
-func (m *model) openLate() {
-	if m.lateText != "?" {
-		return
-	}
-	p := pickOf(m, sortedKeys(m.files))
-	data, err := readRegular(m.at(p))
-	if err != nil || m.isWithdrawn(p, bundle.Sum(data)) {
-		m.lateText = ""
-		return
-	}
-	f, err := os.OpenFile(m.at(p), os.O_WRONLY, 0)
-	if err != nil {
-		m.lateText = ""
-		return
-	}
-	m.touch(p)
-	m.late, m.lateText = f, m.changed(p, string(data), "mine")
-	m.log("editor: has %q open, and will write %v", p, mineIn(m.lateText))
-}
-
-// writeLate writes after the sync what an editor had in hand before.
-func (m *model) writeLate(c *checking) {
-	if m.late == nil {
-		return
-	}
-	c.known[m.lateText] = true
-	m.did("late bytes")
-	_ = m.late.Truncate(0)
-	_, _ = m.late.WriteAt([]byte(m.lateText), 0)
-	m.late.Close()
-	m.late, m.lateText = nil, ""
 }
 
 func (m *model) remove2(full string) {

@@ -1,6 +1,7 @@
 package workdir
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,6 +26,7 @@ type model struct {
 	tokens    int
 	names     int
 	here      string            // the course's folder as Satchel knows it
+	aimed     map[string]bool   // paths with which something is planned now
 	taken     map[string]bool   // paths that a plot has
 	first     map[string]string // the first content of each path
 	published bool              // the course changed since the last version
@@ -36,16 +39,19 @@ type model struct {
 	raced     bool   // an editor saved something during the sync
 	backup    string // a copy of the home, "" where there is none
 	last      *passed
-	damaged   bool // the next sync may tell again what was told
-	undone    bool // something may be held back by an undo
+	after     map[string]thing // the home after the last check
+	saved     []string         // lines that an editor wrote during a sync
+	damaged   bool             // the next sync may tell again what was told
+	undone    bool             // something may be held back by an undo
 	late      *os.File
+	latePath  string
 	lateText  string
 }
 
 func newModel(t testing.TB, root string, seed uint64) *model {
 	m := &model{
 		world: newWorldAt(t, root), tally: newTally(), r: rng(seed), seed: seed,
-		taken: map[string]bool{"hw": true}, first: map[string]string{}, touched: map[string]bool{},
+		taken: map[string]bool{"hw": true}, first: map[string]string{}, aimed: map[string]bool{}, touched: map[string]bool{},
 		excused: map[string]bool{}, shelved: map[string]time.Duration{},
 	}
 	m.now = modelDay()
@@ -53,7 +59,19 @@ func newModel(t testing.TB, root string, seed uint64) *model {
 		m.do = poorHands()
 		m.do.noLink = m.chance(30)
 	}
+	m.do.names, m.unsure = namesOf(seed), true // how fast this machine is must not matter
 	return m
+}
+
+// namesOf gives the names that a sync makes up: holds are settled in their
+// order. Helpers that run beside each other take some, but always as many.
+func namesOf(seed uint64) func() string {
+	r, mu := rng(^seed), sync.Mutex{}
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return fmt.Sprintf("%016x", r.Uint64())
+	}
 }
 
 func (m *model) log(f string, a ...any) { m.steps = append(m.steps, fmt.Sprintf(f, a...)) }
@@ -62,8 +80,14 @@ func (m *model) fail(f string, a ...any) { panic(broken(fmt.Sprintf(f, a...))) }
 
 func (m *model) did(what string) { m.acts[what]++ }
 
-// perHistory is how many cells of the table each history aims at.
-const perHistory = 12
+// perHistory is how many cells of the table each history aims at. A sync looks
+// at every file, so that many short histories see more in a minute than a few
+// long ones; one in longOnes is long, for what needs many files.
+const (
+	perHistory = 5
+	longOnes   = 20
+	inLongOnes = 12 // more, of any cells
+)
 
 func (m *model) play() {
 	m.log("poor filesystem: %v, without links: %v", m.do.noExchange, m.do.noLink)
@@ -71,6 +95,11 @@ func (m *model) play() {
 	for i := range perHistory {
 		at := (m.seed*perHistory + uint64(i)) % uint64(len(tableCells))
 		m.plots = append(m.plots, m.newPlot(tableCells[at]))
+	}
+	if m.seed%longOnes == 0 {
+		for range inLongOnes {
+			m.plots = append(m.plots, m.newPlot(pickOf(m, tableCells)))
+		}
 	}
 	m.r.Shuffle(len(m.plots), func(i, j int) { m.plots[i], m.plots[j] = m.plots[j], m.plots[i] })
 	m.put("keep.md", "")
@@ -84,17 +113,46 @@ func (m *model) play() {
 		m.log("round %d", round)
 		n := min(len(waiting), 2+m.n(5))
 		active, waiting = append(active, waiting[:n]...), waiting[n:]
-		clear(m.renamed)
-		for _, l := range active {
-			l.rounds[0]()
-			if l.rounds = l.rounds[1:]; len(l.rounds) == 0 {
-				m.log("aims at %v: %q", l.tableCell, l.p)
-			}
-		}
+		done := m.act(active)
 		active = slices.DeleteFunc(active, func(l *plot) bool { return len(l.rounds) == 0 })
 		m.randomActs()
 		m.round()
+		waiting = append(waiting, m.onceMore(done)...)
 	}
+}
+
+// act plays the next round of each plot, and gives those of which it was the
+// last.
+func (m *model) act(active []*plot) (done []*plot) {
+	clear(m.renamed)
+	clear(m.aimed)
+	for _, l := range active {
+		m.aimed[l.p] = true
+		l.rounds[0]()
+		if l.rounds = l.rounds[1:]; len(l.rounds) == 0 {
+			l.had = m.cells[l.tableCell]
+			done = append(done, l)
+			m.log("aims at %v: %q", l.tableCell, l.p)
+		}
+	}
+	return done
+}
+
+// maxTries is how often a history aims at one cell.
+const maxTries = 6
+
+// onceMore plans those anew that did not reach their cells: an accident, a
+// random act or a pass during a session came first.
+func (m *model) onceMore(done []*plot) (out []*plot) {
+	for _, l := range done {
+		if m.cells[l.tableCell] == l.had && l.tries+1 < maxTries {
+			m.did("plots played anew")
+			again := m.newPlot(l.tableCell)
+			again.tries = l.tries + 1
+			out = append(out, again)
+		}
+	}
+	return out
 }
 
 // randomActs are what nobody planned.
@@ -106,12 +164,13 @@ func (m *model) randomActs() {
 			m.studentAtRandom()
 		}
 	}
-	m.accident()
+	if m.chance(50) {
+		m.accident()
+	}
 }
 
 func (m *model) courseAtRandom() {
-	paths := sortedKeys(m.files)
-	p := pickOf(m, paths)
+	p := m.anyPath()
 	if m.chance(60) || p == "keep.md" {
 		m.change(p)
 		return
@@ -137,6 +196,18 @@ func (m *model) courseAtRandom() {
 	}
 }
 
+// anyPath is a path of the course, seldom one with which something is planned.
+func (m *model) anyPath() string {
+	paths := sortedKeys(m.files)
+	for range 4 {
+		p := pickOf(m, paths)
+		if !m.aimed[p] || m.chance(15) {
+			return p
+		}
+	}
+	return "keep.md"
+}
+
 // lie adds a hint that is not true.
 func (m *model) lie() {
 	if len(m.first) == 0 {
@@ -150,14 +221,14 @@ func (m *model) lie() {
 // accident is what happens to homes.
 func (m *model) accident() {
 	own := filepath.Join(m.root, ".satchel")
-	switch k := m.n(60); {
+	switch k := m.n(40); {
 	case k == 0:
 		m.log("the journal is lost")
 		m.lost(os.Remove(filepath.Join(own, "scala101/journal")))
 	case k == 1:
 		if data, err := os.ReadFile(filepath.Join(own, "scala101/journal")); err == nil {
 			m.log("the journal is cut off")
-			m.lost(os.WriteFile(filepath.Join(own, "scala101/journal"), data[:m.n(len(data)+1)], 0o600))
+			m.lost(os.WriteFile(filepath.Join(own, "scala101/journal"), m.cutOff(data), 0o600))
 		}
 	case k == 2:
 		m.log(".satchel is lost")
@@ -180,6 +251,15 @@ func (m *model) accident() {
 	case k < 10:
 		m.timeGoes(pickOf(m, []time.Duration{200 * 24 * time.Hour, 8 * 24 * time.Hour, 40 * 24 * time.Hour, -3 * time.Hour}))
 	}
+}
+
+// cutOff is a journal without its end. How long a line is depends on inodes
+// and times: a history counts lines.
+func (m *model) cutOff(journal []byte) []byte {
+	lines := bytes.SplitAfter(journal, []byte("\n"))
+	at := m.n(len(lines))
+	last := lines[at][:len(lines[at])*m.n(4)/4]
+	return append(bytes.Join(lines[:at], nil), last...)
 }
 
 // lost is after an accident in which what was delivered is forgotten.
@@ -217,6 +297,7 @@ func (m *model) round() {
 	}
 	m.pass("start")
 	m.again()
+	m.checkRaced()
 	switch k := m.n(100); {
 	case k < 8:
 		m.undo()
@@ -275,7 +356,7 @@ func acting(p *Plan) string {
 
 // again is a second sync, which changes nothing and says nothing.
 func (m *model) again() {
-	before := m.home()
+	before := m.after // of the check just now
 	h := m.open()
 	course, err := h.Course("scala101")
 	if err != nil {

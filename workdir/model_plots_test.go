@@ -18,6 +18,8 @@ type plot struct {
 	own    string // a channel of its own
 	former string // a content of before; "": the first
 	rounds []func()
+	tries  int // how often its cell was aimed at before
+	had    int // how often its cell was reached before its last round
 }
 
 // extensions that a cell can be played with.

@@ -56,7 +56,7 @@ func (a *applier) takeAway(ctx context.Context, c Copy, shelf bool) error {
 	if sum, _, err := hashName(ctx, d, name); err != nil || sum != c.Digest {
 		return err
 	}
-	out := outName(randomName())
+	out := outName(a.c.home.do.newName())
 	if err := move(d, name, a.hold, out); err != nil {
 		return err
 	}

@@ -146,7 +146,7 @@ func (s *stage) needs(item bundle.Item) bool {
 
 // open makes the part file with its bytes reserved.
 func (s *stage) open(item bundle.Item) (*os.File, string, error) {
-	name := "part-" + randomName()
+	name := "part-" + s.c.home.do.newName()
 	f, err := s.d.create(name, 0o600)
 	for err == nil {
 		err = s.room(item.Size)
@@ -303,7 +303,7 @@ func (s *stage) ready(d bundle.Digest, perm uint32, last bool) (name string, err
 	if last && st.links == 1 {
 		return d.String(), s.d.chmod(d.String(), perm)
 	}
-	name = "part-" + randomName()
+	name = "part-" + s.c.home.do.newName()
 	f, err := s.d.create(name, 0o600)
 	if err != nil {
 		return "", err
@@ -323,7 +323,7 @@ func (s *stage) read(d bundle.Digest, size int64) ([]byte, error) { return s.d.r
 
 // write brings something that was made here to the stage, ready to be placed.
 func (s *stage) write(data []byte, perm uint32) (in incoming, err error) {
-	in = incoming{"part-" + randomName(), bundle.Sum(data), int64(len(data))}
+	in = incoming{"part-" + s.c.home.do.newName(), bundle.Sum(data), int64(len(data))}
 	for err = s.room(in.size); isFull(err) && (s.c.dropKept() || s.c.dropBase(false)); {
 		err = s.room(in.size)
 	}
