@@ -47,7 +47,7 @@ func (a *Agent) Diff(ctx context.Context, out io.Writer, wd, file string) Outcom
 		p.say(l.name, p.words(l.name).NotWritten(name, "", plainError(err)))
 		return p.out
 	}
-	d := differ{out: out, w: p.words(l.name), path: name, version: l.dir.State().Version}
+	d := differ{out: out, w: p.words(l.name), path: name, version: l.dir.State().Latest.Version}
 	d.show(theirs, mine)
 	return p.out
 }

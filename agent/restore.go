@@ -47,7 +47,7 @@ func (a *Agent) RestoreAll(ctx context.Context) Outcome {
 	defer p.close()
 	any := false
 	for _, l := range p.inOrder() {
-		if l.dir.State().Version > 0 {
+		if l.dir.State().Latest.Version > 0 {
 			any = true
 			p.restoreAll(ctx, l)
 		}
@@ -127,7 +127,7 @@ func (p *pass) locate(wd, file string) (*local, string) {
 			inside = []string{rel}
 		}
 		for _, path := range inside {
-			for _, m := range st.Manifests {
+			for _, m := range st.Latest.Manifests {
 				if _, ok := m.Find(path); ok {
 					return l, path
 				}
@@ -210,6 +210,6 @@ func (p *pass) fetchSome(ctx context.Context, l *local, items []bundle.Item) err
 	case p.a.ticket.get() == "":
 		return errNoTicket
 	}
-	h := newHaul(l.name, l.dir, items, l.dir.State().Manifests)
+	h := newHaul(l.name, l.dir, items, l.dir.State().Latest.Manifests)
 	return p.a.rest(ctx, h, func(*haul) {})
 }

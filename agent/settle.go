@@ -288,7 +288,7 @@ func (p *pass) withoutService(ctx context.Context) error {
 // fromState takes what this home holds itself for the newest: it was verified
 // when it came, and its head is verified again.
 func (p *pass) fromState(l *local) {
-	st, head := l.dir.State(), p.headAtHand(l)
+	st, head := l.dir.State().Latest, p.headAtHand(l)
 	if head == nil {
 		return
 	}
@@ -303,7 +303,7 @@ func (p *pass) fromState(l *local) {
 // headAtHand is the one that this home holds, verified; nil where there is
 // none to trust.
 func (p *pass) headAtHand(l *local) *bundle.Head {
-	st := l.dir.State()
+	st := l.dir.State().Latest
 	if st.Envelope == nil {
 		return nil
 	}

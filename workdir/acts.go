@@ -173,6 +173,7 @@ func (a *applier) forget(act *Action) {
 
 // ready makes theirs ready in the stage, and gives its name there.
 func (a *applier) ready(act *Action, perm uint32) (string, error) {
+	a.keepBase(act.File)
 	last := a.left[act.File.Digest] <= 1
 	name, err := a.c.stage.ready(act.File.Digest, perm, last)
 	return name, err

@@ -25,7 +25,7 @@ func (c *Course) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	a := &applier{
 		c: c, p: p, res: &Result{Version: p.version, Events: p.events}, left: map[bundle.Digest]int{},
 		dirty: map[string]bool{}, undone: map[string]bool{}, ids: map[string]string{},
-		channels: map[string]int{}, stays: p.stays, first: c.firstDelivery(p),
+		channels: map[string]int{}, stays: p.stays, first: c.firstDelivery(p), based: map[bundle.Digest]bool{}, basing: newPool(hashers),
 	}
 	if p.applied {
 		return nil, errors.New("apply: this plan was applied before")
@@ -60,12 +60,14 @@ type applier struct {
 	res      *Result
 	tree     *dir
 	hold     *dir
-	ids      map[string]string        // path to hold
-	left     map[bundle.Digest]int    // how many paths still need a content
-	lines    []line                   // to be recorded once the folders are on disk
-	dirty    map[string]bool          // folders to be brought to disk
-	undone   map[string]bool          // paths that are not the newest yet
-	placed   []*Entry                 // freshly delivered, for the base bytes
+	ids      map[string]string      // path to hold
+	left     map[bundle.Digest]int  // how many paths still need a content
+	lines    []line                 // to be recorded once the folders are on disk
+	dirty    map[string]bool        // folders to be brought to disk
+	undone   map[string]bool        // paths that are not the newest yet
+	placed   []*Entry               // freshly delivered, for the base bytes
+	based    map[bundle.Digest]bool // of these they are kept already
+	basing   pool
 	channels map[string]int           // left channels, with their files
 	outside  string                   // the folder for many copies; "" means: beside
 	renamed  map[bundle.Digest]string // where the bytes of deleted files lie under another name
@@ -188,6 +190,7 @@ func (a *applier) name() error {
 }
 
 func (a *applier) close() {
+	a.basing.wait()
 	for _, d := range []*dir{a.tree, a.hold} {
 		if d != nil {
 			d.close()
@@ -411,6 +414,7 @@ func (a *applier) flush() error {
 		}
 	})
 	clear(a.dirty)
+	a.basing.wait()
 	lines := a.lines
 	a.lines = nil
 	return a.c.save(lines...)

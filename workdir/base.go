@@ -107,6 +107,21 @@ func (c *Course) keepBases(tree *dir, entries []*Entry) {
 	})
 }
 
+// keepBase keeps the bytes of a content that is about to be placed, from the
+// stage: once it has its place an editor may write into it. It is over before
+// anything is recorded of the path (see flush).
+func (a *applier) keepBase(f bundle.File) {
+	if !mergeable(f.Path, f.Size) || a.c.name == notesName || a.based[f.Digest] {
+		return
+	}
+	data, err := a.c.stage.read(f.Digest, f.Size)
+	if err != nil || !isNotebook(f.Path) && !isText(data) {
+		return
+	}
+	a.based[f.Digest] = true
+	a.basing.Go(func() { a.c.remember(data) })
+}
+
 // remember keeps bytes that a later merge, or a look for an old text saved
 // over one, may need.
 func (c *Course) remember(contents ...[]byte) {

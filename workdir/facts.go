@@ -156,3 +156,22 @@ const racy = 2_000_000_000 // ns
 func (h *Home) seen(f Fact) *Seen {
 	return &Seen{Stat: f.Stat, Digest: f.Digest, Sure: f.Stat.Ctime+racy < h.clock && f.Stat.Mtime+racy < h.clock}
 }
+
+// pool does things beside, so many at once.
+type pool struct {
+	slots chan struct{}
+	wg    *sync.WaitGroup
+}
+
+func newPool(n int) pool { return pool{make(chan struct{}, n), &sync.WaitGroup{}} }
+
+// Go waits for a slot, so that no more than so many are held in memory.
+func (p pool) Go(do func()) {
+	p.slots <- struct{}{}
+	p.wg.Go(func() {
+		defer func() { <-p.slots }()
+		do()
+	})
+}
+
+func (p pool) wait() { p.wg.Wait() }

@@ -63,7 +63,8 @@ func (a *applier) finish() error {
 		}
 	}
 	if a.c.name != notesName {
-		a.c.keepBases(a.tree, a.placed)
+		a.basing.wait()
+		a.c.keepBases(a.tree, slices.DeleteFunc(a.placed, func(e *Entry) bool { return a.based[e.Digest] }))
 		a.c.tidyBase(a.p.withdrawn)
 		a.c.tidyKept(a.p.withdrawn)
 	}

@@ -212,6 +212,11 @@ func (d *dir) private(name string) (*dir, error) {
 			return nil, err
 		}
 	}
+	if s.Kind == Folder && s.perm&0o700 != 0o700 { // nobody else is helped by that
+		if err := unix.Fchmodat(d.fd, name, 0o700, 0); err != nil {
+			return nil, fault("chmod", name, err)
+		}
+	}
 	sub, err := d.sub(name)
 	if err != nil {
 		return nil, err

@@ -48,6 +48,8 @@ func (d *dir) lockFile() (*os.File, error) {
 				return os.NewFile(uintptr(fd), lockName), nil
 			}
 			unix.Close(fd)
+		} else if errors.Is(err, unix.EACCES) && unix.Fchmodat(d.fd, lockName, 0o600, 0) == nil {
+			continue
 		} else if !errors.Is(err, unix.ELOOP) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.ENXIO) {
 			return nil, err
 		}

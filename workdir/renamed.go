@@ -19,12 +19,13 @@ const (
 // they renamed it. A notebook is known by its cells too, for opening it under
 // its new name changes its bytes.
 type lookout struct {
-	sizes map[int64][]bundle.Digest
-	forms map[bundle.Digest]bundle.Digest // of notebooks, to their digests
-	skip  map[string]Fact                 // paths of the course
-	names int                             // left to look at
-	bytes int64                           // of notebooks, left to read
-	found map[bundle.Digest]string
+	sizes  map[int64][]bundle.Digest
+	forms  map[bundle.Digest]bundle.Digest // of notebooks, to their digests
+	skip   map[string]Fact                 // paths of the course
+	copies map[string]bool                 // laid beside by Satchel
+	names  int                             // left to look at
+	bytes  int64                           // of notebooks, left to read
+	found  map[bundle.Digest]string
 }
 
 // findRenamed fills in where deleted files lie under another name, for the
@@ -34,6 +35,7 @@ func (a *applier) findRenamed(ctx context.Context) {
 		sizes: map[int64][]bundle.Digest{}, forms: map[bundle.Digest]bundle.Digest{}, skip: a.p.facts,
 		names: maxSearch, bytes: maxReread, found: map[bundle.Digest]string{},
 	}
+	l.skipCopies(a.c.rec)
 	for i := range a.p.actions {
 		if act := &a.p.actions[i]; act.Return && !act.Waits && act.Was.Size > 0 {
 			l.want(a.c, act.Was)
@@ -43,6 +45,16 @@ func (a *applier) findRenamed(ctx context.Context) {
 		l.walk(ctx, a.tree, "")
 	}
 	a.renamed = l.found
+}
+
+// skipCopies passes over what Satchel itself laid beside.
+func (l *lookout) skipCopies(r *record) {
+	l.copies = map[string]bool{}
+	for _, e := range r.files {
+		for _, x := range e.Copies {
+			l.copies[x.Path] = true
+		}
+	}
 }
 
 func (l *lookout) want(c *Course, was *Entry) {
@@ -73,7 +85,7 @@ func (l *lookout) walk(ctx context.Context, tree *dir, folder string) {
 		s, err := d.stat(name)
 		_, course := l.skip[p]
 		switch {
-		case err != nil || strings.HasPrefix(name, ".") || course:
+		case err != nil || strings.HasPrefix(name, ".") || course || l.copies[p]:
 		case s.Kind == Folder && strings.Count(p, "/") < bundle.MaxDepth:
 			l.walk(ctx, tree, p)
 		case s.Kind == Regular && s.Size > 0:

@@ -163,7 +163,21 @@ func (c *Course) Usage() (course, student int64) {
 		return 0, 0
 	}
 	course = c.state.usage(baseName, 0) + c.area.usage(stageName, 0) + c.area.usage(keptName, 0)
-	return course, c.area.usage(shelfName, 0) + c.area.usage(holdName, 0)
+	student = c.area.usage(shelfName, 0)
+	hold, err := c.area.sub(holdName)
+	if err != nil {
+		return course, student
+	}
+	defer hold.close()
+	for _, h := range c.rec.holds { // waits for what an editor may still write into it
+		size := hold.usage(inName(h.ID), 0) + hold.usage(outName(h.ID), 0)
+		if h.Then == thenShelf || h.Then == thenBeside {
+			student += size
+		} else {
+			course += size
+		}
+	}
+	return course, student
 }
 
 func (d *dir) usage(name string, depth int) (n int64) {

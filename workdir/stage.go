@@ -149,13 +149,14 @@ func (s *stage) open(item bundle.Item) (*os.File, string, error) {
 	name := "part-" + s.c.home.do.newName()
 	f, err := s.d.create(name, 0o600)
 	for err == nil {
-		err = s.room(item.Size)
-		if err == nil && item.Size > 0 && s.c.home.do.space == nil {
+		gap := int64(0)
+		if gap, err = s.room(item.Size); err == nil && item.Size > 0 && s.c.home.do.space == nil {
+			gap = item.Size // a quota does not tell
 			if err = reserve(f, item.Size); refused(err) {
 				err = nil
 			}
 		}
-		if !isFull(err) || !s.giveUp(item.Size) {
+		if !isFull(err) || !s.giveUp(item.Size, gap) {
 			break
 		}
 		err = nil
@@ -168,16 +169,17 @@ func (s *stage) open(item bundle.Item) (*os.File, string, error) {
 }
 
 // room says whether size bytes fit, with all smaller ones that are still to
-// come, so that a large one never keeps the small ones out.
-func (s *stage) room(size int64) error {
+// come, so that a large one never keeps the small ones out; and how many are
+// missing.
+func (s *stage) room(size int64) (gap int64, err error) {
 	free, err := s.free()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if free >= s.left {
-		return nil
+		return 0, nil
 	}
 	for _, other := range s.wanted {
 		if other < size {
@@ -185,9 +187,9 @@ func (s *stage) room(size int64) error {
 		}
 	}
 	if free < size {
-		return unix.ENOSPC
+		return size - free, unix.ENOSPC
 	}
-	return nil
+	return 0, nil
 }
 
 // free is what may be used of the filesystem.
@@ -202,10 +204,14 @@ func (s *stage) free() (int64, error) {
 	return int64(st.Bavail)*int64(st.Bsize) - reserveBytes, nil
 }
 
-// giveUp makes room for size bytes: first the course's bytes that are kept
-// for undo and restore, then those for merging, then the largest staged
-// content above that size.
-func (s *stage) giveUp(size int64) bool {
+// giveUp makes room for size bytes, of which gap are missing: first the
+// course's bytes that are kept for undo and restore, then those for merging,
+// then the largest staged content above that size. Nothing, where all of it
+// would not be enough.
+func (s *stage) giveUp(size, gap int64) bool {
+	if s.larger(size)+s.c.spare() < gap {
+		return false
+	}
 	if s.c.dropKept() || s.c.dropBase(false) || s.c.dropBase(true) {
 		return true
 	}
@@ -224,6 +230,21 @@ func (s *stage) giveUp(size int64) bool {
 	delete(s.have, largest)
 	return true
 }
+
+// larger adds up the staged contents above a size.
+func (s *stage) larger(size int64) (sum int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range s.have {
+		if n > size {
+			sum += n
+		}
+	}
+	return sum
+}
+
+// spare is how many of the course's bytes can be given up.
+func (c *Course) spare() int64 { return c.area.usage(keptName, 0) + c.state.usage(baseName, 0) }
 
 func (s *stage) tooLarge(item bundle.Item) {
 	s.mu.Lock()
@@ -324,8 +345,9 @@ func (s *stage) read(d bundle.Digest, size int64) ([]byte, error) { return s.d.r
 // write brings something that was made here to the stage, ready to be placed.
 func (s *stage) write(data []byte, perm uint32) (in incoming, err error) {
 	in = incoming{"part-" + s.c.home.do.newName(), bundle.Sum(data), int64(len(data))}
-	for err = s.room(in.size); isFull(err) && (s.c.dropKept() || s.c.dropBase(false)); {
-		err = s.room(in.size)
+	gap, err := s.room(in.size)
+	for isFull(err) && s.c.spare() >= gap && (s.c.dropKept() || s.c.dropBase(false)) {
+		gap, err = s.room(in.size)
 	}
 	if err != nil {
 		return in, err
