@@ -101,9 +101,9 @@ func moveFolder(from *dir, a string, to *dir, b string) error {
 }
 
 // claim is for filesystems without NOREPLACE and without links: an empty file
-// takes the name exclusively, then ours takes its place. What somebody wrote
-// into the empty one in that moment is still readable by its open handle, and
-// is put beside ours under a name that settle finds.
+// takes the name exclusively, then ours takes its place. What somebody put
+// there meanwhile stays. What is written into the empty file in the very last
+// moment is still readable by its open handle, and comes to lie beside.
 func claim(from *dir, a string, to *dir, b string) error {
 	f, err := to.createRW(b)
 	if err != nil {
@@ -117,24 +117,32 @@ func claim(from *dir, a string, to *dir, b string) error {
 	if err != nil {
 		return err
 	}
-	if s, err := to.stat(b); err != nil || s.Inode != mine.Inode || s.dev != mine.dev {
-		return fault("place", b, errors.Join(fs.ErrExist, err)) // somebody put their own over ours
+	if s, err := to.stat(b); err != nil || s.Inode != mine.Inode || s.dev != mine.dev || mine.Size > 0 {
+		return fault("place", b, errors.Join(fs.ErrExist, err))
 	}
 	if err := again(func() error { return unix.Renameat(from.fd, a, to.fd, b) }); err != nil {
-		return fault("place", b, err)
+		return errors.Join(fault("place", b, err), to.remove(b))
 	}
 	if s, err := statFD(int(f.Fd())); err != nil || s.Size == 0 {
 		return err
 	}
-	late, err := from.create("late-"+randomName(), 0o600)
+	return keepLate(f, from, to, b)
+}
+
+// keepLate saves what was written into a file that has no name any more.
+// Where it cannot be laid beside, settle finds it.
+func keepLate(f *os.File, from, to *dir, b string) error {
+	name := "late-" + randomName()
+	late, err := from.create(name, 0o600)
 	if err != nil {
 		return err
 	}
-	if _, err := late.ReadFrom(f); err != nil {
-		late.Close()
+	_, err = late.ReadFrom(f)
+	if err = errors.Join(err, late.Sync(), late.Close()); err != nil {
 		return err
 	}
-	return errors.Join(late.Sync(), late.Close())
+	_, err = placeBeside(from, name, to, b, mySuffix, false)
+	return err
 }
 
 func (d *dir) createRW(name string) (*os.File, error) {

@@ -444,23 +444,27 @@ func TestTheFolderComesMeanwhile(t *testing.T) {
 }
 
 // Without links and without NOREPLACE a name is claimed first: what an editor
-// renames over the claim in that moment stays.
-func TestAnEditorRenamesOverTheClaim(t *testing.T) {
-	w := newWorld(t)
-	w.do = poorHands()
-	w.do.noLink = true
-	w.publish("a.txt", "one", "b.txt", "two")
-	w.do.before = func(op, name string) error {
-		if op == "claimed" && name == "a.txt" {
-			w.write("a.txt~", "mine")
-			os.Rename(w.path("a.txt~"), w.path("a.txt"))
+// renames over the claim, or writes into it, in that moment stays.
+func TestAnEditorTakesTheClaim(t *testing.T) {
+	for _, inPlace := range []bool{false, true} {
+		w := newWorld(t)
+		w.do = poorHands()
+		w.do.noLink = true
+		w.publish("a.txt", "one", "b.txt", "two")
+		w.do.before = func(op, name string) error {
+			if op == "claimed" && name == "a.txt" && inPlace {
+				w.write("a.txt", "mine")
+			} else if op == "claimed" && name == "a.txt" {
+				w.write("a.txt~", "mine")
+				os.Rename(w.path("a.txt~"), w.path("a.txt"))
+			}
+			return nil
 		}
-		return nil
+		wantEvents(t, w.sync(), "waiting a.txt")
+		w.do.before = nil
+		wantEvents(t, w.sync(), "in_the_way a.txt | a (course v1).txt")
+		w.has("a.txt", "mine", "a (course v1).txt", "one", "b.txt", "two")
 	}
-	wantEvents(t, w.sync(), "waiting a.txt")
-	w.do.before = nil
-	wantEvents(t, w.sync(), "in_the_way a.txt | a (course v1).txt")
-	w.has("a.txt", "mine", "a (course v1).txt", "one", "b.txt", "two")
 }
 
 // An undo that dies between putting a file back and recording it has undone
