@@ -111,6 +111,29 @@ func TestReadErrorsOfTheJournalAreErrors(t *testing.T) {
 	}
 }
 
+// A journal that could not be looked at may be ours; one that was seen to be
+// somebody else's is not.
+func TestAJournalThatCannotBeLookedAtIsNotLost(t *testing.T) {
+	ours, theirs := uint32(os.Geteuid()), uint32(os.Geteuid()+1)
+	for _, c := range []struct {
+		s    Stat
+		err  error
+		want bool
+	}{
+		{Stat{Kind: Other}, syscall.EACCES, false}, // the look itself failed
+		{Stat{Kind: Other}, syscall.EIO, false},
+		{Stat{Kind: Regular, uid: ours}, syscall.EACCES, false},
+		{Stat{Kind: Regular, uid: theirs}, syscall.EACCES, true},
+		{Stat{Kind: Regular, uid: ours}, syscall.EIO, false},
+		{Stat{Kind: Other, uid: ours}, errNotRegular, true},
+		{Stat{}, syscall.ENOENT, true},
+	} {
+		if got := asGoodAsLost(c.s, c.err); got != c.want {
+			t.Errorf("%+v, %v: lost is %v", c.s, c.err, got)
+		}
+	}
+}
+
 type failing struct {
 	text  []byte
 	after int
