@@ -105,11 +105,24 @@ func moveFolder(from *dir, a string, to *dir, b string) error {
 // there meanwhile stays. What is written into the empty file in the very last
 // moment is still readable by its open handle, and comes to lie beside.
 func claim(from *dir, a string, to *dir, b string) error {
-	f, err := to.createRW(b)
+	done, err := noteClaim(from, a, to, b)
 	if err != nil {
 		return err
 	}
+	f, err := to.createRW(b)
+	if err != nil {
+		done()
+		return err
+	}
 	defer f.Close()
+	if err = takeClaimed(f, from, a, to, b); err == nil {
+		done()
+	}
+	return err
+}
+
+// takeClaimed gives a the name of the empty file f.
+func takeClaimed(f *os.File, from *dir, a string, to *dir, b string) error {
 	if err := from.do.step("claimed", b); err != nil {
 		return err
 	}

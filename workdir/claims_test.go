@@ -1,0 +1,88 @@
+package workdir
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// claiming is a world on a filesystem that has neither NOREPLACE nor links.
+func claiming(t *testing.T) *world {
+	w := newWorld(t)
+	w.do = poorHands()
+	w.do.noLink = true
+	return w
+}
+
+// A run that dies before any step leaves no empty file that would count as
+// the student's.
+func TestClaimedNamesOfARunThatDied(t *testing.T) {
+	for n := 1; ; n++ {
+		w := claiming(t)
+		w.publish("a.txt", "one", "own.txt", "theirs", "d/empty.txt", "")
+		w.write("own.txt", "mine")
+		died := w.cutShort(n)
+		w.sync()
+		w.has("a.txt", "one", "own.txt", "mine", "own (course v1).txt", "theirs", "d/empty.txt", "")
+		wantEvents(t, w.sync())
+		if left := w.claims(); len(left) > 0 {
+			t.Errorf("step %d: notes stay: %v", n, left)
+		}
+		if !died {
+			return
+		}
+	}
+}
+
+func (w *world) claims() []string {
+	left, _ := filepath.Glob(filepath.Join(w.root, ".satchel", claimPrefix+"*"))
+	return left
+}
+
+// A note is no order: what is not empty, of another time, outside the root or
+// no file stays.
+func TestANoteOfAClaimTakesNothingElseAway(t *testing.T) {
+	w := claiming(t)
+	w.publish("a.txt", "one")
+	w.sync()
+	outside := filepath.Join(filepath.Dir(w.root), "outside.txt")
+	must := func(err error) {
+		if err != nil {
+			t.Helper()
+			t.Fatal(err)
+		}
+	}
+	w.write("old.txt", "")
+	hour := time.Now().Add(-time.Hour)
+	must(os.Chtimes(w.path("old.txt"), hour, hour))
+	w.write("full.txt", "mine")
+	w.write("folder/in.txt", "")
+	must(os.WriteFile(outside, nil, 0o644))
+	must(os.Symlink(outside, w.path("link.txt")))
+	must(os.Symlink(filepath.Dir(outside), w.path("up")))
+	w.write("claimed.txt", "")
+	names := []string{"old.txt", "full.txt", "folder", "link.txt", "up/outside.txt", "absent.txt", "absent/in.txt", "full.txt/in", "claimed.txt"}
+	for i, name := range names {
+		must(os.WriteFile(filepath.Join(w.root, ".satchel", claimPrefix+string(rune('a'+i))), []byte(w.folder+"/"+name), 0o600))
+	}
+	for i, text := range []string{"../outside.txt", outside, "", ".", strings.Repeat("x/", maxClaim), "scala//a.txt"} {
+		must(os.WriteFile(filepath.Join(w.root, ".satchel", claimPrefix+string(rune('A'+i))), []byte(text), 0o600))
+	}
+	w.sync()
+	for _, name := range []string{"old.txt", "full.txt", "folder/in.txt", "link.txt", "up", "a.txt"} {
+		if _, err := os.Lstat(w.path(name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(outside); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(w.path("claimed.txt")); err == nil {
+		t.Error("the claimed name stays taken")
+	}
+	if left := w.claims(); len(left) > 0 {
+		t.Errorf("notes stay: %v", left)
+	}
+}
