@@ -1,9 +1,11 @@
 package workdir
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -39,6 +41,29 @@ func TestClaimedNamesOfARunThatDied(t *testing.T) {
 func (w *world) claims() []string {
 	left, _ := filepath.Glob(filepath.Join(w.root, ".satchel", claimPrefix+"*"))
 	return left
+}
+
+// Where the filesystem has no NOREPLACE, the kernel says so only of a free
+// name: that a name is taken it knows by itself.
+func TestTheProbeAsksForAFreeName(t *testing.T) {
+	root, do := t.TempDir(), &hands{}
+	h, err := openRoot(slog.New(slog.DiscardHandler), root, day, do)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	do.before = func(op, name string) error {
+		if _, err := os.Lstat(filepath.Join(root, name)); op == "rename" && err != nil {
+			return syscall.EINVAL
+		}
+		return nil
+	}
+	if err := h.top.probe(); err != nil || !do.noReplace {
+		t.Errorf("noReplace is %v, %v", do.noReplace, err)
+	}
+	if left := tree(t, root); len(left) > 0 {
+		t.Errorf("it leaves %v", left)
+	}
 }
 
 // A note is no order: what is not empty, of another time, outside the root or

@@ -45,10 +45,10 @@ func rename(from *dir, a string, to *dir, b string) error {
 	if from.do.noReplace {
 		return errNoReplace
 	}
-	if err := from.do.step("rename", b); err != nil {
-		return err
+	err := from.do.step("rename", b)
+	if err == nil {
+		err = again(func() error { return renameNoReplace(from.fd, a, to.fd, b) })
 	}
-	err := again(func() error { return renameNoReplace(from.fd, a, to.fd, b) })
 	if refused(err) {
 		from.do.noReplace = true
 		return errNoReplace
@@ -212,6 +212,8 @@ func (d *dir) probe() error {
 	} else if rename(d, one, d, two) == nil {
 		d.do.noReplace = true
 	}
-	_, _ = d.remove(one), d.remove(two)
+	three := "probe-" + randomName() // of a name that is taken the kernel answers without asking the filesystem
+	_ = rename(d, two, d, three)
+	_, _, _ = d.remove(one), d.remove(two), d.remove(three)
 	return err
 }
