@@ -2,6 +2,7 @@ package workdir
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -218,4 +219,28 @@ func TestANoteOfALostRecordIsKnown(t *testing.T) {
 		t.Fatalf("%v", names)
 	}
 	everyByteOf(t, 0, w.root, "# ours 1", "# ours 2")
+}
+
+// A note whose bytes could not be brought to disk was not placed.
+func TestANoteThatCannotBeStagedIsAnError(t *testing.T) {
+	w := newWorld(t)
+	w.do.before = func(op, name string) error {
+		if op == "move" && len(name) == 2*len(bundle.Digest{}) {
+			return syscall.EIO
+		}
+		return nil
+	}
+	h, err := open(t.Context(), slog.New(slog.DiscardHandler), w.root, day, w.do)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	never := func([]byte) bool { return false }
+	if _, err := h.PlaceNote(t.Context(), "note.md", []byte("news"), never); err == nil {
+		t.Error("it says that the note was placed")
+	}
+	w.do.before = nil
+	if _, err := h.PlaceNote(t.Context(), "note.md", []byte("news"), never); err != nil {
+		t.Error(err)
+	}
 }
