@@ -296,7 +296,7 @@ func (u *update) whole(st *student, what string, poor bool) {
 	u.t.Helper()
 	now := files(u.t, st.folder())
 	for p, f := range now {
-		if _, was := u.before[p]; u.ground.claims && !was && f.sum == sumOf("") {
+		if u.ground.claims && f.sum == sumOf("") {
 			continue
 		}
 		if !f.like(u.before[p]) && !f.like(u.end[p]) && !(poor && f.like(u.poorer[p])) {

@@ -1,6 +1,7 @@
 package workdir
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -110,4 +111,38 @@ func TestANoteOfAClaimTakesNothingElseAway(t *testing.T) {
 	if left := w.claims(); len(left) > 0 {
 		t.Errorf("notes stay: %v", left)
 	}
+}
+
+// Some filesystems give each name of a file an inode of its own. A file that a
+// dead run linked to its new place is known there by its content.
+func TestALinkedFileWithAnotherInodeIsKnownByItsContent(t *testing.T) {
+	w := newWorld(t)
+	w.do = poorHands()
+	w.publish("old.txt", "same")
+	w.sync()
+	w.publish("old.txt", "-", "new.txt", "same")
+	w.do.before = func(op, name string) error {
+		if op == "remove" && strings.HasSuffix(name, "-out") {
+			return syscall.EIO // died after the link
+		}
+		return nil
+	}
+	w.trySync()
+	w.do.before = nil
+	held, _ := filepath.Glob(filepath.Join(w.root, ".satchel/scala101/hold/*-out"))
+	if len(held) != 1 {
+		t.Fatalf("held: %v", held)
+	}
+	info, err := os.Stat(held[0])
+	err = errors.Join(err, os.Remove(held[0]), os.WriteFile(held[0], []byte("same"), 0o600)) // another inode
+	for name, second := range map[string]string{held[0]: ".second", w.path("new.txt"): ".third"} {
+		err = errors.Join(err, os.Link(name, filepath.Join(w.root, second)))
+	}
+	if err = errors.Join(err, os.Chtimes(held[0], info.ModTime(), info.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+	w.sync()
+	w.has("new.txt", "same")
+	w.sync()
+	w.has("new.txt", "same")
 }
