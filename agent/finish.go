@@ -85,7 +85,7 @@ func (p *pass) finish(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWork)
 	defer cancel()
-	if p.news {
+	if p.news || p.mem.Page {
 		p.writeNews(ctx)
 	}
 	p.mem.Unsent = append(p.mem.Unsent, p.receipts...)

@@ -28,6 +28,7 @@ type memory struct {
 	Sent    *hook.Receipt     `json:"sent,omitempty"`   // the last receipt that arrived
 	Unsent  []hook.Receipt    `json:"unsent,omitempty"` // those that did not
 	News    []newsItem        `json:"news,omitempty"`   // newest first
+	Page    bool              `json:"page,omitempty"`   // the page could not be written: it lacks some of them
 
 	was      bundle.Digest // sum of what is on disk
 	wasAsked time.Time

@@ -3,11 +3,13 @@ package agent
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"satchel/bundle"
+	"satchel/workdir"
 )
 
 // newsFile is the page in the root that says what changed, newest first.
@@ -70,11 +72,17 @@ var markdownEscapes = strings.NewReplacer(
 	`\`, `\\`, "`", "\\`", "*", `\*`, "[", `\[`, "]", `\]`, "<", `\<`, ">", `\>`, "&", `\&`, "$", `\$`, "~", `\~`, "|", `\|`,
 )
 
-// writeNews places the page. It is a courtesy: no error of it matters but to
-// the log.
+// writeNews places the page. It is a courtesy: an error of it matters only to
+// the log, and to the next pass, which tries again.
 func (p *pass) writeNews(ctx context.Context) {
 	text := p.mem.page(p.newsWords()) // nil takes an old page away
-	if _, err := p.home.PlaceNote(ctx, newsFile, text, isPage); err != nil {
+	events, err := p.home.PlaceNote(ctx, newsFile, text, isPage)
+	for _, e := range events {
+		if e.Kind == workdir.Failed || e.Kind == workdir.NoSpace || e.Kind == workdir.Waiting {
+			err = errors.Join(err, e.Err, fmt.Errorf("%s: %s", e.Path, e.Kind))
+		}
+	}
+	if p.mem.Page = err != nil; err != nil {
 		p.lg.Warn("page not written", "file", newsFile, "error", err)
 	}
 }

@@ -24,8 +24,8 @@ func TestVerify(t *testing.T) {
 		}
 	}
 	had := workdir.State{
-		Version: 7, Fingerprint: headOf(7, one).Fingerprint(), Highest: 8, HighestFingerprint: headOf(8, two).Fingerprint(),
-		Manifests: map[string]*bundle.Manifest{"all": one},
+		Known:   workdir.Known{Version: 7, Fingerprint: headOf(7, one).Fingerprint(), Manifests: map[string]*bundle.Manifest{"all": one}},
+		Highest: 8, HighestFingerprint: headOf(8, two).Fingerprint(),
 	}
 	step := hook.ChannelOffer{ID: "all", Base: one.Digest(), Changes: bundle.Diff(one, two)}
 	whole := hook.ChannelOffer{ID: "all", Changes: bundle.Diff(nil, two)}
@@ -101,7 +101,7 @@ func TestVerifyPassesRenamesOn(t *testing.T) {
 	o := hook.CourseOffer{Course: "c", Head: e, Channels: []hook.ChannelOffer{
 		{ID: "all", Base: one.Digest(), Changes: changes}, {ID: "more", Base: more.Digest(), Changes: bundle.Diff(more, moved)},
 	}}
-	n, err := verify(o, head, workdir.State{Manifests: map[string]*bundle.Manifest{"all": one, "more": more}})
+	n, err := verify(o, head, workdir.State{Known: workdir.Known{Manifests: map[string]*bundle.Manifest{"all": one, "more": more}}})
 	if want := map[string]string{"c": "a", "d": "b", "y": "x"}; err != nil || !maps.Equal(n.Renamed, want) {
 		t.Errorf("%v, %v", n.Renamed, err)
 	}

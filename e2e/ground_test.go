@@ -22,6 +22,7 @@ type ground struct {
 	needs string // a filesystem of the kernel's that may be missing
 	// What it cannot do.
 	noExchange bool // a name may be away for a moment
+	claims     bool // a new name may be an empty file for a moment
 	noOwner    bool // all is the student's, whoever writes it
 	noModes    bool
 }

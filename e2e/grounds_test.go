@@ -23,7 +23,7 @@ printf '#!/bin/sh\nexec setpriv --reuid '$ID' --regid '$ID' --clear-groups /usr/
 		command("unionfs", "-o", "allow_other,default_permissions,cow", "$below/upper=RW:$below/lower=RO", "$dir"), "mkdir upper lower; chmod 777 upper")},
 	{name: "mergerfs", tools: []string{"mergerfs"}, noExchange: true, mount: before(
 		command("mergerfs", "-o", "allow_other", "$below/one:$below/two", "$dir"), "mkdir one two; chmod 777 one two")},
-	{name: "exfat", tools: []string{"mkfs.exfat", "mount.exfat-fuse"}, noExchange: true, noOwner: true, noModes: true, mount: exfat},
+	{name: "exfat", tools: []string{"mkfs.exfat", "mount.exfat-fuse"}, noExchange: true, claims: true, noOwner: true, noModes: true, mount: exfat},
 	{name: "overlay", mount: before(command("mount", "-t", "overlay", "-o", "lowerdir=$below/lower,upperdir=$below/upper,workdir=$below/work", "overlay", "$dir"),
 		"mkdir lower upper work; chmod 777 upper")},
 	{name: "fuse-overlayfs", tools: []string{"fuse-overlayfs"}, mount: before(

@@ -38,7 +38,7 @@ type injection struct {
 
 // outcome is what a traced run came to.
 type outcome struct {
-	Count int      // calls of that kind, in all threads
+	Count int      // calls of that kind, in all threads, as far as they matter
 	Hits  []string // what was struck, the first of them
 	Log   []string // all calls, as far as they were asked for
 	Code  int      // the exit code, or 128 and the signal
@@ -105,6 +105,9 @@ func becomeFiltered(in injection) error {
 	calls := kindsOfCalls[in.Calls]
 	const load, jeq, ret = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
 	prog := []unix.SockFilter{{Code: load, K: 0}} // the number of the call
+	if in.Calls != "reads" && slices.Contains(calls, unix.SYS_OPENAT) {
+		prog = append(prog, onlyChanging...)
+	}
 	for i, nr := range calls {
 		prog = append(prog, unix.SockFilter{Code: jeq, Jt: uint8(len(calls) - i), K: uint32(nr)})
 	}
@@ -117,6 +120,18 @@ func becomeFiltered(in injection) error {
 		return e
 	}
 	return syscall.Exec(os.Args[1], os.Args[1:], untraced(os.Environ()))
+}
+
+// opening are the flags of an openat that changes the disk. Most do not, and a
+// stop is dear: the kernel is told.
+const opening = unix.O_CREAT | unix.O_TRUNC
+
+var onlyChanging = []unix.SockFilter{
+	{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 4, K: unix.SYS_OPENAT},
+	{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 32}, // its flags
+	{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jf: 1, K: opening},
+	{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_TRACE},
+	{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 }
 
 func untraced(env []string) (out []string) {
@@ -177,6 +192,9 @@ func stopped(in injection, out *outcome, main, tid int, ws syscall.WaitStatus) i
 }
 
 func strike(in injection, out *outcome, main, tid int) {
+	if len(out.Hits) > 0 && !in.On && !in.Log {
+		return
+	}
 	var regs syscall.PtraceRegs
 	if syscall.PtraceGetRegs(tid, &regs) != nil {
 		return
@@ -210,8 +228,7 @@ func strike(in injection, out *outcome, main, tid int) {
 func reaches(in injection, tid int, regs *syscall.PtraceRegs) (string, bool) {
 	switch nr := uintptr(regs.Orig_rax); nr {
 	case unix.SYS_OPENAT:
-		const changes = unix.O_CREAT | unix.O_TRUNC
-		if (in.Calls == "reads") == (regs.Rdx&changes != 0) {
+		if (in.Calls == "reads") == (regs.Rdx&opening != 0) {
 			return "", false
 		}
 		return byName(in, tid, "openat", regs.Rdi, regs.Rsi)

@@ -82,7 +82,7 @@ func (c *comparison) findMoves() {
 // unclear leaves the old paths of one alone that cannot be looked at now: what
 // is there is not known.
 func (c *comparison) unclear(q string, old []string) {
-	if c.Disk[q].Err == nil {
+	if c.onDisk(q).Err == nil {
 		return
 	}
 	if from := c.Renamed[q]; c.Last[from] != nil && c.movable(from) {
@@ -134,7 +134,7 @@ func (c *comparison) withdrawn(p string, d bundle.Digest) bool {
 func (c *comparison) path(p string) (Action, bool) {
 	last := c.Last[p]
 	n, has := c.Newest[p]
-	f := c.Disk[p]
+	f := c.onDisk(p)
 	a := Action{Path: p, Was: last, Mine: f, Status: Delivered}
 	if has {
 		a.File, a.Channel = n.File, n.Channel
@@ -150,6 +150,16 @@ func (c *comparison) path(p string) (Action, bool) {
 		return c.dropped(a)
 	}
 	return c.kept(a)
+}
+
+// onDisk is what lies at p. What stands in its way and could not be looked at
+// may be anything: then p could not be looked at either.
+func (c *comparison) onDisk(p string) Fact {
+	f := c.Disk[p]
+	if at := c.Disk[f.At]; f.Err == nil && f.blocked(p) && at.Kind == Other {
+		f.Err = at.Err
+	}
+	return f
 }
 
 // held says that the student undid this very update, and nothing new came

@@ -300,3 +300,14 @@ func TestCompareIsQuietWhereAllIsDone(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 }
+
+// What the course wants to make a folder of could not be looked at: that may
+// be anything, so what belongs into it waits as well.
+func TestBelowWhatCannotBeLookedAtEverythingWaits(t *testing.T) {
+	v := cell{course: "file to folder", student: "edited"}.view()
+	v.Disk[cellPath] = Fact{Kind: Other, At: cellPath, Err: errHistory}
+	got := Compare(v)
+	if len(got) != 2 || got[0].Verb != Skip || got[1].Verb != Skip || got[1].Mine.Err != errHistory {
+		t.Fatalf("%+v", got)
+	}
+}

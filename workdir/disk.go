@@ -26,6 +26,7 @@ type hands struct {
 	noExchange, noReplace, noLink, noFlock bool
 
 	probed bool
+	claims *dir // for notes of claimed names; nil: none
 }
 
 func (h *hands) mostBase() int64 { return cmp.Or(h.base, unneededMost) }
@@ -87,6 +88,7 @@ func (s Stat) same(t Stat) bool {
 type dir struct {
 	fd int
 	do *hands
+	at string // its path below the root, for claims only
 }
 
 func (d *dir) close() { unix.Close(d.fd) }
@@ -121,7 +123,11 @@ func (d *dir) sub(name string) (*dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dir{fd: fd, do: d.do}, nil
+	at := d.at
+	if name != "." {
+		at = join(at, name)
+	}
+	return &dir{fd: fd, do: d.do, at: at}, nil
 }
 
 // reopen opens d once more.

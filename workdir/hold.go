@@ -116,7 +116,7 @@ func (s *settling) one(ctx context.Context, name string) error {
 	if h == nil || (side != "in" && side != "out") {
 		return s.unknown(ctx, name, stat)
 	}
-	if stat.links > 1 && s.placedAlready(h, stat) {
+	if stat.links > 1 && s.placedAlready(ctx, h, name, stat) {
 		return s.d.remove(name)
 	}
 	s.here[id] = true
@@ -148,9 +148,15 @@ func (s *settling) one(ctx context.Context, name string) error {
 
 // placedAlready says that a file of the hold has its name in the student's
 // folder too: linked there by a run that died before it let go of ours.
-func (s *settling) placedAlready(h *hold, stat Stat) bool {
+// Where a filesystem gives each name an inode of its own, the content tells.
+func (s *settling) placedAlready(ctx context.Context, h *hold, held string, stat Stat) bool {
 	for _, path := range []string{h.Path, h.To} {
 		folder, _ := split(path)
+		if there := s.look(path); path != "" && there.Kind == Regular && there.Stat.links > 1 && there.Stat.Size == stat.Size && there.Stat.Mtime == stat.Mtime {
+			if sum, _, err := hashName(ctx, s.d, held); err == nil && s.lies(ctx, path, sum) {
+				return true
+			}
+		}
 		d, err := descendIn(s.tree, folder)
 		if err != nil {
 			continue

@@ -169,6 +169,8 @@ func (h *Home) take(ctx context.Context) error {
 		inside, err1 := h.own.self()
 		named, err2 := h.top.stat(ownFolder)
 		if err1 == nil && err2 == nil && inside.Inode == named.Inode && inside.dev == named.dev {
+			h.do.claims = h.own
+			h.unclaim()
 			return nil
 		}
 		h.release()
@@ -254,7 +256,7 @@ func (h *Home) release() {
 	}
 	if h.own != nil {
 		h.own.close()
-		h.own = nil
+		h.own, h.do.claims = nil, nil
 	}
 }
 

@@ -187,13 +187,20 @@ func (d *dir) openJournal() (*os.File, Stat, error) {
 		if err = d.unlock(journalName); err == nil {
 			f, s, err = d.open(journalName)
 		}
-	} else if errors.Is(err, fs.ErrPermission) {
-		return nil, s, nil
 	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotRegular) || errors.Is(err, unix.ELOOP) {
+	if asGoodAsLost(s, err) {
 		return nil, s, nil
 	}
 	return f, s, err
+}
+
+// asGoodAsLost judges what opening the journal came to. Of a file that could
+// not even be looked at nobody knows whose it is.
+func asGoodAsLost(s Stat, err error) bool {
+	if errors.Is(err, fs.ErrPermission) {
+		return s.Kind == Regular && int(s.uid) != os.Geteuid()
+	}
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNotRegular) || errors.Is(err, unix.ELOOP)
 }
 
 // unlock gives a file of our own back the permissions that it was made with.

@@ -45,10 +45,10 @@ func rename(from *dir, a string, to *dir, b string) error {
 	if from.do.noReplace {
 		return errNoReplace
 	}
-	if err := from.do.step("rename", b); err != nil {
-		return err
+	err := from.do.step("rename", b)
+	if err == nil {
+		err = again(func() error { return renameNoReplace(from.fd, a, to.fd, b) })
 	}
-	err := again(func() error { return renameNoReplace(from.fd, a, to.fd, b) })
 	if refused(err) {
 		from.do.noReplace = true
 		return errNoReplace
@@ -105,11 +105,24 @@ func moveFolder(from *dir, a string, to *dir, b string) error {
 // there meanwhile stays. What is written into the empty file in the very last
 // moment is still readable by its open handle, and comes to lie beside.
 func claim(from *dir, a string, to *dir, b string) error {
-	f, err := to.createRW(b)
+	done, err := noteClaim(from, a, to, b)
 	if err != nil {
 		return err
 	}
+	f, err := to.createRW(b)
+	if err != nil {
+		done()
+		return err
+	}
 	defer f.Close()
+	if err = takeClaimed(f, from, a, to, b); err == nil {
+		done()
+	}
+	return err
+}
+
+// takeClaimed gives a the name of the empty file f.
+func takeClaimed(f *os.File, from *dir, a string, to *dir, b string) error {
 	if err := from.do.step("claimed", b); err != nil {
 		return err
 	}
@@ -121,7 +134,7 @@ func claim(from *dir, a string, to *dir, b string) error {
 		return fault("place", b, errors.Join(fs.ErrExist, err))
 	}
 	if err := again(func() error { return unix.Renameat(from.fd, a, to.fd, b) }); err != nil {
-		return errors.Join(fault("place", b, err), unclaim(f, from, to, b))
+		return errors.Join(fault("place", b, err), dropClaim(f, from, to, b))
 	}
 	if s, err := statFD(int(f.Fd())); err != nil || s.Size == 0 {
 		return err
@@ -129,9 +142,9 @@ func claim(from *dir, a string, to *dir, b string) error {
 	return keepLate(f, from, to, b)
 }
 
-// unclaim takes away a claim that came to nothing: what lies there by now is
+// dropClaim takes away a claim that came to nothing: what lies there by now is
 // looked at where nobody else finds it, and goes back if it is somebody's.
-func unclaim(f *os.File, from, to *dir, b string) error {
+func dropClaim(f *os.File, from, to *dir, b string) error {
 	out := "late-" + from.do.newName()
 	if err := move(to, b, from, out); err != nil {
 		return err
@@ -214,6 +227,8 @@ func (d *dir) probe() error {
 	} else if rename(d, one, d, two) == nil {
 		d.do.noReplace = true
 	}
-	_, _ = d.remove(one), d.remove(two)
+	three := "probe-" + d.do.newName() // of a name that is taken the kernel answers without asking the filesystem
+	_ = rename(d, two, d, three)
+	_, _, _ = d.remove(one), d.remove(two), d.remove(three)
 	return err
 }

@@ -236,6 +236,9 @@ func (p *Plan) place(ctx context.Context, content []byte) ([]Event, error) {
 		}
 	}
 	res, err := p.c.Apply(ctx, p)
+	if err == nil && len(res.Missing) > 0 {
+		err = errors.New("it could not be staged")
+	}
 	if err != nil {
 		return nil, err
 	}

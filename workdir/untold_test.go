@@ -2,6 +2,7 @@ package workdir
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -111,6 +112,29 @@ func TestReadErrorsOfTheJournalAreErrors(t *testing.T) {
 	}
 }
 
+// A journal that could not be looked at may be ours; one that was seen to be
+// somebody else's is not.
+func TestAJournalThatCannotBeLookedAtIsNotLost(t *testing.T) {
+	ours, theirs := uint32(os.Geteuid()), uint32(os.Geteuid()+1)
+	for _, c := range []struct {
+		s    Stat
+		err  error
+		want bool
+	}{
+		{Stat{Kind: Other}, syscall.EACCES, false}, // the look itself failed
+		{Stat{Kind: Other}, syscall.EIO, false},
+		{Stat{Kind: Regular, uid: ours}, syscall.EACCES, false},
+		{Stat{Kind: Regular, uid: theirs}, syscall.EACCES, true},
+		{Stat{Kind: Regular, uid: ours}, syscall.EIO, false},
+		{Stat{Kind: Other, uid: ours}, errNotRegular, true},
+		{Stat{}, syscall.ENOENT, true},
+	} {
+		if got := asGoodAsLost(c.s, c.err); got != c.want {
+			t.Errorf("%+v, %v: lost is %v", c.s, c.err, got)
+		}
+	}
+}
+
 type failing struct {
 	text  []byte
 	after int
@@ -195,4 +219,28 @@ func TestANoteOfALostRecordIsKnown(t *testing.T) {
 		t.Fatalf("%v", names)
 	}
 	everyByteOf(t, 0, w.root, "# ours 1", "# ours 2")
+}
+
+// A note whose bytes could not be brought to disk was not placed.
+func TestANoteThatCannotBeStagedIsAnError(t *testing.T) {
+	w := newWorld(t)
+	w.do.before = func(op, name string) error {
+		if op == "move" && len(name) == 2*len(bundle.Digest{}) {
+			return syscall.EIO
+		}
+		return nil
+	}
+	h, err := open(t.Context(), slog.New(slog.DiscardHandler), w.root, day, w.do)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	never := func([]byte) bool { return false }
+	if _, err := h.PlaceNote(t.Context(), "note.md", []byte("news"), never); err == nil {
+		t.Error("it says that the note was placed")
+	}
+	w.do.before = nil
+	if _, err := h.PlaceNote(t.Context(), "note.md", []byte("news"), never); err != nil {
+		t.Error(err)
+	}
 }
