@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"satchel/bundle"
@@ -103,7 +104,8 @@ func (p *pass) withHead(co hook.CourseOffer) error {
 	}
 	l, err := p.local(co.Course)
 	if err != nil {
-		return err
+		p.unopened(co.Course, err)
+		return nil
 	}
 	newest, err := verify(co, head, l.dir.State())
 	if err != nil {
@@ -171,6 +173,24 @@ func (p *pass) refuse(course string, err error) {
 	if l := p.courses[course]; l != nil {
 		l.newest, l.bad = nil, err
 	}
+}
+
+// unopened says that what this home remembers of a course cannot be read.
+func (p *pass) unopened(course string, err error) {
+	p.lg.Error("not opened", "course", course, "error", err)
+	w, root := p.words(course), p.a.s.Root
+	switch {
+	case errors.Is(err, bundle.ErrFormat):
+		p.out.Code = CodeNewer
+		p.say(course, w.StateNewer(root))
+	case errors.Is(err, workdir.ErrReadOnly):
+		p.out.Code = CodeInPart
+		p.say(course, w.RootReadOnly(filepath.Join(root, ".satchel", course)))
+	default:
+		p.out.Code = CodeInPart
+		p.say(course, w.RootBroken(filepath.Join(root, ".satchel", course), err.Error()))
+	}
+	p.mem.Code, p.mem.Error = p.out.Code, Plain(err.Error())
 }
 
 // words are in the course's language.

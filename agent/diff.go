@@ -3,8 +3,10 @@ package agent
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
 	"unicode/utf8"
@@ -44,7 +46,12 @@ func (a *Agent) Diff(ctx context.Context, out io.Writer, wd, file string) Outcom
 	mine, err := l.dir.Mine(name, maxDiff)
 	if err != nil {
 		p.out.Code = CodeInPart
-		p.say(l.name, p.words(l.name).NotWritten(name, "", plainError(err)))
+		p.lg.Info("not shown", "course", l.name, "path", name, "error", err)
+		if errors.Is(err, fs.ErrNotExist) {
+			p.say(l.name, p.words(l.name).NotHere(name))
+		} else {
+			p.say(l.name, p.words(l.name).NotShown(name))
+		}
 		return p.out
 	}
 	d := differ{out: out, w: p.words(l.name), path: name, version: l.dir.State().Latest.Version}

@@ -38,7 +38,7 @@ func (p *pass) late(ctx context.Context, l *local) {
 	if p.o.Mode == workdir.Start { // the plan that follows merges these, and tells
 		events = slices.DeleteFunc(events, func(e workdir.Event) bool { return e.Kind == workdir.Recovered && e.Other == "" })
 	}
-	text := told(p.words(l.name), &workdir.Result{Events: events}, false)
+	text := p.told(l.name, &workdir.Result{Events: events}, false)
 	if len(text) == 0 {
 		return
 	}

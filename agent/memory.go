@@ -147,7 +147,14 @@ func readSmall(root *os.Root, name string, limit int64) ([]byte, error) {
 func writeWhole(root *os.Root, name string, data []byte, mode fs.FileMode) (err error) {
 	temp := ".satchel/.agent.tmp"
 	if err := root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		if err := setAside(root, temp); err != nil {
+			return err
+		}
+	}
+	if s, err := root.Lstat(name); err == nil && s.IsDir() {
+		if err := setAside(root, name); err != nil {
+			return err
+		}
 	}
 	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
@@ -162,4 +169,15 @@ func writeWhole(root *os.Root, name string, data []byte, mode fs.FileMode) (err 
 		_ = root.Remove(temp)
 	}
 	return err
+}
+
+// setAside renames what is in our way, for it may be somebody's.
+func setAside(root *os.Root, name string) (err error) {
+	for n := 1; n <= 20; n++ {
+		to := fmt.Sprintf("%s (my copy %d)", name, n)
+		if _, err = root.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			return root.Rename(name, to)
+		}
+	}
+	return errors.Join(err, fs.ErrExist)
 }

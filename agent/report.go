@@ -113,15 +113,36 @@ func plainError(err error) string {
 	return Plain(err.Error())
 }
 
+// maxAlike is how many sentences of one kind are said at once.
+const maxAlike = 20
+
 // told are the sentences of one course's result: what it came to, then each
-// thing that the student should know.
-func told(w Words, r *workdir.Result, changed bool) (out []string) {
+// thing that the student should know. Of very many of one kind the rest is
+// only logged.
+func (p *pass) told(course string, r *workdir.Result, changed bool) (out []string) {
+	w := p.words(course)
 	if changed {
 		out = append(out, w.Updated(r.Version, r.Added, r.Changed, r.Removed))
 	}
+	var order []workdir.EventKind
+	said := map[workdir.EventKind][]string{}
 	for _, e := range r.Events {
 		if s := sentenceOf(w, e); s != "" {
-			out = append(out, s)
+			if said[e.Kind] == nil {
+				order = append(order, e.Kind)
+			}
+			said[e.Kind] = append(said[e.Kind], s)
+		}
+	}
+	for _, k := range order {
+		all := said[k]
+		out = append(out, all[:min(len(all), maxAlike)]...)
+		if len(all) <= maxAlike {
+			continue
+		}
+		out = append(out, w.AndMore(len(all)-maxAlike))
+		for _, s := range all[maxAlike:] {
+			p.lg.Info("not said", "course", course, "text", s)
 		}
 	}
 	if paths := pathsOf(r, workdir.Waiting); len(paths) > 0 {

@@ -72,6 +72,8 @@ func (p *pass) restoreAll(ctx context.Context, l *local) {
 		switch {
 		case e.Kind == workdir.Restored && e.Other != "":
 			p.say(l.name, w.Restored(e.Path, r.Version, beside(e)))
+		case e.Kind == workdir.Failed:
+			p.say(l.name, w.NotRestored(e.Path, e.Reason, plainError(e.Err)))
 		case e.Kind != workdir.Restored:
 			p.say(l.name, sentenceOf(w, e))
 		}
@@ -189,7 +191,11 @@ func (p *pass) restored(w Words, l *local, r *workdir.Result, path string) {
 	for _, e := range r.Events {
 		switch s := sentenceOf(w, e); {
 		case e.Path != path:
-		case e.Kind == workdir.Failed, e.Kind == workdir.NoSpace:
+		case e.Kind == workdir.Failed:
+			p.out.Code = CodeInPart
+			p.say(l.name, w.NotRestored(path, e.Reason, plainError(e.Err)))
+			return
+		case e.Kind == workdir.NoSpace:
 			p.out.Code = CodeInPart
 			p.say(l.name, s)
 			return

@@ -104,6 +104,11 @@ const (
 	kNothingHere          key = "nothing_here"
 	kHave                 key = "have"
 	kHaveSince            key = "have_since"
+	kHaveInPart           key = "have_in_part"
+	kNotHere              key = "not_here"
+	kNotShown             key = "not_shown"
+	kNotRestored          key = "not_restored"
+	kAndMore              key = "and_more"
 	kNotYet               key = "not_yet"
 	kKeptHere             key = "kept_here"
 	kKeptMine             key = "kept_mine"
@@ -379,6 +384,21 @@ var sentences = map[key]sentence{
 	kHave: {
 		"{course}: version {version} in {path}.",
 		"{course}: versión {version} en {path}."},
+	kHaveInPart: {
+		"{course}: version {version} in {path}; something of it is still missing.",
+		"{course}: versión {version} en {path}; todavía falta algo de ella."},
+	kNotHere: {
+		"You have no file {path}. To bring it back: satchel-agent restore {path}",
+		"No tienes ningún archivo {path}. Para recuperarlo: satchel-agent restore {path}"},
+	kNotShown: {
+		"{path} cannot be compared: what lies there is no file that can be read.",
+		"{path} no se puede comparar: lo que hay allí no es un archivo que se pueda leer."},
+	kNotRestored: {
+		"Could not bring back {path} ({reason}). Nothing was changed there.",
+		"No se pudo recuperar {path} ({reason}). Allí no se cambió nada."},
+	kAndMore: {
+		"… and {n} more like that; the whole list is in the log.",
+		"… y {n} más como estas; la lista completa está en el registro."},
 	kHaveSince: {
 		"{course}: version {version} in {path}, last changed here on {date}.",
 		"{course}: versión {version} en {path}, último cambio aquí el {date}."},

@@ -147,7 +147,7 @@ func together(a, b *workdir.Result) *workdir.Result {
 func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error) {
 	w, m := p.words(l.name), p.mem.of(l.name)
 	changed := r.Added+r.Changed+r.Removed > 0 || r.Complete && (r.Version != was || m.unsaid(r.Version))
-	text := told(w, r, changed)
+	text := p.told(l.name, r, changed)
 	if len(r.Missing) > 0 {
 		text = append(text, p.arriving(w, l, r))
 	}

@@ -35,8 +35,9 @@ type Status struct {
 // CourseStatus is one course of a Status.
 type CourseStatus struct {
 	Course    string         `json:"course"`
-	Version   bundle.Version `json:"version"` // 0: nothing is complete yet
-	Newest    bundle.Version `json:"newest"`  // that was heard of
+	Version   bundle.Version `json:"version"`           // 0: nothing is complete yet
+	Newest    bundle.Version `json:"newest"`            // that was heard of
+	Arriving  bundle.Version `json:"arriving,omitzero"` // of which something is here, and something is missing
 	Folder    string         `json:"folder"`
 	Published time.Time      `json:"published,omitzero"`
 	Since     time.Time      `json:"since,omitzero"` // when something of it last changed here
@@ -95,6 +96,9 @@ func compareText(a, b string) int {
 func (p *pass) courseStatus(name string, l *local) CourseStatus {
 	s := l.dir.State()
 	c := CourseStatus{Course: name, Version: s.Version, Newest: s.Highest, Folder: s.Folder, Waiting: s.Waiting}
+	if s.Latest.Version > s.Version {
+		c.Arriving = s.Latest.Version
+	}
 	c.Held, c.Undo = named(l.dir.Held()), l.dir.LastPass().ID != ""
 	c.Theirs, c.Mine = l.dir.Usage()
 	if m := p.mem.Courses[name]; m != nil {
@@ -162,7 +166,11 @@ func (s *Status) WriteText(out io.Writer) {
 		fmt.Fprintln(out, w.NothingHere(s.Root))
 	}
 	for _, c := range s.Courses {
-		fmt.Fprintln(out, w.Have(c.Course, c.Version, filepath.Join(s.Root, c.Folder), c.Since))
+		if folder := filepath.Join(s.Root, c.Folder); c.Arriving > 0 {
+			fmt.Fprintln(out, w.HaveInPart(c.Course, c.Arriving, folder))
+		} else {
+			fmt.Fprintln(out, w.Have(c.Course, c.Version, folder, c.Since))
+		}
 		if c.Stale {
 			fmt.Fprintln(out, "  "+w.Stale(c.Course, c.Checked.Local()))
 		}

@@ -159,20 +159,37 @@ func (w Words) FolderStays(is, wanted string) string {
 	return w.say(kFolderStays, "path", is, "name", wanted)
 }
 
+// NotHere says that the student has no such file, and how it comes back.
+func (w Words) NotHere(path string) string { return w.say(kNotHere, "path", path) }
+
+// NotShown says that what lies at a path cannot be compared.
+func (w Words) NotShown(path string) string { return w.say(kNotShown, "path", path) }
+
+// NotRestored says that a file could not be brought back; reason as for
+// NotWritten.
+func (w Words) NotRestored(path, reason, why string) string {
+	return w.say(kNotRestored, "path", path, "reason", w.reason(reason, why))
+}
+
 // NotWritten says that one path could not be written. reason is one of
 // workdir's; why is said where it is none that we have words for.
 func (w Words) NotWritten(path, reason, why string) string {
-	switch reason {
-	case workdir.ReasonNoFolder:
+	if reason == workdir.ReasonNoFolder {
 		return w.say(kNoFolder, "path", path)
-	case workdir.ReasonPermission:
-		why = w.say(kNoPermission)
-	case workdir.ReasonReadOnly:
-		why = w.say(kReadOnly)
-	case workdir.ReasonHistory:
-		why = w.say(kNoHistory)
 	}
-	return w.say(kNotWritten, "path", path, "reason", why)
+	return w.say(kNotWritten, "path", path, "reason", w.reason(reason, why))
+}
+
+func (w Words) reason(reason, why string) string {
+	switch reason {
+	case workdir.ReasonPermission:
+		return w.say(kNoPermission)
+	case workdir.ReasonReadOnly:
+		return w.say(kReadOnly)
+	case workdir.ReasonHistory:
+		return w.say(kNoHistory)
+	}
+	return why
 }
 
 // NoSpace says that a file did not fit; sizes are bytes.
@@ -199,6 +216,9 @@ func (w Words) Arriving(done, all int, folder string, notebooks bool) string {
 	}
 	return w.say(k, "done", strconv.Itoa(done), "all", strconv.Itoa(all), "folder", folder)
 }
+
+// AndMore says how many more sentences of one kind there would be.
+func (w Words) AndMore(n int) string { return w.say(kAndMore, "n", strconv.Itoa(n)) }
 
 // Waiting says which updates wait for an open document.
 func (w Words) Waiting(paths []string) string {
@@ -365,6 +385,11 @@ func (w Words) Have(course string, v bundle.Version, folder string, since time.T
 		return w.say(kHave, "course", course, "version", number(v), "path", folder)
 	}
 	return w.say(kHaveSince, "course", course, "version", number(v), "path", folder, "date", w.date(since.Local()))
+}
+
+// HaveInPart says of which version something is missing.
+func (w Words) HaveInPart(course string, v bundle.Version, folder string) string {
+	return w.say(kHaveInPart, "course", course, "version", number(v), "path", folder)
 }
 
 // NotYet says that a path will be tried again.

@@ -132,7 +132,7 @@ func (a *applier) open() (err error) {
 		if err != nil {
 			return err
 		}
-		to, err := a.carryAside(top, p.folder, s.Kind == Folder, "")
+		to, err := a.carryAside(top, p.folder, s.Kind == Folder, "", func(string) error { return nil })
 		if err != nil {
 			return err
 		}
@@ -304,6 +304,9 @@ func (a *applier) announce() error {
 		case act.Verb == Move:
 			h.Path, h.To, h.New, h.Was = act.From, act.Path, act.Mine.Digest, bundle.Digest{}
 			h.Next = a.entry(act, nil)
+			if act.Event != "" {
+				h.Tell = &Event{Kind: act.Event, Path: act.Path, Other: act.From}
+			}
 		case act.Verb == Aside && a.c.home.do.noReplace:
 			h.Path, h.New, h.Was = act.Mine.At, bundle.Digest{}, bundle.Digest{}
 		case act.Verb != Replace:

@@ -29,7 +29,13 @@ func (a *applier) makeWay(act *Action) error {
 	case s.Kind == Folder && a.c.rec.folders[act.Mine.At] && d.rmdir(name) == nil:
 		return nil
 	}
-	to, err := a.carryAside(d, name, s.Kind == Folder, a.ids[act.Path])
+	aside := &hold{ID: a.c.home.do.newName(), Path: act.Mine.At, Time: a.c.home.now, Then: thenAside}
+	_, err = a.carryAside(d, name, s.Kind == Folder, a.ids[act.Path], func(to string) error {
+		aside.To = join(folder, to)
+		aside.Tell = &Event{Kind: MovedAside, Path: act.Mine.At, Other: aside.To}
+		return a.c.save(line{Hold: aside})
+	})
+	a.lines = append(a.lines, line{Hold: &hold{ID: aside.ID, Gone: true}})
 	if err != nil {
 		return err
 	}
@@ -40,7 +46,7 @@ func (a *applier) makeWay(act *Action) error {
 			a.lines = append(a.lines, line{Forget: p}) // it went along
 		}
 	}
-	a.tell(Event{Kind: MovedAside, Path: act.Mine.At, Other: join(folder, to)})
+	a.tell(*aside.Tell)
 	return nil
 }
 
@@ -54,10 +60,16 @@ func (a *applier) undoneBelow(folder string) bool {
 }
 
 // carryAside renames something of the student's to its first free
-// "NAME (my copy)".
-func (a *applier) carryAside(d *dir, name string, folder bool, id string) (string, error) {
+// "NAME (my copy)". note is told that one before.
+func (a *applier) carryAside(d *dir, name string, folder bool, id string, note func(to string) error) (string, error) {
 	for n := 1; n <= maxCopies; n++ {
 		to := copyName(name, mySuffix, n, folder)
+		if s, err := d.stat(to); err != nil || s.Kind != Nothing {
+			continue
+		}
+		if err := note(to); err != nil {
+			return "", err
+		}
 		err := a.carry(d, name, &spot{d: d, name: to}, id)
 		if err == nil || !errors.Is(err, fs.ErrExist) {
 			return to, err

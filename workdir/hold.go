@@ -79,6 +79,9 @@ func (c *Course) settle(ctx context.Context, tree *dir, v bundle.Version, newest
 		if h := c.rec.holds[id]; !s.here[id] && s.movedAlready(h) {
 			s.complete(h)
 		} else if !s.here[id] {
+			if h.Then == thenAside && s.wentAside(h) {
+				s.events = append(s.events, *h.Tell)
+			}
 			s.lines = append(s.lines, line{Hold: &hold{ID: id, Gone: true}})
 		}
 	}
@@ -227,13 +230,20 @@ func (s *settling) lies(ctx context.Context, path string, sum bundle.Digest) boo
 // complete records a merge whose result is in place.
 func (s *settling) complete(h *hold) {
 	done := *h
-	done.Done, done.Next = true, nil
+	done.Done, done.Next, done.Tell = true, nil, nil
+	if h.Tell != nil {
+		s.events = append(s.events, *h.Tell)
+	}
 	if h.Next.Path != h.Path {
 		s.lines = append(s.lines, line{Forget: h.Path})
 	}
 	s.lines = append(s.lines, line{File: h.Next}, line{Hold: &done})
 	s.touched = true
 }
+
+// wentAside says that something was renamed out of the way, by a run that
+// died before it could tell: the new name was free when that began.
+func (s *settling) wentAside(h *hold) bool { return h.Tell != nil && !s.missing(h.To) }
 
 // toStage keeps verified content that was not placed.
 func (s *settling) toStage(h *hold, name string) error {

@@ -83,7 +83,7 @@ func (a *applier) merge(ctx context.Context, act *Action, at *spot) error {
 		a.left[act.File.Digest]--
 	}
 	if b.data != nil {
-		if err := a.putMerged(ctx, act, at, b.data, e); err != nil {
+		if err := a.putMerged(ctx, act, at, b, e); err != nil {
 			return err
 		}
 		a.c.remember(mine, b.data)
@@ -166,13 +166,15 @@ func (a *applier) besideMerged(ctx context.Context, act *Action, at *spot, e *En
 }
 
 // putMerged exchanges mine for what was merged, and makes e say so.
-func (a *applier) putMerged(ctx context.Context, act *Action, at *spot, data []byte, e *Entry) error {
-	in, err := a.c.stage.write(data, mergedPerm(act))
+func (a *applier) putMerged(ctx context.Context, act *Action, at *spot, b blend, e *Entry) error {
+	in, err := a.c.stage.write(b.data, mergedPerm(act))
 	if err != nil {
 		return err
 	}
 	a.mergedInto(act, e, in)
-	h := hold{ID: a.c.home.do.newName(), Path: act.Path, Time: a.c.home.now, Was: act.Mine.Digest, New: in.sum, Then: thenShelf, Next: e}
+	tell := b.event
+	tell.Path = act.Path
+	h := hold{ID: a.c.home.do.newName(), Path: act.Path, Time: a.c.home.now, Was: act.Mine.Digest, New: in.sum, Then: thenShelf, Next: e, Tell: &tell}
 	if err := a.c.save(line{Hold: &h}); err != nil {
 		a.unused(in.name)
 		return err
@@ -180,7 +182,7 @@ func (a *applier) putMerged(ctx context.Context, act *Action, at *spot, data []b
 	if _, err := a.exchangeIn(ctx, act, at, h.ID, in); err != nil {
 		return err
 	}
-	h.Done, h.Next = true, nil
+	h.Done, h.Next, h.Tell = true, nil, nil
 	a.lines = append(a.lines, line{Hold: &h})
 	e.Seen = a.look(at, in.sum)
 	return nil
@@ -251,7 +253,8 @@ func (a *applier) mergeAcross(ctx context.Context, act *Action, to *spot) error 
 	}
 	e := a.entry(act, nil)
 	a.mergedInto(act, e, in)
-	h := hold{ID: a.c.home.do.newName(), Path: act.From, To: act.Path, Time: a.c.home.now, Was: act.Mine.Digest, New: in.sum, Then: thenShelf, Next: e}
+	tell := Event{Kind: Moved, Path: act.Path, Other: act.From}
+	h := hold{ID: a.c.home.do.newName(), Path: act.From, To: act.Path, Time: a.c.home.now, Was: act.Mine.Digest, New: in.sum, Then: thenShelf, Next: e, Tell: &tell}
 	if err := a.c.save(line{Hold: &h}); err != nil {
 		a.unused(in.name)
 		return err
@@ -259,7 +262,7 @@ func (a *applier) mergeAcross(ctx context.Context, act *Action, to *spot) error 
 	if err := a.across(ctx, act, from, to, outName(h.ID), in); err != nil {
 		return err
 	}
-	h.Done, h.Next = true, nil
+	h.Done, h.Next, h.Tell = true, nil, nil
 	e.Seen = a.look(to, in.sum)
 	a.left[act.File.Digest]--
 	a.c.remember(mine, theirs, b.data)

@@ -102,6 +102,7 @@ type hold struct {
 	Time time.Time     `json:"time"`
 	Look time.Time     `json:"look,omitzero"`  // the first look after ten minutes
 	Next *Entry        `json:"next,omitempty"` // a merge: to be recorded of Path once New lies there
+	Tell *Event        `json:"tell,omitempty"` // what a run that died before it could record that would have told
 	Done bool          `json:"done,omitempty"` // the exchange is over and its path recorded
 	Gone bool          `json:"gone,omitempty"` // nothing is left of it
 }
@@ -114,6 +115,7 @@ const (
 	thenErase  fate = "erase"  // the same, withdrawn: at once
 	thenShelf  fate = "shelf"  // recognised by history: to the student's shelf
 	thenBeside fate = "beside" // the student's: beside, as "(my copy)"
+	thenAside  fate = "aside"  // nothing comes to lie in the hold: Path is renamed to To
 )
 
 // applied is the head that was applied last: every path of it is in place, or

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -242,5 +243,34 @@ func TestANoteThatCannotBeStagedIsAnError(t *testing.T) {
 	w.do.before = nil
 	if _, err := h.PlaceNote(t.Context(), "note.md", []byte("news"), never); err != nil {
 		t.Error(err)
+	}
+}
+
+// Wherever a run dies, what it did to the student's files is told by it, or by
+// the next one: what moved aside, what was merged, what moved along.
+func TestWhatARunThatDiedDidIsTold(t *testing.T) {
+	for n := 1; ; n++ {
+		w := newWorldAt(t, filepath.Join(quickDir(t), "work"))
+		os.MkdirAll(w.root, 0o755)
+		w.publish("a.txt", poem, "old.txt", "moved\n", "keep.txt", "k")
+		w.sync()
+		w.write("a.txt", edit(poem, "two", "2"))
+		w.write("old.txt", "moved\nmine\n")
+		w.write("big/in.txt", "mine")
+		w.publish("a.txt", edit(poem, "five", "5"), "big", "b", "old.txt", "-", "new.txt", "moved\n")
+		w.untold = true
+		died := w.cutShort(n)
+		w.untold = false
+		r := w.sync()
+		for _, want := range []string{"moved_aside big", "merged a.txt", "moved new.txt"} {
+			told := slices.ContainsFunc(r.Events, func(e Event) bool { return string(e.Kind)+" "+e.Path == want })
+			if !told {
+				t.Errorf("step %d: not told: %s; but %v", n, want, r.Events)
+			}
+		}
+		w.has("a.txt", edit(edit(poem, "two", "2"), "five", "5"), "big", "b", "big (my copy)/in.txt", "mine", "new.txt", "moved\nmine\n", "keep.txt", "k")
+		if !died {
+			return
+		}
 	}
 }
