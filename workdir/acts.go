@@ -111,6 +111,9 @@ func (a *applier) done(act *Action, e *Entry, ev Event) {
 	switch {
 	case act.Loose:
 		return
+	case act.Put == nil && a.p.undo: // as before: nothing is known of it
+		a.lines = append(a.lines, line{Forget: act.Path})
+		return
 	case act.Put != nil:
 		put := *act.Put
 		put.Seen, e = e.Seen, &put

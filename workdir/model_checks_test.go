@@ -226,14 +226,15 @@ func ownOnly(where []string) bool {
 	return !slices.ContainsFunc(where, func(p string) bool { return !strings.HasPrefix(p, ".satchel/") })
 }
 
-// checkOutside says that nothing beside the course's folder changed.
+// checkOutside says that nothing beside the course's folder changed, nor the
+// folders for many copies, also those beside its former names.
 func (m *model) checkOutside(c *checking, after map[string]thing) {
 	now := m.here
 	outside := func(all map[string]thing) map[string]thing {
 		out := map[string]thing{}
 		for p, d := range all {
 			top, _, _ := strings.Cut(p, "/")
-			if top != c.folder && top != now && top != c.was && top != ".satchel" && !strings.HasPrefix(top, now+" (") && !strings.HasPrefix(top, c.folder+" (") {
+			if top != c.folder && top != now && top != c.was && top != ".satchel" && !strings.HasPrefix(top, now+" (") && !strings.HasPrefix(top, c.folder+" (") && !strings.Contains(top, " (course v") {
 				out[p] = d
 			}
 		}

@@ -238,3 +238,26 @@ func TestRestoreAVersion(t *testing.T) {
 	w.sync()
 	w.has("a.txt", "eight", "p.png", "\x00two")
 }
+
+// What was no longer the course's before an undo is not so after the redo.
+func TestRedoOfWhatTheCourseHadDropped(t *testing.T) {
+	w := newWorld(t)
+	w.policies["o.txt"] = bundle.Once
+	w.publish("keep.txt", "k")
+	w.sync()
+	w.publish("o.txt", "once")
+	w.sync()
+	w.undo()
+	w.undo()
+	w.publish("o.txt", "-")
+	w.sync()
+	w.undo()
+	w.has("keep.txt", "k")
+	w.sync()
+	w.undo()
+	w.has("keep.txt", "k", "o.txt", "once")
+	wantEvents(t, w.sync())
+	if e := w.entry("o.txt"); e != nil {
+		t.Errorf("recorded: %+v", e)
+	}
+}
