@@ -258,6 +258,9 @@ func (m *model) checkNotebooks(c *checking, after map[string]thing) {
 		if err := notebook.Validate([]byte(d.text)); err != nil {
 			m.fail("%q is not valid any more: %v\n%s", p, err, d.text)
 		}
+		if judge != nil {
+			m.tally.made[bundle.Sum([]byte(d.text))] = d.text
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"satchel/bundle"
 	"satchel/internal/race"
 )
 
@@ -79,6 +80,7 @@ func TestModel(t *testing.T) {
 			t.Log(strings.Join(m.steps, "\n"))
 		}
 	})
+	total.judge(t)
 	if *modelSeed == 0 && !t.Failed() && !race.Enabled {
 		total.report(t, len(seeds))
 	}
@@ -181,9 +183,30 @@ var quick = func() string {
 type tally struct {
 	cells map[tableCell]int
 	acts  map[string]int
+	made  map[bundle.Digest]string // notebooks that came out of merges, for nbformat
 }
 
-func newTally() *tally { return &tally{map[tableCell]int{}, map[string]int{}} }
+func newTally() *tally {
+	return &tally{map[tableCell]int{}, map[string]int{}, map[bundle.Digest]string{}}
+}
+
+// judge has nbformat look at notebooks; nil where it is not at hand (but with
+// -tags e2e).
+var judge func(t *testing.T, notebooks map[string][]byte)
+
+// maxJudged is how many notebooks it looks at.
+const maxJudged = 20_000
+
+func (n *tally) judge(t *testing.T) {
+	if judge == nil || t.Failed() {
+		return
+	}
+	all := map[string][]byte{}
+	for d, text := range n.made {
+		all[d.String()] = []byte(text)
+	}
+	judge(t, all)
+}
 
 func (n *tally) add(o *tally) {
 	for c, k := range o.cells {
@@ -191,6 +214,11 @@ func (n *tally) add(o *tally) {
 	}
 	for a, k := range o.acts {
 		n.acts[a] += k
+	}
+	for d, text := range o.made {
+		if len(n.made) < maxJudged {
+			n.made[d] = text
+		}
 	}
 }
 
