@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -281,6 +282,15 @@ func TestDownloadThatEndsInTheMiddleIsContinuedByTheNextLogin(t *testing.T) {
 	}
 	if len(h.tree("scala101")) != 7 {
 		t.Errorf("%d files are there", len(h.tree("scala101")))
+	}
+	st, err := h.agent().Status(t.Context())
+	var text bytes.Buffer
+	if st.WriteText(&text); err != nil || st.Courses[0].Version != 0 || st.Courses[0].Arriving != 1 || !strings.Contains(text.String(), "version 1 in "+h.root+"/scala101; something of it is still missing.") {
+		t.Errorf("%v, %s", err, &text)
+	}
+	h.agent().Diff(t.Context(), &bytes.Buffer{}, h.root, "a.ipynb") // what is here is known
+	if said := h.said(); len(said) > 0 {
+		t.Errorf("said %q", said)
 	}
 	w.behind(nil)
 	w.requests()
