@@ -144,7 +144,7 @@ func (c *comparison) path(p string) (Action, bool) {
 		return a, false
 	case f.Err != nil:
 		return c.unseen(a)
-	case last == nil, c.moves[p] != "", c.carries[p] != "":
+	case last == nil, c.moves[p] != "", c.carries[p] != "", has && c.How.All && last.Status == Own && last.Held.held():
 		return c.added(a)
 	case !has:
 		return c.dropped(a)

@@ -105,9 +105,21 @@ func mergeLines() []line {
 	}
 }
 
+// begunLines are those of 0.2.1: a version of which something is missing, and
+// what a run that died would have told.
+func begunLines() []line {
+	d := func(text string) bundle.Digest { return bundle.Sum([]byte(text)) }
+	e := &Entry{Path: "lab.ipynb", Digest: d("theirs"), Size: 6, Mode: 0o644, Policy: bundle.Merge, Channel: "main", Status: Mine, Since: 16}
+	return []line{
+		{Begun: &applied{Version: 16, Fingerprint: "f", Manifests: map[string]bundle.Digest{"main": d("m")}, Renamed: map[string]string{"new.md": "old.md"}}},
+		{Hold: &hold{ID: "0123456789abcdef", Path: "lab.ipynb", Was: d("mine"), New: d("both"), Then: thenShelf, Time: day, Next: e, Tell: &Event{Kind: Merged, Path: "lab.ipynb", Gone: 1}}},
+		{Hold: &hold{ID: "fedcba9876543210", Path: "big", To: "big (my copy)", Then: thenAside, Time: day, Tell: &Event{Kind: MovedAside, Path: "big", Other: "big (my copy)"}}},
+	}
+}
+
 // What a Satchel ever wrote into a home stays readable.
 func TestGolden(t *testing.T) {
-	for name, lines := range map[string][]line{"journal": sampleLines(), "journal-clock": clockLines(), "journal-merge": mergeLines()} {
+	for name, lines := range map[string][]line{"journal": sampleLines(), "journal-clock": clockLines(), "journal-merge": mergeLines(), "journal-begun": begunLines()} {
 		t.Run(name, func(t *testing.T) { golden(t, filepath.Join("testdata", "golden", "v1", name), lines) })
 	}
 }

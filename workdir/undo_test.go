@@ -261,3 +261,21 @@ func TestRedoOfWhatTheCourseHadDropped(t *testing.T) {
 		t.Errorf("recorded: %+v", e)
 	}
 }
+
+// What an undo took back comes again when the student asks for all, also the
+// copy beside their own file.
+func TestAllBringsTheCopyBesideAgain(t *testing.T) {
+	w := newWorld(t)
+	w.publish("keep.txt", "k")
+	w.sync()
+	w.write("new.txt", "mine")
+	w.publish("new.txt", "theirs")
+	wantEvents(t, w.sync(), "in_the_way new.txt | new (course v2).txt")
+	w.undo()
+	w.has("keep.txt", "k", "new.txt", "mine")
+	w.how.All = true
+	wantEvents(t, w.sync(), "in_the_way new.txt | new (course v2).txt")
+	w.has("keep.txt", "k", "new.txt", "mine", "new (course v2).txt", "theirs")
+	w.how.All = false
+	wantEvents(t, w.sync())
+}
