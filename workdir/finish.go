@@ -27,7 +27,9 @@ func (a *applier) tidyFolders() {
 		}
 	}
 	for i := range a.p.actions {
-		use(a.p.actions[i].File.Path)
+		if act := &a.p.actions[i]; !a.p.undo || !a.undone[act.Path] { // what an undo could not bring back does not come
+			use(act.File.Path)
+		}
 	}
 	for _, f := range slices.Backward(sortedKeys(a.c.rec.folders)) {
 		if used[f] {

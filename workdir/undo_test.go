@@ -279,3 +279,31 @@ func TestAllBringsTheCopyBesideAgain(t *testing.T) {
 	w.how.All = false
 	wantEvents(t, w.sync())
 }
+
+// A folder that is empty after an undo goes at once, also where another file
+// could not be brought back into it.
+func TestAnUndoLeavesNoEmptyFolder(t *testing.T) {
+	w := newWorld(t)
+	w.publish("d/gone.bin", "\x00gone", "d/x.txt", "x", "keep.txt", "k")
+	w.sync()
+	w.remove("d/x.txt")
+	w.publish("d/gone.bin", "-", "d/x.txt", "x2")
+	wantEvents(t, w.sync(), "returned d/x.txt")
+	for _, name := range []string{"kept", "hold"} { // as after some weeks
+		if err := os.RemoveAll(w.own(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := w.with(func(c *Course) (*Plan, error) {
+		p, err := c.PlanUndo(w.ctx)
+		if err == nil {
+			p.wanted = nil
+		}
+		return p, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantEvents(t, r, "not_undone d/gone.bin")
+	w.has("keep.txt", "k")
+}
