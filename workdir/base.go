@@ -119,6 +119,10 @@ func (a *applier) keepBase(f bundle.File) {
 		return
 	}
 	a.based[f.Digest] = true
+	if a.c.home.do.before != nil {
+		a.c.remember(data) // who counts the changes wants them in one order
+		return
+	}
 	a.basing.Go(func() { a.c.remember(data) })
 }
 
