@@ -90,7 +90,7 @@ func (p *pass) restoreVersion(ctx context.Context, l *local, path string, v bund
 		return
 	}
 	plan, was, err := l.dir.PlanRestoreVersion(ctx, *l.newest, path, v)
-	if errors.Is(err, workdir.ErrNoVersion) || errors.Is(err, workdir.ErrUnknownPath) {
+	if v > l.newest.Head.Version || errors.Is(err, workdir.ErrNoVersion) || errors.Is(err, workdir.ErrUnknownPath) {
 		p.say(l.name, w.NoVersion(path, v))
 		p.out.Code = CodeFolder
 		return

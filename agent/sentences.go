@@ -88,6 +88,8 @@ const (
 	kRestoredAll          key = "restored_all"
 	kUndone               key = "undone"
 	kRedone               key = "redone"
+	kUndoneOne            key = "undone_one"
+	kRedoneOne            key = "redone_one"
 	kNotUndone            key = "not_undone"
 	kNothingToUndo        key = "nothing_to_undo"
 	kNoDifference         key = "no_difference"
@@ -336,6 +338,12 @@ var sentences = map[key]sentence{
 	kUndone: {
 		"The update to version {version} was taken back ({n} changes). It stays so until the course changes these files again. To have it after all: satchel-agent undo",
 		"Se deshizo la actualización a la versión {version} ({n} cambios). Queda así hasta que el curso cambie de nuevo estos archivos. Para recuperarla: satchel-agent undo"},
+	kUndoneOne: {
+		"The update to version {version} was taken back (1 change). It stays so until the course changes this file again. To have it after all: satchel-agent undo",
+		"Se deshizo la actualización a la versión {version} (1 cambio). Queda así hasta que el curso cambie de nuevo este archivo. Para recuperarla: satchel-agent undo"},
+	kRedoneOne: {
+		"The update to version {version} is back in place (1 change).",
+		"La actualización a la versión {version} vuelve a estar en su sitio (1 cambio)."},
 	kRedone: {
 		"The update to version {version} is back in place ({n} changes).",
 		"La actualización a la versión {version} vuelve a estar en su sitio ({n} cambios)."},

@@ -329,12 +329,20 @@ func (w Words) RestoredAll(n int, v bundle.Version) string {
 
 // Undone says that the last update was taken back.
 func (w Words) Undone(v bundle.Version, n int) string {
-	return w.say(kUndone, "version", number(v), "n", strconv.Itoa(n))
+	return w.say(one(n, kUndoneOne, kUndone), "version", number(v), "n", strconv.Itoa(n))
 }
 
 // Redone says that what was taken back was done again.
 func (w Words) Redone(v bundle.Version, n int) string {
-	return w.say(kRedone, "version", number(v), "n", strconv.Itoa(n))
+	return w.say(one(n, kRedoneOne, kRedone), "version", number(v), "n", strconv.Itoa(n))
+}
+
+// one gives the sentence for one thing, or for several.
+func one(n int, single, several key) key {
+	if n == 1 {
+		return single
+	}
+	return several
 }
 
 // NotUndone says that a file was left as it is.

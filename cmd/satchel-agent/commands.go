@@ -219,6 +219,10 @@ func (p *program) restore(ctx context.Context, args []string) int {
 	if code, done := p.parse(f, args, files); done {
 		return code
 	}
+	if *version < 0 {
+		fmt.Fprintf(p.errOut, "satchel-agent restore: --version %d: versions are numbered from 1. See: satchel-agent help restore\n", *version)
+		return exitUsage
+	}
 	a, code, ok := p.local()
 	switch {
 	case !ok:

@@ -144,7 +144,7 @@ func (p *program) parse(f *flag.FlagSet, args []string, want int) (code int, don
 		fmt.Fprintf(p.errOut, "satchel-agent %s: %v. See: satchel-agent help %s\n", f.Name(), err, f.Name())
 		return exitUsage, true
 	case want >= 0 && f.NArg() != want:
-		fmt.Fprintf(p.errOut, "satchel-agent %s: %d arguments where %d belong. See: satchel-agent help %s\n", f.Name(), f.NArg(), want, f.Name())
+		fmt.Fprintf(p.errOut, "satchel-agent %s: %d arguments where %d belong (options come first, a name with spaces in quotes). See: satchel-agent help %s\n", f.Name(), f.NArg(), want, f.Name())
 		return exitUsage, true
 	}
 	return 0, false
