@@ -229,15 +229,13 @@ func (s *settling) lies(ctx context.Context, path string, sum bundle.Digest) boo
 
 // complete records a merge whose result is in place.
 func (s *settling) complete(h *hold) {
-	done := *h
-	done.Done, done.Next, done.Tell = true, nil, nil
 	if h.Tell != nil {
 		s.events = append(s.events, *h.Tell)
 	}
 	if h.Next.Path != h.Path {
 		s.lines = append(s.lines, line{Forget: h.Path})
 	}
-	s.lines = append(s.lines, line{File: h.Next}, line{Hold: &done})
+	s.lines = append(s.lines, line{File: h.Next}, line{Hold: h.over()})
 	s.touched = true
 }
 

@@ -182,8 +182,7 @@ func (a *applier) putMerged(ctx context.Context, act *Action, at *spot, b blend,
 	if _, err := a.exchangeIn(ctx, act, at, h.ID, in); err != nil {
 		return err
 	}
-	h.Done, h.Next, h.Tell = true, nil, nil
-	a.lines = append(a.lines, line{Hold: &h})
+	a.lines = append(a.lines, line{Hold: h.over()})
 	e.Seen = a.look(at, in.sum)
 	return nil
 }
@@ -262,14 +261,13 @@ func (a *applier) mergeAcross(ctx context.Context, act *Action, to *spot) error 
 	if err := a.across(ctx, act, from, to, outName(h.ID), in); err != nil {
 		return err
 	}
-	h.Done, h.Next, h.Tell = true, nil, nil
 	e.Seen = a.look(to, in.sum)
 	a.left[act.File.Digest]--
 	a.c.remember(mine, theirs, b.data)
 	a.movedOver(act, in.sum)
 	a.res.Changed++
 	a.dirty[folder] = true
-	a.lines = append(a.lines, line{Hold: &h}, line{Forget: act.From})
+	a.lines = append(a.lines, line{Hold: h.over()}, line{Forget: act.From})
 	act.Event = Moved
 	b.event.Other = act.From
 	a.done(act, e, b.event)

@@ -139,6 +139,12 @@ func (c *Course) accept(n Newest) error {
 	if err := c.check(n); err != nil {
 		return err
 	}
+	return c.rise(n)
+}
+
+// rise refuses a head that is older than the highest, and remembers a higher
+// one.
+func (c *Course) rise(n Newest) error {
 	h := c.rec.highest
 	print := n.Head.Fingerprint()
 	if n.Head.Version < h.Version || n.Head.Version == h.Version && print != h.Fingerprint {
@@ -161,7 +167,7 @@ func (c *Course) acceptKnown(n Newest) error {
 	if k := c.rec.latest(); k != nil && k.Version == n.Head.Version && k.Fingerprint == n.Head.Fingerprint() {
 		return nil
 	}
-	return c.accept(n)
+	return c.rise(n)
 }
 
 // check looks whether a head and manifests are what they say.

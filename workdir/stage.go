@@ -28,8 +28,7 @@ const syncers = 8
 type stage struct {
 	c      *Course
 	d      *dir
-	slots  chan struct{}
-	wg     sync.WaitGroup
+	pool   pool // brings contents to disk
 	mu     sync.Mutex
 	have   map[bundle.Digest]int64
 	wanted map[bundle.Digest]int64 // not here yet; nil: whatever comes is taken
@@ -49,7 +48,7 @@ func (c *Course) openStage(ctx context.Context, need map[bundle.Digest]int64, ke
 	if err != nil {
 		return err
 	}
-	s := &stage{c: c, d: d, slots: make(chan struct{}, syncers), have: map[bundle.Digest]int64{}, short: map[bundle.Digest]int64{}, wanted: map[bundle.Digest]int64{}}
+	s := &stage{c: c, d: d, pool: newPool(syncers), have: map[bundle.Digest]int64{}, short: map[bundle.Digest]int64{}, wanted: map[bundle.Digest]int64{}}
 	c.stage = s
 	names, err := d.names()
 	if err != nil {
@@ -260,9 +259,7 @@ func (s *stage) drop(d bundle.Digest) {
 
 // finish brings the part to disk and gives it its name, beside.
 func (s *stage) finish(f *os.File, name string, item bundle.Item) {
-	s.slots <- struct{}{}
-	s.wg.Go(func() {
-		defer func() { <-s.slots }()
+	s.pool.Go(func() {
 		err := errors.Join(s.syncFile(f), f.Close())
 		if err == nil {
 			err = moveOver(s.d, name, s.d, item.Digest.String())
@@ -287,7 +284,7 @@ func (s *stage) syncFile(f *os.File) error {
 
 // wait returns when everything staged is on disk.
 func (s *stage) wait() {
-	s.wg.Wait()
+	s.pool.wait()
 	_ = s.d.sync()
 }
 

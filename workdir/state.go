@@ -107,6 +107,13 @@ type hold struct {
 	Gone bool          `json:"gone,omitempty"` // nothing is left of it
 }
 
+// over is h once the exchange is over and its path recorded.
+func (h *hold) over() *hold {
+	out := *h
+	out.Done, out.Next, out.Tell = true, nil, nil
+	return &out
+}
+
 // fate is what becomes of bytes that came out as expected.
 type fate string
 
