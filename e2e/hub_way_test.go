@@ -47,13 +47,13 @@ func TestHubTwoGroups(t *testing.T) {
 		h := s.hub(hubOptions{version: version, config: v.withHook(), groups: map[string][]string{"lab-a": {"ana"}, "lab-b": {"ben"}}})
 
 		ana, ben := h.person("ana").login(), h.person("ben").login()
-		said := ana.spawnAndRead("")
+		said := ana.spawn("")
 		for _, line := range []string{"Server requested", "Spawning server...", "Course material: version 1 is ready."} {
 			if !slices.Contains(said, line) {
 				t.Errorf("the spawn page said %q, not %q", said, line)
 			}
 		}
-		t.Logf("ben's server was there after %v", ben.spawn(""))
+		ben.spawn("")
 		h.hasOnly("ana", "scala101", s.repo)
 		h.hasOnly("ben", "algo101", algo)
 
@@ -76,17 +76,6 @@ func countAgents(h *hub, n int) error {
 		return fmt.Errorf("%d agents run, not %d: %v", len(run), n, run)
 	}
 	return nil
-}
-
-// spawnAndRead starts a server, reads the spawn page to its end, and enters.
-func (p *person) spawnAndRead(server string) []string {
-	p.t.Helper()
-	if got := p.do(http.MethodGet, "/hub/spawn/"+strings.TrimSuffix(p.name+"/"+server, "/"), nil); got.code != http.StatusFound {
-		p.t.Fatalf("spawn: %d %s", got.code, alertOf(got.text))
-	}
-	said := p.progress(server)
-	p.spawn(server)
-	return said
 }
 
 // hasOnly fails unless a home has this course, whole, and no other.
@@ -165,7 +154,7 @@ func loginWithoutSpawn(t *testing.T, s *site, v *service, h *hub) {
 
 func namedServer(t *testing.T, v *service, h *hub, p *person) {
 	t.Helper()
-	if said := p.spawnAndRead("extra"); !slices.Contains(said, "Course material: version 3 is ready.") {
+	if said := p.spawn("extra"); !slices.Contains(said, "Course material: version 3 is ready.") {
 		t.Errorf("the spawn page of a named server said %q", said)
 	}
 	const env = `import os; print(os.environ["JUPYTERHUB_SERVER_NAME"], "SATCHEL_KEYS" in os.environ)`
