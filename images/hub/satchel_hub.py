@@ -150,10 +150,6 @@ class _Start:
                     item = asyncio.ensure_future(theirs.__anext__())
                     waiting.add(item)
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if known in waiting and known.done():
-                    waiting.remove(known)
-                    if self.line:
-                        yield {"message": self.line}
                 if item is not None and item.done():
                     waiting.remove(item)
                     ended, item = item, None
@@ -161,8 +157,13 @@ class _Start:
                         event = ended.result()
                     except StopAsyncIteration:
                         theirs = None
-                        continue
-                    yield event
+                    else:
+                        yield event
+                # Last, for the page shows the last line, and the others where one looks for them.
+                if known in waiting and known.done():
+                    waiting.remove(known)
+                    if self.line:
+                        yield {"message": self.line}
         finally:
             known.cancel()
             await _close(item, theirs)
