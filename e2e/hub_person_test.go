@@ -128,7 +128,12 @@ func (p *person) form(path string, fields url.Values) page {
 // login by the hub's form.
 func (p *person) login() *person {
 	p.t.Helper()
-	got := p.form("/hub/login", url.Values{"username": {p.name}, "password": {hubPassword}})
+	return p.loginBy(hubPassword)
+}
+
+func (p *person) loginBy(password string) *person {
+	p.t.Helper()
+	got := p.form("/hub/login", url.Values{"username": {p.name}, "password": {password}})
 	if got.code != http.StatusFound {
 		p.t.Fatalf("login of %s: %d", p.name, got.code)
 	}
