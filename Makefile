@@ -11,6 +11,8 @@ JUPYTER     := jupyter_server==2.21.1 ipykernel==7.4.0 nbformat==5.11.1
 HUB_NODE    := configurable-http-proxy@5.3.0 playwright-core@1.65.1
 HUB_SCALA   := 3.2.0
 HUB         := HUB_VENV=$(CACHE)/venv-hub HUB_VENV_5=$(CACHE)/venv-hub5 HUB_NODE=$(CACHE)/node-hub HUB_KERNELS=$(CACHE)/scala3
+SBOM        := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+SETUPTOOLS  := 80.9.0
 FUZZTIME ?= 30s
 # What makes and mounts the filesystems of the e2e tests, and the kernel for those that this one lacks.
 FILESYSTEMS := linux.uml modprobe ip setpriv fusermount3 bindfs sshfs unionfs mergerfs fuse-overlayfs mkfs.exfat mount.exfat-fuse mkfs.vfat mkfs.ext4 mkfs.btrfs setquota rpcbind rpc.nfsd mount.nfs
@@ -19,10 +21,10 @@ CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|Full
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help build try test check fmt vet race e2e hub try-hub filesystems peers bench fuzz chaos install clean
+.PHONY: help build try test check fmt vet race e2e hub try-hub filesystems peers bench fuzz chaos release release-check install clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/satchel and bin/satchel-agent (static)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/satchel ./cmd/satchel
@@ -83,6 +85,17 @@ chaos: build $(CACHE)/venv-jupyter/bin/jupyter-server ## ten thousand random his
 	JUPYTER_VENV=$(CACHE)/venv-jupyter $(GOTEST) -tags e2e ./workdir -run TestModel -v -model.histories 10000 -model.from $${SEED:-$$(date +%s)} -timeout 60m
 	.ci/need sshd $(FILESYSTEMS)
 	SATCHEL_FULL=1 SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -v -timeout 6h -run '$(CHAOS)' ./e2e
+
+release: $(TOOLS)/cyclonedx-gomod ## dist/: programs for Linux (lint and try for macOS, lint for Windows), the hub's wheel, checksums, SBOMs
+	.ci/need python3-venv
+	GO="$(GO)" SBOM=$(TOOLS)/cyclonedx-gomod SETUPTOOLS=$(SETUPTOOLS) PYTHON=$(PYTHON) .ci/release dist
+
+release-check: $(TOOLS)/cyclonedx-gomod ## two builds of the last commit on two paths are the same bytes (FULL=1: for all platforms)
+	.ci/need python3-venv
+	GO="$(GO)" SBOM=$(TOOLS)/cyclonedx-gomod SETUPTOOLS=$(SETUPTOOLS) PYTHON=$(PYTHON) .ci/release-check
+
+$(TOOLS)/cyclonedx-gomod:
+	GOBIN=$(TOOLS) $(GO) install -trimpath $(SBOM)
 
 $(TOOLS)/staticcheck:
 	GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
