@@ -40,7 +40,7 @@ func TestHubServiceBackLater(t *testing.T) {
 	s.repo.push("while nobody could be asked")
 	v.run("serve").ready(2)
 	began := time.Now()
-	eventually(t, 3*time.Minute, "the push, in the same server", func() error { return isText(h.home("ana", "scala101/lab3/later.md"), "later\n") })
+	eventually(t, 5*time.Minute, "the push, in the same server", func() error { return isText(h.home("ana", "scala101/lab3/later.md"), "later\n") })
 	t.Logf("the push was there %.0f s after the service was back", time.Since(began).Seconds())
 	h.hasOnly("ana", "scala101", s.repo)
 }
