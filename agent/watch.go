@@ -213,24 +213,26 @@ func spread(listeners int) time.Duration {
 	return min(max(time.Duration(listeners)*20*time.Millisecond, time.Second), 5*time.Minute)
 }
 
-// listen keeps one event stream, from the first pass on.
+// listen keeps one event stream, from the first pass on. One that begins again
+// asks for a look: what was pushed meanwhile told nobody here.
 func (w *watcher) listen(ctx context.Context, ready <-chan struct{}) {
 	select {
 	case <-ctx.Done():
 		return
 	case <-ready:
 	}
+	broken := false
 	for failures := 0; ctx.Err() == nil; {
 		err := w.a.client.Events(ctx, func(e hook.Event) error {
 			failures = 0
 			w.setStream(true)
-			if e.Kind == hook.EventChanged {
+			if e.Kind == hook.EventChanged || e.Kind == hook.EventHello && broken {
 				w.hint(rand.N(spread(e.Listeners)))
 			}
 			return nil
 		})
 		w.setStream(false)
-		failures++
+		failures, broken = failures+1, true
 		w.a.lg.Debug("event stream ended", "error", err)
 		sleep(ctx, w.a.wait.after(failures))
 	}

@@ -115,6 +115,36 @@ func TestWatchComesBackWhenTheServiceDoes(t *testing.T) {
 	eventually(t, "the material", h.has("scala101/README.md", lesson["README.md"]))
 }
 
+// A push while the service restarts is told to nobody: the stream that comes
+// back asks for it.
+func TestAPushWhileTheStreamIsBroken(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	h.sync()
+	streaming := func() bool {
+		r, err := askWatch(t.Context(), h.s, askHow)
+		return err == nil && r.Stream
+	}
+	h.watching(WatchOptions{})
+	eventually(t, "the event stream", streaming)
+	w.behind(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/events") {
+				rw.WriteHeader(502)
+				return
+			}
+			next.ServeHTTP(rw, r)
+		})
+	})
+	w.web.CloseClientConnections()
+	eventually(t, "the stream's end", func() bool { return !streaming() })
+	w.publish("scala101", with(lesson, "new.md", "pushed\n"))
+	w.behind(nil)
+	eventually(t, "the push", h.has("scala101/new.md", "pushed\n"))
+}
+
 func TestSecondWatchEndsAndAsksTheFirstToLook(t *testing.T) {
 	w := newWorld(t)
 	w.course("scala101")

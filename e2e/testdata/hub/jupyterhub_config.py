@@ -34,6 +34,6 @@ c.Authenticator.admin_users = {"boss"}
 
 c.JupyterHub.load_groups = {name: {"users": users} for name, users in o["groups"].items()}
 c.JupyterHub.services = [{"name": "test", "api_token": o["token"]}]
-c.JupyterHub.load_roles = [{"name": "test", "services": ["test"], "scopes": ["admin:users", "admin:servers"]}]
+c.JupyterHub.load_roles = [{"name": "test", "services": ["test"], "scopes": ["admin:users", "admin:servers", "admin:groups", "tokens"]}]
 
 sys.path.insert(0, o["hook"])
