@@ -21,7 +21,7 @@ CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|Full
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help build try test check fmt vet race e2e hub try-hub filesystems peers bench fuzz chaos release release-check install clean
+.PHONY: help build try test check fmt vet race e2e hub try-hub filesystems peers bench fuzz chaos cross release release-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,11 @@ chaos: build $(CACHE)/venv-jupyter/bin/jupyter-server ## ten thousand random his
 	JUPYTER_VENV=$(CACHE)/venv-jupyter $(GOTEST) -tags e2e ./workdir -run TestModel -v -model.histories 10000 -model.from $${SEED:-$$(date +%s)} -timeout 60m
 	.ci/need sshd $(FILESYSTEMS)
 	SATCHEL_FULL=1 SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -v -timeout 6h -run '$(CHAOS)' ./e2e
+
+cross: ## that everything builds for the platforms of a release
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build ./... && CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build ./...
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build -o /dev/null ./cmd/satchel
+	CGO_ENABLED=0 GOOS=windows GOARCH=amd64 $(GO) build -o /dev/null ./cmd/satchel
 
 release: $(TOOLS)/cyclonedx-gomod ## dist/: programs for Linux (lint and try for macOS, lint for Windows), the hub's wheel, checksums, SBOMs
 	.ci/need python3-venv
