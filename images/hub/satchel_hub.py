@@ -131,7 +131,7 @@ class _Start:
         self.line = ""
         self.known().clear()
         try:
-            _forget(self.spawner)
+            Spawner._satchel.forget(self.spawner)
             result = await maybe_future(self.their_hook())
             self.line = await Spawner._satchel.admit(self.spawner)
             return result
@@ -180,23 +180,24 @@ async def _close(item, theirs):
 
 
 def _forget(spawner):
-    """No ticket of an earlier start stays, nor what came with it."""
-    given = getattr(spawner, "_satchel_given", ())
-    if TICKET in spawner.environment or any(name in spawner.environment for name in given):
-        spawner.environment = {k: v for k, v in spawner.environment.items() if k != TICKET and k not in given}
-    spawner._satchel_given = ()
+    """What an earlier start got from us goes, and what the site had there is back. Never is a ticket left."""
+    had = getattr(spawner, "_satchel_had", {})
+    env = {k: v for k, v in spawner.environment.items() if k != TICKET and k not in had}
+    env.update((k, v) for k, v in had.items() if v is not None)
+    if env != spawner.environment:
+        spawner.environment = env
+    spawner._satchel_had = {}
 
 
 def _give(spawner, admission, ticket=True):
+    env = spawner.environment
     given = {URL: admission.url, KEYS: admission.keys}
     if ticket:
-        given[TICKET] = admission.ticket
-    # A new dict: the old one may be another spawner's too.
-    env = dict(spawner.environment, **given)
+        given[UNSET] = _with_ticket(env.get(UNSET))
+    spawner._satchel_had = {k: env.get(k) for k in given}
     if ticket:
-        env[UNSET] = _with_ticket(env.get(UNSET))
-    spawner.environment = env
-    spawner._satchel_given = tuple(given)
+        given[TICKET] = admission.ticket
+    spawner.environment = dict(env, **given)  # a new one: the old one may be another spawner's too
 
 
 def _with_ticket(unset):
@@ -332,6 +333,12 @@ class _Hook:
 
     def __repr__(self):
         return "<satchel_hub>"
+
+    def forget(self, spawner):
+        try:
+            _forget(spawner)
+        except Exception as e:  # an environment that is none
+            spawner.log.error("Satchel: %s at the start of a server.", type(e).__name__)
 
     async def admit(self, spawner):
         """Puts a ticket into the server's environment, and gives the line for the spawn page. It raises nothing

@@ -176,11 +176,14 @@ class HubTest(unittest.IsolatedAsyncioTestCase):
     async def test_no_ticket_of_an_earlier_start(self):
         async with Service(GOOD, (500, b""), dict(GOOD, exchange=True), (500, b"")) as s:
             self.install(s.url)
-            spawner = made(environment={"KEPT": "1", "JUPYTER_ENV_VARS_TO_UNSET": "OTHER"})
+            site = {"KEPT": "1", "JUPYTER_ENV_VARS_TO_UNSET": "OTHER", "SATCHEL_KEYS": "the site's"}
+            spawner = made(environment=dict(site, SATCHEL_TICKET="of nobody knows what"))
             await started(spawner)
-            self.assertEqual(spawner.environment["JUPYTER_ENV_VARS_TO_UNSET"], "OTHER,SATCHEL_TICKET")
+            self.assertEqual(spawner.environment, dict(
+                site, JUPYTER_ENV_VARS_TO_UNSET="OTHER,SATCHEL_TICKET", SATCHEL_URL=GOOD["url"], SATCHEL_KEYS=GOOD["keys"],
+                SATCHEL_TICKET=GOOD["ticket"]))
             await started(spawner)
-            self.assertEqual(spawner.environment, {"KEPT": "1", "JUPYTER_ENV_VARS_TO_UNSET": "OTHER,SATCHEL_TICKET"})
+            self.assertEqual(spawner.environment, site)
             self.clock += satchel_hub.PAUSE
             await started(spawner)
             await started(spawner)  # away again, but a ticket can be had for the hub's token when it is back
