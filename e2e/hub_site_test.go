@@ -54,8 +54,8 @@ func TestHubSiteHooks(t *testing.T) {
 		v := s.configure("one", "").run("serve")
 		v.ready(1)
 		config := siteHook + "c.Spawner.pre_spawn_hook = site_hook\n" + v.withHook()
-		if version == "6.1.1" {
-			config = v.withHook() + siteHook + "c.SimpleLocalProcessSpawner.pre_spawn_hook = site_hook\n"
+		if version == "6.1.1" { // our file pasted, and our line before theirs
+			config = readFile(t, "../images/hub/satchel_hub.py") + strings.Replace(v.withHook(), "import satchel_hub\nsatchel_hub.", "", 1) + siteHook + "c.SimpleLocalProcessSpawner.pre_spawn_hook = site_hook\n"
 		}
 		config += "c.Spawner.environment = dict(c.Spawner.environment, JUPYTER_ENV_VARS_TO_UNSET='OTHER')\n"
 		h := s.hub(hubOptions{version: version, config: timed + config})

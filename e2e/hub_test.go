@@ -100,7 +100,7 @@ func (s *site) hub(o hubOptions) *hub {
 func (h *hub) configure(o hubOptions) {
 	h.t.Helper()
 	if o.ports == nil {
-		o.ports = []int{freePort(h.t), freePort(h.t), freePort(h.t)}
+		o.ports = threePorts(h.t)
 	}
 	h.url = fmt.Sprintf("http://127.0.0.1:%d", o.ports[0])
 	here, err := filepath.Abs(".")

@@ -62,6 +62,7 @@ func TestHubTwoGroups(t *testing.T) {
 		loginWithoutSpawn(t, s, v, h)
 		namedServer(t, v, h, ana)
 
+		must(t, countAgents(h, 2)) // one for each home
 		h.stopServer("ana", "")
 		h.stopServer("ana", "extra")
 		eventually(t, 20*time.Second, "the end of ana's agents", func() error { return countAgents(h, 1) })

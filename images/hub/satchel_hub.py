@@ -109,9 +109,8 @@ def _after_init(cls, then):
 
 
 def _attend(spawner):
-    if spawner.__dict__.get("run_pre_spawn_hook") is None:
-        start = _Start(spawner)
-        spawner.run_pre_spawn_hook, spawner.progress = start.before, start.progress
+    start = _Start(spawner)
+    spawner.run_pre_spawn_hook, spawner.progress = start.before, start.progress
 
 
 class _Start:
