@@ -46,6 +46,7 @@ type Settings struct {
 	CAFile   string        // certificates to trust besides the system's
 	Runtime  string        // private folder of this container, for the watch's socket
 	Jupyter  Jupyter       // the student's own servers, asked what is open
+	HubAPI   string        // where the hub answers this server; see exchange.go
 	Budget   time.Duration // of the foreground; 0: 8 s
 	Patience time.Duration // how long a question may stay without a byte; 0: 20 s
 }
@@ -76,6 +77,8 @@ type Agent struct {
 	early  time.Duration        // see the constant
 	fresh  time.Duration        // see freshFor
 	looked map[string]time.Time // by course, at what was replaced there
+	bureau *hook.Client         // takes the hub's token for a ticket; nil: none does
+	shown  time.Time            // when it was last shown
 }
 
 // agentVersion is what the service is told of this program.
@@ -114,13 +117,16 @@ func New(lg *slog.Logger, s Settings, o Options) (*Agent, error) {
 		URL: s.URL, Ticket: a.ticket.get, Agent: "satchel-agent/" + agentVersion,
 		Proxy: s.Proxy, CAFile: s.CAFile, Idle: s.Patience, HTTP: o.HTTP,
 	})
+	a.bureau = bureau(s, o.HTTP)
 	return a, nil
 }
 
 // Close lets go of what the agent holds.
 func (a *Agent) Close() {
-	if a.client != nil {
-		a.client.Close()
+	for _, c := range []*hook.Client{a.client, a.bureau} {
+		if c != nil {
+			c.Close()
+		}
 	}
 }
 

@@ -18,14 +18,19 @@ func (p *pass) question(ctx context.Context, haves []hook.Have, etag string) (*h
 	if p.a.client == nil {
 		return nil, errNoService
 	}
-	used := p.a.ticket.get()
-	if used == "" {
+	if p.a.ticket.get() == "" {
 		return nil, errNoTicket
 	}
-	ans, err := p.ask(ctx, haves, etag)
+	return p.a.insist(ctx, func() (*hook.Answer, error) { return p.ask(ctx, haves, etag) })
+}
+
+// insist asks once more with another ticket where the first was not taken.
+func (a *Agent) insist(ctx context.Context, ask func() (*hook.Answer, error)) (*hook.Answer, error) {
+	used := a.ticket.get()
+	ans, err := ask()
 	var e *hook.Error
-	if errors.As(err, &e) && e.Status == http.StatusUnauthorized && p.a.freshen(ctx, used) {
-		return p.ask(ctx, haves, etag)
+	if errors.As(err, &e) && e.Status == http.StatusUnauthorized && a.freshen(ctx, used) {
+		return ask()
 	}
 	return ans, err
 }
@@ -53,20 +58,21 @@ var (
 	errNoTicket  = errors.New("there is no ticket")
 )
 
-// borrow takes the watch's ticket where this process has none.
+// borrow takes a ticket where this process has none.
 func (a *Agent) borrow(ctx context.Context) {
 	if a.ticket.get() == "" {
 		a.freshen(ctx, "")
 	}
 }
 
-// freshen takes the watch's ticket if that is another than was used.
+// freshen takes another ticket than was used: the watch's, else one for the
+// hub's token.
 func (a *Agent) freshen(ctx context.Context, used string) bool {
-	if r, err := askWatch(ctx, a.s, askTicket); err == nil && r.Ticket != used && len(r.Ticket) <= hook.MaxTicket {
+	if r, err := askWatch(ctx, a.s, askTicket); err == nil && r.Ticket != used && r.Ticket != "" && len(r.Ticket) <= hook.MaxTicket {
 		a.ticket.set(r.Ticket)
 		return true
 	}
-	return false
+	return a.exchange(ctx)
 }
 
 func (a *Agent) keyIDs() (ids []string) {

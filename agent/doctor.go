@@ -122,7 +122,7 @@ func (a *Agent) checkService(ctx context.Context) []Check {
 	}
 	a.borrow(ctx)
 	began := time.Now()
-	ans, err := a.client.Sync(ctx, nil, a.keyIDs(), "")
+	ans, err := a.insist(ctx, func() (*hook.Answer, error) { return a.client.Sync(ctx, nil, a.keyIDs(), "") })
 	took := time.Since(began).Round(time.Millisecond)
 	var e *hook.Error
 	switch {

@@ -290,8 +290,8 @@ var sentences = map[key]sentence{
 		"This server has no ticket for the course server; stop it at the hub and start it again.",
 		"Este servidor no tiene pase para el servidor del curso; deténlo en el hub e inícialo de nuevo."},
 	kTicketOver: {
-		"This server's ticket is over; stop it at the hub and start it again.",
-		"El pase de este servidor ha caducado; deténlo en el hub e inícialo de nuevo."},
+		"This server's ticket is over; stop it at the hub and start it again. If you read this again then, tell your teacher.",
+		"El pase de este servidor ha caducado; deténlo en el hub e inícialo de nuevo. Si vuelves a leer esto, avisa a tu docente."},
 	kNoKeys: {
 		"This server does not know the course's key (SATCHEL_KEYS is not set), so nothing was changed. Tell your teacher.",
 		"Este servidor no conoce la clave del curso (SATCHEL_KEYS no está definida), así que no se cambió nada. Avisa a tu docente."},

@@ -99,7 +99,10 @@ func startCommand(t testing.TB, dir string, c *exec.Cmd) *process {
 	if c.SysProcAttr == nil {
 		c.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	c.SysProcAttr.Setpgid, c.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
+	c.SysProcAttr.Setpgid = true
+	if c.SysProcAttr.Pdeathsig == 0 {
+		c.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	}
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -34,6 +35,9 @@ func newHTTP(o ClientOptions) (*http.Client, error) {
 		IdleConnTimeout:        50 * time.Second, // below the service's own
 		TLSHandshakeTimeout:    10 * time.Second,
 		ForceAttemptHTTP2:      false,
+	}
+	if o.Near {
+		t.DialContext = (&net.Dialer{Timeout: 10 * time.Second, ControlContext: onlyNear}).DialContext
 	}
 	if o.Proxy != "" {
 		u, err := url.Parse(o.Proxy)

@@ -60,13 +60,27 @@ type Login struct {
 	Image  string   `json:"image,omitempty"` // of the server, for "the agent did not run"
 }
 
-// Admission answers a Login: what goes into the server's environment.
+// Admission answers a Login, a renewal and an exchange: what goes into the
+// server's environment.
 type Admission struct {
 	Format  int       `json:"format"`
 	Ticket  string    `json:"ticket"`
 	Expires time.Time `json:"expires"`
 	URL     string    `json:"url"`
 	Keys    string    `json:"keys"`
+
+	// Courses and Exchange are for the hub alone: what this student will get,
+	// and whether POST /v1/exchange works here, without which a container that
+	// is resumed has a ticket that is over. Both only answer a Login.
+	Courses  []Ready `json:"courses,omitempty"`
+	Exchange bool    `json:"exchange,omitempty"`
+}
+
+// Ready is a course that a student may have, and its newest version; 0 while
+// nothing of it is released to them.
+type Ready struct {
+	Course  string         `json:"course"`
+	Version bundle.Version `json:"version"`
 }
 
 // Have is what an agent says it holds of one course. Its text form is
@@ -194,5 +208,6 @@ const (
 	CodeBadRequest  = "bad_request" // not understood
 	CodeBusy        = "busy"        // too many streams; Retry-After says when
 	CodeUnavailable = "unavailable" // the store is away and the cache cold; Retry-After
+	CodeNoExchange  = "no_exchange" // this service takes no hub's token
 	CodeInternal    = "internal"    // a fault of the service
 )

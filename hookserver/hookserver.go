@@ -37,6 +37,7 @@ import (
 	"satchel/bundle"
 	"satchel/course"
 	"satchel/hook"
+	"satchel/internal/hub"
 	"satchel/internal/students"
 	"satchel/store"
 )
@@ -44,6 +45,13 @@ import (
 // Students takes the lines about logins, first requests and receipts.
 // *students.Writer is one; Add must not block.
 type Students interface{ Add(students.Line) }
+
+// Hub knows who somebody is today. *hub.Hub is one; its errors are that
+// package's.
+type Hub interface {
+	Owner(ctx context.Context, token string) (hub.Person, error)
+	Groups(ctx context.Context, user string) ([]string, error)
+}
 
 // Options are what a Server needs. The functions are asked at each use, so
 // that a reload needs no restart.
@@ -62,6 +70,8 @@ type Options struct {
 	// the store each time. A folder store is never cached.
 	CacheDir string
 	Cache    CacheLimits
+
+	Hub Hub // nil: renewals keep the groups of the login, nothing is exchanged
 
 	Limits   Limits
 	Students Students       // nil: nothing is kept
@@ -82,6 +92,7 @@ type Server struct {
 	guests   *guests
 	events   *broadcast
 	logins   *loginLimits
+	strange  *strangers
 	metrics  *metrics
 
 	student, hub http.Handler
@@ -112,6 +123,7 @@ func New(lg *slog.Logger, o Options) (*Server, error) {
 	s.mix = newAssembler(blobs, s.guests, o.Limits.Memory, s.metrics)
 	s.prepared = newLRU[string, *prepared](o.Limits.Memory)
 	s.logins = newLoginLimits(o.Limits)
+	s.strange = newStrangers(o.Limits, o.Now)
 	s.student = s.studentRoutes(strings.TrimRight(u.Path, "/"))
 	s.hub = s.hubRoutes()
 	return s, nil

@@ -1,6 +1,7 @@
 package hookserver
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -21,6 +22,7 @@ import (
 const (
 	maxUserName  = 255 // bytes of a user's, server's or group's name
 	maxGroupList = 2000
+	readyTime    = 300 * time.Millisecond // for the line on the spawn page
 )
 
 // postLogin answers POST /v1/logins, by the hub's hook.
@@ -52,6 +54,7 @@ func (s *Server) postLogin(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	a.Courses, a.Exchange = s.ready(c.Request.Context(), t), s.o.Hub != nil
 	result = "admitted"
 	s.o.Students.Add(students.Line{Kind: students.KindLogin, Time: now, User: l.User, Server: l.Server, Image: l.Image})
 	c.JSON(http.StatusOK, a)
@@ -70,12 +73,31 @@ func checkLogin(l hook.Login) error {
 	return nil
 }
 
-// postRenew answers POST /v1/renew: a fresh ticket with the present one's
-// groups, until 7 days after the login.
+// ready is what this student will get, as far as it is known now: a login
+// waits for no store.
+func (s *Server) ready(ctx context.Context, t hook.Ticket) []hook.Ready {
+	ctx, cancel := context.WithTimeout(ctx, readyTime)
+	defer cancel()
+	var out []hook.Ready
+	for _, v := range s.views(ctx, t) {
+		out = append(out, hook.Ready{Course: v.course, Version: v.version()})
+	}
+	return out
+}
+
+// postRenew answers POST /v1/renew: a fresh ticket with today's groups, or
+// the present one's where no hub is known, until 7 days after the login.
 func (s *Server) postRenew(c *gin.Context, t hook.Ticket) error {
 	var empty struct{}
 	if err := readJSON(c, 1<<10, &empty); err != nil {
 		return err
+	}
+	if s.o.Hub != nil {
+		groups, err := s.o.Hub.Groups(c.Request.Context(), t.User)
+		if err != nil {
+			return err
+		}
+		t.Groups = groups
 	}
 	a, err := s.admit(t, s.o.Now())
 	if err != nil {

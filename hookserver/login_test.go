@@ -356,8 +356,16 @@ func TestGolden(t *testing.T) {
 		return append(data, '\n')
 	}
 	a := w.login("ana", "g")
-	a.Ticket, a.Keys = "st1.KID.PAYLOAD.MAC", "ed25519:KEY"
-	golden(t, "admission.json", indent(a))
+	s := w.student("ana")
+	s.ticket = a.Ticket
+	renewed, err := s.client.Renew(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, a := range map[string]hook.Admission{"admission-courses.json": a, "admission.json": renewed} {
+		a.Ticket, a.Keys = "st1.KID.PAYLOAD.MAC", "ed25519:KEY"
+		golden(t, name, indent(a))
+	}
 	login, err := os.ReadFile("../hook/testdata/golden/v1/login.json")
 	if rec := w.post(hookSecret, string(login)); err != nil || rec.Code != 200 {
 		t.Errorf("the golden login: %d, %v", rec.Code, err)
@@ -366,7 +374,7 @@ func TestGolden(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 
-	s := w.student("ana")
+	s = w.student("ana")
 	resp := s.do("GET", "/v1/courses/grouped/history", nil, nil)
 	defer resp.Body.Close()
 	problem, _ := io.ReadAll(resp.Body)

@@ -12,13 +12,14 @@ import (
 // metrics are in a registry of their own. Labels are courses of the
 // configuration and fixed words, never a student.
 type metrics struct {
-	registry *prometheus.Registry
-	logins   *prometheus.CounterVec // by result
-	requests *prometheus.CounterVec // by route and status
-	bytes    *prometheus.CounterVec // by kind
-	cache    *prometheus.CounterVec // by result
-	made     prometheus.Counter
-	strange  prometheus.Counter
+	registry  *prometheus.Registry
+	logins    *prometheus.CounterVec // by result
+	exchanges *prometheus.CounterVec // by result
+	requests  *prometheus.CounterVec // by route and status
+	bytes     *prometheus.CounterVec // by kind
+	cache     *prometheus.CounterVec // by result
+	made      prometheus.Counter
+	strange   prometheus.Counter
 }
 
 func newMetrics(s *Server) *metrics {
@@ -26,15 +27,16 @@ func newMetrics(s *Server) *metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		logins:   counter("satchel_logins_total", "Logins posted by the hub's hook.", "result"),
-		requests: counter("satchel_requests_total", "Requests by route and status; route sync with 304 is a login with nothing new.", "route", "status"),
-		bytes:    counter("satchel_sent_bytes_total", "Bytes sent to students: offers, frames as stored, frames put together.", "kind"),
-		cache:    counter("satchel_cache_total", "Bundles opened through the disk cache.", "result"),
-		made:     prometheus.NewCounter(prometheus.CounterOpts{Name: "satchel_frames_assembled_total", Help: "Frames put together because a stored one mixes."}),
-		strange:  prometheus.NewCounter(prometheus.CounterOpts{Name: "satchel_agents_without_key_total", Help: "Syncs by agents that trust none of the keys by which a course is signed."}),
+		registry:  prometheus.NewRegistry(),
+		logins:    counter("satchel_logins_total", "Logins posted by the hub's hook.", "result"),
+		exchanges: counter("satchel_exchanges_total", "Tokens of the hub that were shown for a ticket.", "result"),
+		requests:  counter("satchel_requests_total", "Requests by route and status; route sync with 304 is a login with nothing new.", "route", "status"),
+		bytes:     counter("satchel_sent_bytes_total", "Bytes sent to students: offers, frames as stored, frames put together.", "kind"),
+		cache:     counter("satchel_cache_total", "Bundles opened through the disk cache.", "result"),
+		made:      prometheus.NewCounter(prometheus.CounterOpts{Name: "satchel_frames_assembled_total", Help: "Frames put together because a stored one mixes."}),
+		strange:   prometheus.NewCounter(prometheus.CounterOpts{Name: "satchel_agents_without_key_total", Help: "Syncs by agents that trust none of the keys by which a course is signed."}),
 	}
-	m.registry.MustRegister(m.logins, m.requests, m.bytes, m.cache, m.made, m.strange, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.logins, m.exchanges, m.requests, m.bytes, m.cache, m.made, m.strange, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), courseMetrics{s})
 	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "satchel_listeners", Help: "Event streams that are open."},
 		func() float64 { return float64(s.events.count()) }))

@@ -9,13 +9,16 @@ import (
 
 	"satchel/bundle"
 	"satchel/hook"
+	"satchel/internal/hub"
 	"satchel/store"
 )
 
 var (
-	errNotFound = errors.New("there is nothing here for you")
-	errPanic    = errors.New("a fault of the service")
-	errSecret   = errors.New("the hook secret is missing or wrong")
+	errNotFound   = errors.New("there is nothing here for you")
+	errPanic      = errors.New("a fault of the service")
+	errHubToken   = errors.New("no token of the hub came with the request")
+	errNoExchange = errors.New("this service takes no token of the hub: its hub.api_url is not set, or the groups come from logins alone")
+	errSecret     = errors.New("the hook secret is missing or wrong")
 )
 
 // badRequest is a request that is not understood; its text goes to the asker.
@@ -53,6 +56,7 @@ func answerOf(err error) answer {
 		b     badRequest
 		large tooLarge
 		wait  busy
+		wide  *hub.TooWide
 	)
 	switch {
 	case errors.Is(err, hook.ErrExpired):
@@ -61,6 +65,14 @@ func answerOf(err error) answer {
 		return say(http.StatusUnauthorized, hook.CodeTicket, "no ticket of this service came with the request: log in again")
 	case errors.Is(err, errSecret):
 		return say(http.StatusUnauthorized, hook.CodeTicket, errSecret.Error())
+	case errors.Is(err, errHubToken), errors.Is(err, hub.ErrUnknown), errors.As(err, &wide):
+		return say(http.StatusUnauthorized, hook.CodeTicket, err.Error())
+	case errors.Is(err, errNoExchange):
+		return say(http.StatusNotFound, hook.CodeNoExchange, errNoExchange.Error())
+	case errors.Is(err, hub.ErrAway):
+		a := say(http.StatusServiceUnavailable, hook.CodeUnavailable, "the hub does not answer the course server now; ask again soon")
+		a.after, a.loud = retryStore, true
+		return a
 	case errors.Is(err, errNotFound):
 		return say(http.StatusNotFound, hook.CodeNotFound, errNotFound.Error())
 	case errors.As(err, &large):

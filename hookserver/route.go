@@ -59,6 +59,7 @@ func (s *Server) studentRoutes(prefix string) http.Handler {
 		r.GET("/v1/events", s.authed("events", s.getEvents))
 		r.POST("/v1/receipts", s.authed("receipt", s.postReceipt))
 		r.POST("/v1/renew", s.authed("renew", s.postRenew))
+		r.POST("/v1/exchange", s.plain("exchange", s.postExchange))
 		r.POST("/v1/heads", s.authed("head", s.postHead))
 	}
 	return e

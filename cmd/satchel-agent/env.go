@@ -86,7 +86,7 @@ func (e environ) settings(uid int) (agent.Settings, error) {
 	s := agent.Settings{
 		Root: e[envRoot], URL: e[hook.EnvURL], Ticket: agent.Secret(e[hook.EnvTicket]),
 		Language: e.language(), Image: e["JUPYTER_IMAGE"], Proxy: e[envProxy], CAFile: e[envCA],
-		Budget: e.budget(), Jupyter: e.jupyter(),
+		Budget: e.budget(), Jupyter: e.jupyter(), HubAPI: e["JUPYTERHUB_API_URL"],
 	}
 	if len(s.Ticket) > hook.MaxTicket || strings.ContainsAny(string(s.Ticket), "\r\n\x00 ") {
 		return s, &agent.SettingError{Name: hook.EnvTicket, Reason: "not a ticket"}

@@ -31,6 +31,7 @@ again: what is there stays as it is, only what is missing is made.
   secrets/signing.pub   its public half, for students' servers
   secrets/hook          the hub's hook shows it to log students in
   secrets/ticket        makes and checks tickets
+  secrets/hub-token     the service shows it to the hub's API, if that is configured
   secrets/pseudonyms    hides names, if privacy asks for that`,
 		Example: `  satchel init
   satchel init --dir /etc/satchel --url http://satchel:8484 --yes`,
@@ -106,6 +107,9 @@ listen:
   students: ":8484"         # students' servers must reach this one, and only this one
   hub: "127.0.0.1:8485"     # the hub's hook; health and metrics
 
+# The hub's API, for containers that are resumed and groups that change:
+# hub: {api_url: "http://127.0.0.1:8081/hub/api", token_file: secrets/hub-token}
+
 privacy: {students: names, keep: 180d}   # names, pseudonyms or counts
 
 # Courses stand in courses.d/, one file each: "satchel course add URL" writes it.
@@ -135,7 +139,7 @@ func initialise(dir, url string) (made []string, err error) {
 	}
 	add("secrets/signing.pem", 0o600, newSigningPEM)
 	add("secrets/signing.pub", 0o644, func() ([]byte, error) { return publicHalf(filepath.Join(dir, "secrets/signing.pem")) })
-	for _, s := range []string{"hook", "ticket", "pseudonyms"} {
+	for _, s := range []string{"hook", "ticket", "pseudonyms", "hub-token"} {
 		add("secrets/"+s, 0o600, newSecret)
 	}
 	add("satchel.yaml", 0o644, func() ([]byte, error) { return fmt.Appendf(nil, configTemplate, url), nil })

@@ -29,6 +29,7 @@ type keys struct {
 	public  []bundle.PublicKey  // hookserver
 	hook    [][]byte
 	ticket  hook.TicketKeys
+	hub     string // this service's token of the hub; "" without one
 }
 
 func newLive(cfg *config.Config, h halves) (*live, error) {
@@ -107,6 +108,13 @@ func readKeys(cfg *config.Config, h halves) (k keys, err error) {
 			return k, fmt.Errorf("%s: %w", file, err)
 		}
 		k.ticket = append(k.ticket, key)
+	}
+	if cfg.Hub.APIURL != "" {
+		s, err := config.ReadSecret(cfg.Hub.TokenFile)
+		if err != nil {
+			return k, err
+		}
+		k.hub = s.Reveal()
 	}
 	return k, nil
 }

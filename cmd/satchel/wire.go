@@ -19,6 +19,7 @@ import (
 	"satchel/hook"
 	"satchel/hookserver"
 	"satchel/internal/config"
+	"satchel/internal/hub"
 	"satchel/internal/students"
 	"satchel/store"
 	"satchel/syncer"
@@ -115,13 +116,17 @@ func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l 
 	if err != nil {
 		host = "hookserver"
 	}
+	api, err := hubOf(l)
+	if err != nil {
+		return err
+	}
 	writer := students.NewWriter(lg, st, priv, fmt.Sprintf("%s-%d", host, os.Getpid()))
 	s, err := hookserver.New(lg, hookserver.Options{
 		Store: st, Courses: l.courses,
 		TicketKeys:  func() hook.TicketKeys { return l.held().ticket },
 		HookSecrets: func() [][]byte { return l.held().hook },
 		PublicKeys:  func() []bundle.PublicKey { return l.held().public },
-		Audience:    cfg.ID, URL: cfg.URL,
+		Audience:    cfg.ID, URL: cfg.URL, Hub: api,
 		CacheDir: filepath.Join(cfg.StateDir, "cache"),
 		Cache:    hookserver.CacheLimits{Size: cfg.Cache.Size, FreeFloor: cfg.Cache.FreeFloor},
 		Limits:   hookserver.Limits{Streams: cfg.Limits.Streams, PerAddress: cfg.Limits.PerAddress},
@@ -150,6 +155,15 @@ func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l 
 	})
 	g.Go(func() error { return writer.Run(last) })
 	return nil
+}
+
+// hubOf is the hub whose API is configured and knows the students' groups;
+// else nil.
+func hubOf(l *live) (hookserver.Hub, error) {
+	if l.cfg.Hub.APIURL == "" || l.cfg.Hub.Groups == "login" {
+		return nil, nil
+	}
+	return hub.New(l.cfg.Hub.APIURL, func() string { return l.held().hub })
 }
 
 // whenever does what is to be done each time that c has a word.

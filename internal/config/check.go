@@ -30,6 +30,7 @@ func (c *Config) setDefaults() {
 	text(&c.Listen.Students, ":8484")
 	text(&c.Listen.Hub, "127.0.0.1:8485")
 	text(&c.Listen.Control, filepath.Join(c.StateDir, "control.sock"))
+	text(&c.Hub.Groups, "hub")
 	text(&c.Privacy.Students, "names")
 	text(&c.Secrets.PublicKeys, "secrets/signing.pub")
 	text(&c.Secrets.Pseudonyms, "secrets/pseudonyms")
@@ -92,6 +93,7 @@ func (c *Config) validate() (ps strict.Problems) {
 			check("hub.token_file", errors.New("missing; the hub's API answers only with a token"))
 		}
 	}
+	check("hub.groups", oneOf(c.Hub.Groups, "hub", "login"))
 	check("privacy.students", oneOf(c.Privacy.Students, "names", "pseudonyms", "counts"))
 	check("privacy.keep", between(c.Privacy.Keep, 24*time.Hour, 3660*24*time.Hour))
 	if c.Cache.Size < 0 || c.Cache.Size < 10e6 {

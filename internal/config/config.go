@@ -79,10 +79,15 @@ type Secrets struct {
 	Pseudonyms  string   `yaml:"pseudonyms"`   // default secrets/pseudonyms
 }
 
-// Hub is the JupyterHub's API. Read and checked; used with a later version.
+// Hub is the JupyterHub's API; without it containers that are resumed get no
+// ticket, and a renewed one keeps the groups of its login.
 type Hub struct {
-	APIURL    string `yaml:"api_url"`
-	TokenFile string `yaml:"token_file"`
+	APIURL    string `yaml:"api_url"`    // as this service reaches it, such as http://hub:8081/hub/api
+	TokenFile string `yaml:"token_file"` // of a service of the hub's, with read:users:name and read:users:groups
+	// Groups says where a student's groups come from: "hub" (default), or
+	// "login" where the spawn hook was given a callable for them: then only a
+	// login can tell them, so renewals keep them and nothing is exchanged.
+	Groups string `yaml:"groups"`
 }
 
 // Privacy says what is kept about students.

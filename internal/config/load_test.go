@@ -93,6 +93,7 @@ func TestDefaults(t *testing.T) {
 			SigningKeys: []string{in("secrets/signing.pem")}, PublicKeys: in("secrets/signing.pub"),
 			HookSecrets: []string{in("secrets/hook")}, TicketKeys: []string{in("secrets/ticket")}, Pseudonyms: in("secrets/pseudonyms"),
 		},
+		Hub:     Hub{Groups: "hub"},
 		Privacy: Privacy{Students: "names", Keep: 180 * 24 * time.Hour},
 		Cache:   Cache{Size: 10e9, FreeFloor: 1e9}, Limits: Limits{Streams: 4},
 		Courses: c.Courses, File: in("satchel.yaml"), Dir: dir, Warnings: c.Warnings,

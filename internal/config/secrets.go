@@ -39,6 +39,9 @@ func (c *Config) CheckSecrets() (stops, warnings strict.Problems) {
 		}
 	}
 	k.secret(c.Secrets.Pseudonyms, "the service")
+	if c.Hub.APIURL != "" {
+		k.secret(c.Hub.TokenFile, "the hub's API")
+	}
 	for i := range c.Courses {
 		k.course(&c.Courses[i])
 	}

@@ -1,0 +1,53 @@
+package agent
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"satchel/hook"
+)
+
+// showAgain is how long after it was shown the hub's token is shown again.
+const showAgain = time.Minute
+
+// bureau is the client that shows the token which the hub gave this server: a
+// container that was resumed has the ticket of an older login, but this token
+// is right as long as its server runs. Who has it can use that server, so it
+// goes by https, or where it travels in plain to the hub anyway, and then to
+// this network alone; never through a proxy. nil where it may not go.
+func bureau(s Settings, web *http.Client) *hook.Client {
+	u, err := url.Parse(s.URL)
+	if err != nil || s.Jupyter.HubToken == "" {
+		return nil
+	}
+	plain := u.Scheme == "http"
+	if plain && !strings.HasPrefix(s.HubAPI, "http://") {
+		return nil
+	}
+	return hook.NewClient(hook.ClientOptions{
+		URL: s.URL, Ticket: func() string { return string(s.Jupyter.HubToken) }, Agent: "satchel-agent/" + agentVersion,
+		CAFile: s.CAFile, Idle: s.Patience, Near: plain, HTTP: web,
+	})
+}
+
+// exchange gets a ticket for the hub's token; not twice in a minute, for each
+// is a question to the hub.
+func (a *Agent) exchange(ctx context.Context) bool {
+	if a.bureau == nil || !a.shown.IsZero() && time.Since(a.shown) < showAgain {
+		return false
+	}
+	a.shown = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, a.s.Budget)
+	defer cancel()
+	adm, err := a.bureau.Exchange(ctx)
+	if err != nil || adm.Ticket == "" || len(adm.Ticket) > hook.MaxTicket {
+		a.lg.Info("the hub's token brought no ticket", "error", err)
+		return false
+	}
+	a.lg.Info("a fresh ticket for the hub's token")
+	a.ticket.set(adm.Ticket)
+	return true
+}

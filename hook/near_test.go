@@ -1,0 +1,40 @@
+package hook
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+func TestOnlyNear(t *testing.T) {
+	for address, near := range map[string]bool{
+		"127.0.0.1:80": true, "[::1]:80": true, "10.1.2.3:8484": true, "172.18.0.4:8484": true, "192.168.1.1:1": true,
+		"[fd00::1]:80": true, "100.64.0.9:80": true, "[::ffff:10.0.0.1]:80": true,
+		"8.8.8.8:80": false, "[2001:db8::1]:80": false, "[::ffff:8.8.8.8]:80": false, "100.128.0.1:80": false,
+		"169.254.169.254:80": false, "172.32.0.1:80": false, "name:80": false, "": false,
+	} {
+		if err := onlyNear(t.Context(), "tcp", address, nil); (err == nil) != near {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+// An exchange that may only go near reaches this machine, and no address that
+// is not of this network. 192.0.2.1 is for documentation: nothing is sent.
+func TestExchangeStaysNear(t *testing.T) {
+	web := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		_, _ = rw.Write([]byte(`{"format":1,"ticket":"st1.x"}`))
+	}))
+	defer web.Close()
+	for url, want := range map[string]error{web.URL: nil, "http://192.0.2.1:9": errFar} {
+		c := NewClient(ClientOptions{URL: url, Ticket: func() string { return "of-the-hub" }, Near: true, Idle: time.Second})
+		a, err := c.Exchange(t.Context())
+		c.Close()
+		if !errors.Is(err, want) || (want == nil) != (a.Ticket == "st1.x") {
+			t.Errorf("%s: %+v, %v", url, a, err)
+		}
+	}
+}

@@ -1,0 +1,225 @@
+// Package hub asks a JupyterHub's API who somebody is: whose a server's token
+// is, and which groups a user is in today. It keeps answers for a minute,
+// never a token, and changes nothing at the hub.
+//
+// The protocol was tried against JupyterHub 5.5.4 and 6.1.1 (e2e).
+package hub
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// Limits of one question.
+const (
+	patience  = 3 * time.Second
+	maxAnswer = 64 << 10 // bytes
+	maxToken  = 512      // bytes; JupyterHub's own have 32
+	atOnce    = 16       // questions
+	keep      = time.Minute
+	maxKept   = 20_000 // answers
+)
+
+var (
+	// ErrAway: the hub did not answer, or with nothing that can be used. Ask
+	// again later.
+	ErrAway = errors.New("the hub does not answer")
+	// ErrUnknown: the hub knows no such token or user.
+	ErrUnknown = errors.New("the hub does not know this server or its user any more")
+)
+
+// TooWide is a token that is not just a server's own.
+type TooWide struct{ Why string }
+
+func (e *TooWide) Error() string { return "the token is not just this server's own: " + e.Why }
+
+// Person is whom a server's token belongs to.
+type Person struct {
+	User, Server string // Server is "" for the default one
+	Groups       []string
+}
+
+// Hub asks one hub. Its methods may be called from many goroutines.
+type Hub struct {
+	base  string
+	token func() string
+	http  *http.Client
+	now   func() time.Time
+	turns chan struct{}
+	group singleflight.Group
+
+	mu   sync.Mutex
+	kept map[string]answer
+}
+
+// answer is what was learned at a time. Only ErrUnknown and TooWide are errors
+// that are kept.
+type answer struct {
+	p   Person
+	err error
+	at  time.Time
+}
+
+// New makes a Hub for an API's address, such as http://hub:8081/hub/api. token
+// is this service's own, asked each time; it needs the scopes
+// read:users:name and read:users:groups.
+func New(api string, token func() string) (*Hub, error) {
+	u, err := url.Parse(api)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("hub.api_url: %q is no address such as http://hub:8081/hub/api", api)
+	}
+	// No proxy, whatever the environment says: it would get students' tokens.
+	t := &http.Transport{
+		MaxIdleConnsPerHost: atOnce, MaxConnsPerHost: atOnce, IdleConnTimeout: 30 * time.Second,
+		MaxResponseHeaderBytes: maxAnswer, DisableCompression: true, TLSHandshakeTimeout: patience,
+	}
+	return &Hub{
+		base: strings.TrimRight(api, "/"), token: token, now: time.Now,
+		http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		kept: map[string]answer{}, turns: make(chan struct{}, atOnce),
+	}, nil
+}
+
+// Close lets idle connections go.
+func (h *Hub) Close() { h.http.CloseIdleConnections() }
+
+// Owner says whose server shows this token. Errors are ErrUnknown, *TooWide,
+// or wrap ErrAway.
+func (h *Hub) Owner(ctx context.Context, token string) (Person, error) {
+	if token == "" || len(token) > maxToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return Person{}, ErrUnknown
+	}
+	sum := sha256.Sum256([]byte(token))
+	return h.once(ctx, "token "+string(sum[:]), func(ctx context.Context) (Person, error) {
+		m, err := h.get(ctx, "/user", token)
+		if err != nil {
+			return Person{}, err
+		}
+		return m.owner()
+	})
+}
+
+// Groups are those that a user is in now.
+func (h *Hub) Groups(ctx context.Context, user string) ([]string, error) {
+	p, err := h.once(ctx, "user "+user, func(ctx context.Context) (Person, error) {
+		m, err := h.get(ctx, "/users/"+url.PathEscape(user), h.token())
+		if err == nil && (m.Name != user || m.Groups == nil) {
+			err = fmt.Errorf("%w: it does not tell the groups of a user: give this service's token the scopes read:users:name and read:users:groups", ErrAway)
+		}
+		return Person{User: user, Groups: m.Groups}, err
+	})
+	return p.Groups, err
+}
+
+// once gives what is known for a minute, and asks once for all who wait. The
+// question goes on when one of them leaves.
+func (h *Hub) once(ctx context.Context, key string, ask func(context.Context) (Person, error)) (Person, error) {
+	if a, ok := h.known(key); ok {
+		return a.p, a.err
+	}
+	c := h.group.DoChan(key, func() (any, error) {
+		if a, ok := h.known(key); ok {
+			return a.p, a.err
+		}
+		inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		p, err := ask(inner)
+		h.learn(key, p, err)
+		return p, err
+	})
+	select {
+	case r := <-c:
+		p, _ := r.Val.(Person)
+		return p, r.Err
+	case <-ctx.Done():
+		return Person{}, fmt.Errorf("%w: %w", ErrAway, ctx.Err())
+	}
+}
+
+func (h *Hub) known(key string) (answer, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	a, ok := h.kept[key]
+	return a, ok && h.now().Sub(a.at).Abs() < keep
+}
+
+func (h *Hub) learn(key string, p Person, err error) {
+	if errors.Is(err, ErrAway) {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.kept) >= maxKept {
+		clear(h.kept)
+	}
+	h.kept[key] = answer{p, err, h.now()}
+}
+
+// get asks the API with a token.
+func (h *Hub) get(ctx context.Context, path, token string) (m model, err error) {
+	select {
+	case h.turns <- struct{}{}:
+		defer func() { <-h.turns }()
+	case <-ctx.Done():
+		return m, fmt.Errorf("%w: too many questions at once", ErrAway)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.base+path, nil)
+	if err != nil {
+		return m, fmt.Errorf("%w: bad address", ErrAway)
+	}
+	req.Header.Set("Authorization", "token "+token)
+	resp, err := h.http.Do(req)
+	if err != nil {
+		return m, fmt.Errorf("%w: %s", ErrAway, reason(err))
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	switch {
+	case err != nil:
+		return m, fmt.Errorf("%w: %s", ErrAway, reason(err))
+	case refused(resp.StatusCode, path):
+		return m, ErrUnknown
+	case resp.StatusCode != http.StatusOK:
+		return m, fmt.Errorf("%w: it answers %d to GET %s (is hub.api_url right, and hub.token_file the token of a service with the scopes read:users:name and read:users:groups?)", ErrAway, resp.StatusCode, route(path))
+	case len(data) > maxAnswer || json.Unmarshal(data, &m) != nil:
+		return m, fmt.Errorf("%w: its answer to GET %s is not a hub's", ErrAway, route(path))
+	}
+	return m, nil
+}
+
+// refused says whether a status means that there is no such token or user. A
+// 403 about a user is this service's own token's.
+func refused(status int, path string) bool {
+	if path == "/user" {
+		return status == http.StatusForbidden || status == http.StatusUnauthorized
+	}
+	return status == http.StatusNotFound
+}
+
+// route is a path without a name in it, for logs.
+func route(path string) string {
+	if path == "/user" {
+		return path
+	}
+	return "/users/NAME"
+}
+
+// reason is an error of the network without the address, which holds a name.
+func reason(err error) string {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return err.Error()
+}
