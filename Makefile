@@ -51,7 +51,7 @@ e2e: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server ## the wh
 	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Docker|Peers|E2EOtherFilesystems|E2EFullQuota)" ./e2e ./store/... ./source ./workdir ./notebook
 
 e2e-docker: $(TOOLS)/caddy $(TOOLS)/pebble ## the images and docker-compose.yml in a Docker engine of their own; writes docs/e2e-docker.md
-	.ci/need dockerd docker-compose debootstrap iptables npm sshd
+	.ci/need dockerd docker-compose debootstrap iptables ip npm sshd
 	SATCHEL_DOCKER_CACHE=$(CACHE)/docker SATCHEL_TOOLS=$(TOOLS) SATCHEL_DOCKER_REPORT=$(CURDIR)/docs/e2e-docker.md $(GO) test -tags e2e -v -count=1 -timeout 90m -run '^TestDocker$$' ./e2e
 
 filesystems: build ## the story on FUSE, NFS, vfat, and full quotas (in a kernel of its own where this one has none)

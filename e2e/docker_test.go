@@ -42,6 +42,7 @@ func TestDocker(t *testing.T) {
 		{"a push arrives while the server runs", w.pushArrives},
 		{"no way to the hook port, S3, the syncer, the hub's proxy API, the Docker socket", w.walls},
 		{"another student's files and server cannot be reached", w.othersApart},
+		{"the metadata rule of `docs/compose.md` closes that address, and no other", w.metadata},
 		{"second login, `remove = True`: a new container, the newest material, the student's work", w.secondLoginNew},
 		{"second login, `remove = False`: the former container, its ticket dead: exchanged, the newest material", w.secondLoginResumed},
 		{"no secret in files, environment, image layers and history, or logs", w.noSecret},
