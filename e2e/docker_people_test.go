@@ -95,22 +95,23 @@ func (w *town) firstLogin() string {
 	return fmt.Sprintf("server ready after %.1f s", took.Seconds())
 }
 
-// instructor has a clone of the sample course, as init made it.
+// instructor has the sample course, as init made it, in a repository of their
+// own.
 func (w *town) instructor() {
 	w.t.Helper()
-	bare := filepath.Join(w.volume(project+"_sample"), "scala101.git")
-	w.repo = &repository{t: w.t, bare: bare, work: filepath.Join(w.dir, "instructor")}
-	must(w.t, os.MkdirAll(w.repo.work, 0o755))
-	w.repo.git("-c", "safe.directory=*", "clone", "-q", bare, ".")
-	w.repo.git("config", "safe.directory", "*")
+	dir := filepath.Join(w.dir, "sample")
+	must(w.t, os.MkdirAll(dir, 0o755))
+	w.repo = newRepository(w.t, dir)
 }
 
-// publishes pushes, as the owner of the repository, so that its files stay
-// readable for the syncer.
+// publishes brings the instructor's tip into the volume of the sample, as its
+// owner: by a bundle, for git trusts no repository of somebody else.
 func (w *town) publishes(message string) {
 	w.t.Helper()
 	w.repo.push(message)
-	mustRun(w.t, w.command("chown", "-R", "10001:10001", w.repo.bare))
+	w.repo.git("bundle", "create", "-q", filepath.Join(w.dir, "sample", "push"), "main")
+	w.docker("run", "--rm", "--network", "none", "--user", "10001:10001", "-v", project+"_sample:/srv/sample", "-v", w.dir+"/sample/push:/push:ro",
+		"standin/debian", "git", "-C", "/srv/sample/scala101.git", "fetch", "-q", "/push", "+main:main")
 }
 
 // sameFiles waits until a student has just what the tip delivers.
@@ -246,7 +247,7 @@ func (w *town) served() {
 	w.t.Helper()
 	tip := w.repo.git("rev-parse", "HEAD")
 	eventually(w.t, time.Minute, "the tip is published", func() error {
-		out, err := w.command("docker", "exec", w.service("syncer"), "satchel", "--json", "log").CombinedOutput()
+		out, err := w.command("docker", "exec", w.service("syncer"), "satchel", "--json", "log", "scala101").CombinedOutput()
 		if err == nil && !strings.Contains(string(out), tip) {
 			err = fmt.Errorf("%s is not in\n%s", tip, tail(string(out), 500))
 		}

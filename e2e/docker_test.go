@@ -52,9 +52,9 @@ func TestDocker(t *testing.T) {
 		{"a restart of every service: the student's server goes on, and the next push arrives", w.restart},
 		{"HTTPS by an ACME authority: certificate, redirect, login, Secure cookies", w.https},
 	}
-	for _, s := range steps {
+	for i, s := range steps {
 		ok := r.check(t, s.name, func(t *testing.T) string { w.on(t); return s.do() })
-		if !ok && w.ana == nil {
+		if !ok && (i < 2 || w.container == "" && i >= 6) {
 			break // nothing of what follows can be asked
 		}
 	}
@@ -209,9 +209,9 @@ func (w *town) secretsApart() string {
 func (w *town) unprivileged() string {
 	users := map[string]string{"s3": "10002", "syncer": "10001", "hookserver": "10001", "hub": "10003", "https": "10004"}
 	for s, uid := range users {
-		for i, line := range strings.Split(w.docker("top", w.service(s), "-eo", "uid,args"), "\n") {
-			if f := strings.Fields(line); i > 0 && f[0] != uid {
-				w.t.Errorf("%s: a process of user %s: %s", s, f[0], line)
+		for i, line := range strings.Split(w.docker("top", w.service(s), "-eo", "pid,uid,args"), "\n") {
+			if f := strings.Fields(line); i > 0 && f[1] != uid {
+				w.t.Errorf("%s: a process of user %s: %s", s, f[1], line)
 			}
 		}
 		var mounts []struct{ Destination string }
