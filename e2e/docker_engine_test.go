@@ -5,7 +5,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -180,12 +179,4 @@ func (e *engine) logs(container string) string {
 func (e *engine) volume(name string) string {
 	e.t.Helper()
 	return e.docker("volume", "inspect", "--format", "{{.Mountpoint}}", name)
-}
-
-// export is a container's file system as a tar archive; read to its end.
-func (e *engine) export(container string, to io.Writer) {
-	e.t.Helper()
-	c := e.command("docker", "export", container)
-	c.Stdout = to
-	must(e.t, c.Run())
 }

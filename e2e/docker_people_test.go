@@ -287,11 +287,17 @@ func (w *town) secondLoginResumed() string {
 	if now := w.ticketOf(w.container); now != old {
 		w.t.Error("the environment changed, so nothing was shown")
 	}
-	if said := w.logs(w.service("hookserver")); !strings.Contains(said, "exchange") {
-		w.t.Logf("the hookserver says nothing of an exchange:\n%s", tail(said, 2000))
+	said := w.in(w.service("hookserver"), "curl", "-fsS", "http://satchel-hub:8485/metrics")
+	if !exchanged.MatchString(said) {
+		w.t.Errorf("nothing was exchanged:\n%s", exchanges.FindString(said))
 	}
 	return ""
 }
+
+var (
+	exchanges = regexp.MustCompile(`(?m)^satchel_exchanges_total.*$`)
+	exchanged = regexp.MustCompile(`(?m)^satchel_exchanges_total\{result="admitted"\} [1-9]`)
+)
 
 func (w *town) ticketOf(container string) string {
 	w.t.Helper()
