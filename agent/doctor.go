@@ -257,7 +257,7 @@ func checkSpace(root string) Check {
 		c.Note = err.Error()
 		return c
 	}
-	free := int64(st.Bavail) * st.Bsize
+	free := int64(st.Bavail) * int64(st.Bsize)
 	c.OK, c.Note = free > 2*reserve, Bytes(free)+" free"
 	if !c.OK {
 		c.Do = "remove something: Satchel leaves the last " + Bytes(reserve) + " alone"
@@ -286,7 +286,7 @@ func checkExchange(root string) Check {
 		defer r.Remove(".satchel/" + n)
 	}
 	fd := int(dir.Fd())
-	if err := unix.Renameat2(fd, names[0], fd, names[1], unix.RENAME_EXCHANGE); err != nil {
+	if err := exchangeNames(fd, names[0], names[1]); err != nil {
 		c.Note = "names cannot be exchanged in one step (" + err.Error() + "); the slower way is used"
 	}
 	return c

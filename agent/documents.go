@@ -91,7 +91,7 @@ func (p *pass) changedAfter(path string, t time.Time) bool {
 		return false
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && (t.IsZero() || time.Unix(st.Ctim.Unix()).After(t))
+	return ok && (t.IsZero() || changedAt(st).After(t))
 }
 
 // place is a name in a folder, whatever that folder is called on the way to

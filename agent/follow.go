@@ -13,7 +13,7 @@ import (
 // ends with the server it belongs to. Where the kernel gives no handle on the
 // process, its number is asked for now and then.
 func follow(ctx context.Context, pid int) {
-	fd, err := unix.PidfdOpen(pid, 0)
+	fd, err := pidfd(pid)
 	switch {
 	case err == nil:
 		followHandle(ctx, fd)

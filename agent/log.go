@@ -125,7 +125,7 @@ func (l *Log) TakeStderr() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.f != nil {
-		_ = unix.Dup3(int(l.f.Fd()), 2, 0) // without it the trace is lost, no more
+		_ = duplicate(int(l.f.Fd()), 2) // without it the trace is lost, no more
 	}
 }
 

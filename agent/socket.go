@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"satchel/bundle"
 )
 
@@ -93,14 +91,12 @@ func same(c net.Conn) bool {
 	if err != nil {
 		return false
 	}
-	var cred *unix.Ucred
+	var uid int
 	var bad error
-	if err := raw.Control(func(fd uintptr) {
-		cred, bad = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil || bad != nil {
+	if err := raw.Control(func(fd uintptr) { uid, bad = peerUID(int(fd)) }); err != nil || bad != nil {
 		return false
 	}
-	return int(cred.Uid) == os.Getuid()
+	return uid == os.Getuid()
 }
 
 // listen opens the socket. The caller holds the lock of this root, so one

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -129,44 +128,42 @@ func (p *person) form(path string, fields url.Values) page {
 // login by the hub's form.
 func (p *person) login() *person {
 	p.t.Helper()
-	got := p.form("/hub/login", url.Values{"username": {p.name}, "password": {hubPassword}})
+	return p.loginBy(hubPassword)
+}
+
+func (p *person) loginBy(password string) *person {
+	p.t.Helper()
+	got := p.form("/hub/login", url.Values{"username": {p.name}, "password": {password}})
 	if got.code != http.StatusFound {
 		p.t.Fatalf("login of %s: %d", p.name, got.code)
 	}
 	return p
 }
 
-// spawn starts a server as the browser does, waits until it is there, and
-// enters it. It gives how long that took.
-func (p *person) spawn(server string) time.Duration {
+// spawn starts a server as the browser does, enters it, and gives what the
+// spawn page said meanwhile.
+func (p *person) spawn(server string) (said []string) {
 	p.t.Helper()
-	began := time.Now()
-	got := p.trySpawn(server)
+	got, said := p.trySpawn(server)
 	if got.code != http.StatusFound {
-		p.t.Fatalf("the server of %s did not start: %d %s", p.name, got.code, alertOf(got.text))
+		p.t.Fatalf("the server of %s did not start: %d %s\n%q", p.name, got.code, alertOf(got.text), said)
 	}
-	took := time.Since(began)
 	if lab := p.follow(p.server(server) + "lab"); lab.code != http.StatusOK {
 		p.t.Fatalf("%s: %d", lab.location, lab.code)
 	}
-	return took
+	return said
 }
 
-// trySpawn gives the last page: the way to the server, or an error.
-func (p *person) trySpawn(server string) (got page) {
+// trySpawn gives the last page, which is the way to the server or an error,
+// and what the spawn page said.
+func (p *person) trySpawn(server string) (last page, said []string) {
 	p.t.Helper()
 	name := strings.TrimSuffix(p.name+"/"+server, "/")
-	if got = p.do(http.MethodGet, "/hub/spawn/"+name, nil); got.code != http.StatusFound {
-		return got
+	if last = p.do(http.MethodGet, "/hub/spawn/"+name, nil); last.code != http.StatusFound {
+		return last, nil
 	}
-	eventually(p.t, 2*time.Minute, "the server of "+name, func() error {
-		got = p.do(http.MethodGet, "/hub/spawn-pending/"+name, nil)
-		if got.code == http.StatusOK {
-			return fmt.Errorf("it starts")
-		}
-		return nil
-	})
-	return got
+	said = p.progress(server)
+	return p.do(http.MethodGet, "/hub/spawn-pending/"+name, nil), said
 }
 
 var alert = regexp.MustCompile(`(?s)<(?:p|div)[^>]*class="[^"]*(?:alert|error|text-center)[^"]*"[^>]*>(.*?)</(?:p|div)>`)

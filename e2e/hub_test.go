@@ -100,14 +100,14 @@ func (h *hub) configure(o hubOptions) {
 	h.t.Helper()
 	ports := []int{freePort(h.t), freePort(h.t), freePort(h.t)}
 	h.url = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
-	hook, err := filepath.Abs("../images/hub")
+	here, err := filepath.Abs(".")
 	must(h.t, err)
 	if o.groups == nil {
 		o.groups = map[string][]string{}
 	}
 	text, err := json.Marshal(map[string]any{
 		"ports": ports, "proxy": made(h.t, "HUB_NODE", "node_modules/.bin/configurable-http-proxy"), "agent": binary(h.t, "satchel-agent"),
-		"password": hubPassword, "groups": o.groups, "token": h.token, "hook": hook,
+		"password": hubPassword, "groups": o.groups, "token": h.token, "hook": filepath.Join(here, "../images/hub"), "small_server": filepath.Join(here, "testdata/hub/small_server.py"),
 	})
 	must(h.t, err)
 	write(h.t, filepath.Join(h.dir, "hub.json"), string(text))

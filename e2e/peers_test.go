@@ -15,7 +15,7 @@ import (
 	"satchel/internal/release"
 )
 
-var writePage = flag.Bool("update", false, "write what was measured to docs/nbgitpuller.md")
+var writePage = flag.Bool("update", false, "write what was measured, or pictures, to docs")
 
 const peersPage = "../docs/nbgitpuller.md"
 

@@ -148,7 +148,9 @@ func (v *service) ready(n int) {
 }
 
 // version is the one that this hookserver hands out, by its metric.
-func (v *service) version() int {
+func (v *service) version() int { return v.versionOf("scala101") }
+
+func (v *service) versionOf(course string) int {
 	resp, err := http.Get("http://" + v.hubs + "/metrics")
 	if err != nil {
 		return 0
@@ -158,7 +160,7 @@ func (v *service) version() int {
 	_, _ = b.ReadFrom(resp.Body)
 	for line := range strings.Lines(b.String()) {
 		var n float64
-		if _, err := fmt.Sscanf(line, `satchel_course_version{course="scala101"} %g`, &n); err == nil {
+		if _, err := fmt.Sscanf(line, `satchel_course_version{course="`+course+`"} %g`, &n); err == nil {
 			return int(n)
 		}
 	}

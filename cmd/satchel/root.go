@@ -97,11 +97,8 @@ Exit codes: 0 done · 1 it did not work (the message says what to do) ·
 		&cobra.Group{ID: "run", Title: "Run the service:"},
 		&cobra.Group{ID: "course", Title: "Look after courses:"},
 	)
-	root.AddCommand(
-		a.tryCommand(), a.initCommand(), a.courseCommand(), a.configCommand(),
-		a.serveCommand(), a.syncerCommand(), a.hookserverCommand(),
-		a.publishCommand(), a.statusCommand(), a.logCommand(), a.studentCommand(), a.docsCommand(),
-	)
+	root.AddCommand(a.lintCommand(), a.docsCommand())
+	root.AddCommand(a.systemCommands()...)
 	return root
 }
 

@@ -23,8 +23,9 @@ What it promises the hub:
 - The hook secret and the ticket are in no log, no error and no repr.
 
 What a student's server gets: SATCHEL_URL, SATCHEL_TICKET, SATCHEL_KEYS, and SATCHEL_TICKET in
-JUPYTER_ENV_VARS_TO_UNSET, by which docker-stacks images keep it out of kernels. With the service away it gets none
-of them: the student starts with what is there.
+JUPYTER_ENV_VARS_TO_UNSET, by which docker-stacks images keep it out of kernels. With the service away it gets no
+ticket, and the student starts with what is there; URL and keys it gets then only where the service said before that
+it gives a ticket for the server's own hub token, so that the agent asks for one as soon as the service is back.
 """
 
 import asyncio
@@ -149,10 +150,6 @@ class _Start:
                     item = asyncio.ensure_future(theirs.__anext__())
                     waiting.add(item)
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if known in waiting and known.done():
-                    waiting.remove(known)
-                    if self.line:
-                        yield {"message": self.line}
                 if item is not None and item.done():
                     waiting.remove(item)
                     ended, item = item, None
@@ -160,8 +157,13 @@ class _Start:
                         event = ended.result()
                     except StopAsyncIteration:
                         theirs = None
-                        continue
-                    yield event
+                    else:
+                        yield event
+                # Last, for the page shows the last line, and the others where one looks for them.
+                if known in waiting and known.done():
+                    waiting.remove(known)
+                    if self.line:
+                        yield {"message": self.line}
         finally:
             known.cancel()
             await _close(item, theirs)
@@ -186,11 +188,14 @@ def _forget(spawner):
     spawner._satchel_given = ()
 
 
-def _give(spawner, admission):
-    given = {URL: admission.url, TICKET: admission.ticket, KEYS: admission.keys}
+def _give(spawner, admission, ticket=True):
+    given = {URL: admission.url, KEYS: admission.keys}
+    if ticket:
+        given[TICKET] = admission.ticket
     # A new dict: the old one may be another spawner's too.
     env = dict(spawner.environment, **given)
-    env[UNSET] = _with_ticket(env.get(UNSET))
+    if ticket:
+        env[UNSET] = _with_ticket(env.get(UNSET))
     spawner.environment = env
     spawner._satchel_given = tuple(given)
 
@@ -323,6 +328,7 @@ class _Hook:
         self.quiet_until = 0.0  # nobody is asked before
         self.failing = False  # the last answer was none
         self.trying = False  # somebody finds out whether it is back
+        self.last = None  # a good answer
         self.warned = set()
 
     def __repr__(self):
@@ -331,27 +337,39 @@ class _Hook:
     async def admit(self, spawner):
         """Puts a ticket into the server's environment, and gives the line for the spawn page. It raises nothing
         (but passes on that the hub cancelled the start)."""
+        try:
+            admission = await self.asked(spawner)
+            if admission is None:
+                if self.last is not None and self.last.exchange:
+                    _give(spawner, self.last, ticket=False)
+                return AWAY
+            _give(spawner, admission)
+            self.last = admission
+            self.check_resumed(spawner, admission)
+            return admission.line()
+        except Exception as e:  # a fault of this file, or an environment that is none
+            spawner.log.error("Satchel: %s at the start of a server. It starts without.", type(e).__name__)
+            return AWAY
+
+    async def asked(self, spawner):
+        """The service's answer, or None; then it is logged why."""
         log, user = spawner.log, spawner.user.name
         if not self.may_ask():
             log.debug("Satchel: nothing asked for %s: the service did not answer a moment ago", user)
-            return AWAY
+            return None
         try:
             admission = await self.in_time(_Asking(self, spawner))
             self.stands(True)
-            _give(spawner, admission)
-            self.check_resumed(spawner, admission)
-            return admission.line()
+            return admission
         except _Away as e:
             self.stands(False)
             log.warning("Satchel: no ticket for %s: %s does not answer as it should: %s. The server starts without; "
                         "nobody asks for %d seconds.", user, self.url, e, PAUSE)
         except _Failed as e:
             log.error("Satchel: no ticket for %s: %s. The server starts without.", user, e)
-        except Exception as e:  # a fault of this file, or an environment that is none
-            log.error("Satchel: no ticket for %s: %s. The server starts without.", user, type(e).__name__)
         finally:
             self.trying = False
-        return AWAY
+        return None
 
     def may_ask(self):
         """After a failure: not for a while, then one asks, and the others wait for what it finds."""
