@@ -52,7 +52,7 @@ func startEngine(t testing.TB) *engine {
 		"COMPOSE_PROJECT_NAME="+project, "SATCHEL_PREFIX="+project,
 		"GO_IMAGE=standin/golang", "DEBIAN_IMAGE=standin/debian", "HUB_IMAGE=standin/jupyterhub",
 		"INSTANCE_IMAGE=standin/base-notebook", "CADDY_IMAGE=standin/caddy",
-		"KERNELS=e2e/testdata/docker/kernels", "KERNEL=scala3",
+		"KERNELS=e2e/testdata", "KERNEL=docker/kernels/scala3",
 		fmt.Sprintf("SATCHEL_HTTP=127.0.0.1:%d", freePort(t)), fmt.Sprintf("SATCHEL_HTTPS=127.0.0.1:%d", freePort(t)),
 		"SATCHEL_SITE=:80", "SATCHEL_REMOVE=yes",
 	)

@@ -59,7 +59,14 @@ func (w *town) authority() *authority {
 	write(w.t, filepath.Join(dir, "config.json"), string(config))
 	tools := os.Getenv("SATCHEL_TOOLS")
 	start(w.t, dir, nil, filepath.Join(tools, "pebble-challtestsrv"), "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "",
-		"-dns01", fmt.Sprintf("127.0.0.1:%d", dns), "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", "")
+		"-dnsserver", fmt.Sprintf("127.0.0.1:%d", dns), "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", fmt.Sprintf("127.0.0.1:%d", freePort(w.t)))
+	eventually(w.t, 10*time.Second, "the test's DNS", func() error {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", dns))
+		if err == nil {
+			c.Close()
+		}
+		return err
+	})
 	start(w.t, dir, []string{"PEBBLE_VA_NOSLEEP=1", "PEBBLE_WFE_NONCEREJECT=0"}, filepath.Join(tools, "pebble"),
 		"-config", filepath.Join(dir, "config.json"), "-dnsserver", fmt.Sprintf("127.0.0.1:%d", dns))
 	a := &authority{directory: fmt.Sprintf("https://%s:%d/dir", gateway, acme), caFile: caFile, roots: x509.NewCertPool()}

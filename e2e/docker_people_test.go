@@ -81,7 +81,12 @@ func containerOf(name string) string { return project + "-" + name }
 
 func (w *town) firstLogin() string {
 	w.instructor()
-	took := w.ana.spawn("")
+	began := time.Now()
+	said := strings.Join(w.ana.spawn(""), "\n")
+	took := time.Since(began)
+	if !strings.Contains(said, "Course material: ") {
+		w.t.Errorf("the spawn page says nothing of the material:\n%s", said)
+	}
 	w.container = containerOf("ana")
 	w.sameFiles("ana")
 	var image string
