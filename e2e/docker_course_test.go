@@ -83,6 +83,29 @@ func (w *town) ownCourse() string {
 	return fmt.Sprintf("with the student %.0f s after the key was pasted", time.Since(began).Seconds())
 }
 
+// serviceAway: a login and a start go on without the service; once it is back,
+// the material comes by itself.
+func (w *town) serviceAway() string {
+	w.compose("stop", "hookserver")
+	began := time.Now()
+	w.ben.spawn("")
+	took := time.Since(began)
+	if took > 40*time.Second {
+		w.t.Errorf("the start took %v", took)
+	}
+	w.repo.set("lab1/away.md", "published meanwhile\n")
+	w.publishes("away")
+	w.served()
+	w.compose("start", "hookserver")
+	w.healthy(w.service("hookserver"))
+	began = time.Now()
+	eventually(w.t, 3*time.Minute, "ben has what was published meanwhile", func() error {
+		return w.command("docker", "exec", containerOf("ben"), "test", "-e", course+"lab1/away.md").Run()
+	})
+	w.stop(w.ben)
+	return fmt.Sprintf("server ready after %.1f s; the material %.0f s after the service was back", took.Seconds(), time.Since(began).Seconds())
+}
+
 func (w *town) restart() string {
 	var was, is struct{ StartedAt string }
 	w.inspect(w.container, ".State", &was)

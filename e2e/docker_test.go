@@ -49,6 +49,7 @@ func TestDocker(t *testing.T) {
 		{"the hook in docker-stacks' folders: 2023-10 and today, root and user, service up and down", w.startHooks},
 		{"started as root with NB_UID: the files are that user's", w.asRoot},
 		{"a course of one's own: one command prints the key to paste, and it is published", w.ownCourse},
+		{"the service is away: login and start go on, and what was published comes once it is back", w.serviceAway},
 		{"a restart of every service: the student's server goes on, and the next push arrives", w.restart},
 		{"HTTPS by an ACME authority: certificate, redirect, login, Secure cookies", w.https},
 	}

@@ -84,14 +84,14 @@ else:
 
     class Native(NativeAuthenticator):
         """Sign-up by name and password; an administrator admits each at
-        /hub/authorize. The first administrator exists from the start, so that
-        nobody else can sign up by that name."""
+        /hub/authorize. Administrators exist from the start: whoever signed up
+        by such a name would be one."""
 
         def __init__(self, *args, **kwargs):
             super().__init__(*args, **kwargs)
-            name = sorted(admins)[0] if admins else None
-            if name and not self.user_exists(name):
-                self.create_user(name, secret("admin-password"))
+            for name in admins:
+                if not self.user_exists(name):
+                    self.create_user(name, secret("admin-password"))
 
     c.JupyterHub.authenticator_class = Native
     c.JupyterHub.template_paths = [os.path.join(os.path.dirname(nativeauthenticator.__file__), "templates")]
