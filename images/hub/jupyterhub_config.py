@@ -27,6 +27,9 @@ c.JupyterHub.hub_ip = "0.0.0.0"
 c.JupyterHub.hub_connect_ip = "hub"
 c.JupyterHub.db_url = f"sqlite:///{DATA}/jupyterhub.sqlite"
 c.JupyterHub.cookie_secret_file = f"{DATA}/cookie_secret"
+# Caddy says whether the browser speaks https. The proxy would add its own "http"
+# to that, the hub would believe the last word, and no cookie would be Secure.
+c.ConfigurableHTTPProxy.command = ["configurable-http-proxy", "--no-x-forward"]
 c.ConfigurableHTTPProxy.pid_file = f"{DATA}/proxy.pid"
 # A restart of the hub's container ends no student's server.
 c.JupyterHub.cleanup_servers = False
