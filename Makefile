@@ -10,6 +10,11 @@ CADDY       := github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9
 PEBBLE      := github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1
 VERSITYGW   := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 JUPYTER     := jupyter_server==2.21.1 ipykernel==7.4.0 nbformat==5.11.1
+HUB_NODE    := configurable-http-proxy@5.3.0 playwright-core@1.65.1
+HUB_SCALA   := 3.2.0
+HUB         := HUB_VENV=$(CACHE)/venv-hub HUB_VENV_5=$(CACHE)/venv-hub5 HUB_NODE=$(CACHE)/node-hub HUB_KERNELS=$(CACHE)/scala3
+SBOM        := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+SETUPTOOLS  := 80.9.0
 FUZZTIME ?= 30s
 # What makes and mounts the filesystems of the e2e tests, and the kernel for those that this one lacks.
 FILESYSTEMS := linux.uml modprobe ip setpriv fusermount3 bindfs sshfs unionfs mergerfs fuse-overlayfs mkfs.exfat mount.exfat-fuse mkfs.vfat mkfs.ext4 mkfs.btrfs setquota rpcbind rpc.nfsd mount.nfs
@@ -18,10 +23,10 @@ CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|Full
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help build try test check fmt vet race e2e e2e-docker filesystems peers bench fuzz chaos install clean
+.PHONY: help build try test check fmt vet race e2e e2e-docker hub try-hub filesystems peers bench fuzz chaos release release-check install clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/satchel and bin/satchel-agent (static)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/satchel ./cmd/satchel
@@ -48,11 +53,19 @@ race:
 
 e2e: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server ## the whole way with the real servers: OpenSSH, S3, Jupyter, nbformat, strace
 	.ci/need sshd strace python3 gcc
-	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Docker|Peers|E2EOtherFilesystems|E2EFullQuota)" ./e2e ./store/... ./source ./workdir ./notebook
+	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Docker|Peers|Hub|E2EOtherFilesystems|E2EFullQuota)" ./e2e ./store/... ./source ./workdir ./notebook
 
 e2e-docker: $(TOOLS)/caddy $(TOOLS)/pebble ## the images and docker-compose.yml in a Docker engine of their own; writes docs/e2e-docker.md
 	.ci/need dockerd docker-compose debootstrap iptables ip npm sshd
 	SATCHEL_DOCKER_CACHE=$(CACHE)/docker SATCHEL_TOOLS=$(TOOLS) SATCHEL_DOCKER_REPORT=$(CURDIR)/docs/e2e-docker.md $(GO) test -tags e2e -v -count=1 -timeout 90m -run '^TestDocker$$' ./e2e
+
+hub: build $(CACHE)/venv-hub/made $(CACHE)/venv-hub5/made $(CACHE)/node-hub/made $(CACHE)/scala3/made ## real JupyterHubs (6.1 and 5.5): logins, kernels, a browser, an ill service (UPDATE=1 writes the pictures)
+	.ci/need sshd java chromium
+	$(HUB) SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -count=1 -timeout 40m -run '^TestHub' ./e2e $(if $(UPDATE),-update)
+
+try-hub: build $(CACHE)/venv-hub/made $(CACHE)/node-hub/made ## a real JupyterHub with service and course, to log in by browser; until Ctrl-C
+	@.ci/need git
+	@$(PYTHON) deploy/try-hub/run.py
 
 filesystems: build ## the story on FUSE, NFS, vfat, and full quotas (in a kernel of its own where this one has none)
 	.ci/need sshd strace python3 gcc $(FILESYSTEMS)
@@ -79,6 +92,17 @@ chaos: build $(CACHE)/venv-jupyter/bin/jupyter-server ## ten thousand random his
 	.ci/need sshd $(FILESYSTEMS)
 	SATCHEL_FULL=1 SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -v -timeout 6h -run '$(CHAOS)' ./e2e
 
+release: $(TOOLS)/cyclonedx-gomod ## dist/: programs for Linux (lint and try for macOS, lint for Windows), the hub's wheel, checksums, SBOMs
+	.ci/need python3-venv
+	GO="$(GO)" SBOM=$(TOOLS)/cyclonedx-gomod SETUPTOOLS=$(SETUPTOOLS) PYTHON=$(PYTHON) .ci/release dist
+
+release-check: $(TOOLS)/cyclonedx-gomod ## two builds of the last commit on two paths are the same bytes (FULL=1: for all platforms)
+	.ci/need python3-venv
+	GO="$(GO)" SBOM=$(TOOLS)/cyclonedx-gomod SETUPTOOLS=$(SETUPTOOLS) PYTHON=$(PYTHON) .ci/release-check
+
+$(TOOLS)/cyclonedx-gomod:
+	GOBIN=$(TOOLS) $(GO) install -trimpath $(SBOM)
+
 $(TOOLS)/staticcheck:
 	GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
 
@@ -96,6 +120,22 @@ $(CACHE)/venv-jupyter/bin/jupyter-server:
 	.ci/need python3-venv
 	/usr/bin/python3 -m venv $(CACHE)/venv-jupyter
 	$(CACHE)/venv-jupyter/bin/pip install -q $(JUPYTER)
+
+# By the system's Python, for the students' user runs them too.
+$(CACHE)/venv-hub/made: e2e/testdata/hub/requirements-6.txt
+$(CACHE)/venv-hub5/made: e2e/testdata/hub/requirements-5.txt
+$(CACHE)/venv-hub/made $(CACHE)/venv-hub5/made:
+	.ci/need python3-venv
+	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check -r $< && touch $@
+
+$(CACHE)/node-hub/made: Makefile
+	.ci/need node npm
+	mkdir -p $(@D) && npm install --silent --no-fund --no-audit --no-save --prefix $(@D) $(HUB_NODE) && touch $@
+
+$(CACHE)/scala3/made: e2e/testdata/hub/scala3_kernel_install.sh e2e/testdata/hub/scala3_kernel.py e2e/testdata/hub/Scala3Loop.java
+	.ci/need mvn javac
+	$< $(HUB_SCALA) $(@D) $(CACHE)/venv-hub/bin/python && touch $@
 
 clean: ## remove what was built
 	rm -rf bin dist $(CACHE)

@@ -34,6 +34,9 @@ type Course struct {
 	Audience       Audience      `yaml:"audience"`
 	Poll           time.Duration `yaml:"poll"` // 0 is 60s; at least 5s
 	Webhook        *Webhook      `yaml:"webhook"`
+	// Adopt says that homes hold files of this repository's former commits,
+	// from nbgitpuller or a clone: those count as untouched.
+	Adopt bool `yaml:"adopt"`
 }
 
 // Webhook says which git host may hint that there is something new. It is
@@ -87,6 +90,9 @@ func (c Course) Digest() bundle.Digest {
 	text := fmt.Sprintf("satchel-course %d\n", contentFormat)
 	for _, s := range []string{c.Repository, c.Branch, c.Folder} {
 		text += fmt.Sprintf("%d:%s\n", len(s), s)
+	}
+	if c.Adopt {
+		text += "adopt\n"
 	}
 	return bundle.Sum([]byte(text))
 }

@@ -61,6 +61,7 @@ type hubOptions struct {
 	groups  map[string][]string
 	config  string // appended to the configuration
 	env     []string
+	ports   []int  // of the proxy, the hub and the proxy's API; nil: any
 	secret  string // of the service; hub knows it
 }
 
@@ -98,15 +99,17 @@ func (s *site) hub(o hubOptions) *hub {
 
 func (h *hub) configure(o hubOptions) {
 	h.t.Helper()
-	ports := []int{freePort(h.t), freePort(h.t), freePort(h.t)}
-	h.url = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
+	if o.ports == nil {
+		o.ports = []int{freePort(h.t), freePort(h.t), freePort(h.t)}
+	}
+	h.url = fmt.Sprintf("http://127.0.0.1:%d", o.ports[0])
 	here, err := filepath.Abs(".")
 	must(h.t, err)
 	if o.groups == nil {
 		o.groups = map[string][]string{}
 	}
 	text, err := json.Marshal(map[string]any{
-		"ports": ports, "proxy": made(h.t, "HUB_NODE", "node_modules/.bin/configurable-http-proxy"), "agent": binary(h.t, "satchel-agent"),
+		"ports": o.ports, "proxy": made(h.t, "HUB_NODE", "node_modules/.bin/configurable-http-proxy"), "agent": binary(h.t, "satchel-agent"),
 		"password": hubPassword, "groups": o.groups, "token": h.token, "hook": filepath.Join(here, "../images/hub"), "small_server": filepath.Join(here, "testdata/hub/small_server.py"),
 	})
 	must(h.t, err)

@@ -35,7 +35,7 @@ func TestPeersStories(t *testing.T) {
 		mustRun(t, exec.Command("git", "init", "-q", "--bare", "-b", "main", filepath.Join(dir, s.name+".git")))
 	}
 	write(t, filepath.Join(dir, "trust"), "[safe]\n\tdirectory = *\n")
-	peers := []peer{nbgitpuller{venv: venv(t), repos: dir}, newSatchel(t, dir, courses)}
+	peers := []peer{nbgitpuller{venv: venv(t), repos: dir}, newSatchel(t, dir, courses, "")}
 	verdicts := make([][]verdict, len(all))
 	t.Run("stories", func(t *testing.T) {
 		for i, s := range all {

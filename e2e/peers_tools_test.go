@@ -157,7 +157,7 @@ func (s satchelPeer) login(t *testing.T, d *desk, _ bool) *exec.Cmd {
 
 // newSatchel starts one service for all stories: each is a course of its own
 // with one student.
-func newSatchel(t *testing.T, repos string, courses []string) satchelPeer {
+func newSatchel(t *testing.T, repos string, courses []string, more string) satchelPeer {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "satchel-e2e-") // as in newSite
 	must(t, err)
@@ -167,7 +167,7 @@ func newSatchel(t *testing.T, repos string, courses []string) satchelPeer {
 	s.satchel("init", "--dir", s.path("conf"), "--url", "http://127.0.0.1:1", "--yes")
 	list := "courses:\n"
 	for _, c := range courses {
-		list += fmt.Sprintf("  - {name: %s, repository: %q, audience: {users: [%s]}, poll: 1h}\n", c, filepath.Join(repos, c+".git"), c)
+		list += fmt.Sprintf("  - {name: %s, repository: %q, audience: {users: [%s]}, poll: 1h%s}\n", c, filepath.Join(repos, c+".git"), c, more)
 	}
 	v := s.configure("one", list).run("serve")
 	eventually(t, timeToPublish, "the service", func() error {

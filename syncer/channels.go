@@ -48,10 +48,17 @@ type former struct {
 	composed
 }
 
+// facts are what is known of contents, besides the files themselves.
+type facts struct {
+	forms     map[bundle.Digest]bundle.Digest // of notebooks
+	past      map[string][]bundle.Former      // by path: what homes may hold from before
+	withdrawn []bundle.Pair
+}
+
 // nextChannels decides what the channels become, sorted by id. It is pure but
 // for newID. A channel stays with its audience; one whose audience has nothing
 // any more stays and is empty, so that its files go away.
-func nextChannels(before []former, now []audience, forms map[bundle.Digest]bundle.Digest, withdrawn []bundle.Pair, newID func() string) []channel {
+func nextChannels(before []former, now []audience, known facts, newID func() string) []channel {
 	var out []channel
 	taken := make([]bool, len(now))
 	for _, f := range before {
@@ -61,7 +68,7 @@ func nextChannels(before []former, now []audience, forms map[bundle.Digest]bundl
 			taken[i] = true
 			files = now[i].files
 		}
-		ch.fill(files, forms, withdrawn)
+		ch.fill(files, known)
 		out = append(out, ch)
 	}
 	for i, a := range now {
@@ -69,7 +76,7 @@ func nextChannels(before []former, now []audience, forms map[bundle.Digest]bundl
 			continue
 		}
 		ch := channel{id: newID(), groups: a.groups, users: a.users}
-		ch.fill(a.files, forms, withdrawn, salt(newID))
+		ch.fill(a.files, known, salt(newID))
 		out = append(out, ch)
 	}
 	slices.SortFunc(out, func(a, b channel) int { return cmp.Compare(a.id, b.id) })
@@ -95,9 +102,9 @@ func salt(newID func() string) bundle.Former {
 }
 
 // fill makes the next manifest and history out of files.
-func (ch *channel) fill(files []bundle.File, forms map[bundle.Digest]bundle.Digest, withdrawn []bundle.Pair, also ...bundle.Former) {
-	gone := make(map[bundle.Pair]bool, len(withdrawn))
-	for _, p := range withdrawn {
+func (ch *channel) fill(files []bundle.File, known facts, also ...bundle.Former) {
+	gone := make(map[bundle.Pair]bool, len(known.withdrawn))
+	for _, p := range known.withdrawn {
 		gone[p] = true
 	}
 	m := &bundle.Manifest{}
@@ -105,7 +112,8 @@ func (ch *channel) fill(files []bundle.File, forms map[bundle.Digest]bundle.Dige
 	for _, f := range files {
 		if !gone[bundle.Pair{Path: f.Path, Digest: f.Digest}] {
 			m.Files = append(m.Files, f)
-			seen = append(seen, bundle.Former{Path: f.Path, Digest: f.Digest, Form: forms[f.Digest]})
+			seen = append(seen, bundle.Former{Path: f.Path, Digest: f.Digest, Form: known.forms[f.Digest]})
+			seen = append(seen, known.past[f.Path]...)
 		}
 	}
 	// Only what this audience has had: the names of others' files are not its

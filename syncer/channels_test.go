@@ -41,7 +41,7 @@ func after(chs []channel, v bundle.Version) (out []former) {
 
 func TestChannelStaysWithItsAudience(t *testing.T) {
 	newID := ids()
-	one := nextChannels(nil, []audience{to().with(file("a", "1")), to("lab-b", "lab-a").with(file("lab", "1"))}, nil, nil, newID)
+	one := nextChannels(nil, []audience{to().with(file("a", "1")), to("lab-b", "lab-a").with(file("lab", "1"))}, facts{}, newID)
 	if len(one) != 2 || one[0].id != "a" || one[1].id != "d" || !one[0].changed || !one[1].changed {
 		t.Fatalf("first: %+v", one)
 	}
@@ -49,17 +49,17 @@ func TestChannelStaysWithItsAudience(t *testing.T) {
 		t.Error("who guesses a channel's files can try the guess: its history has no salt")
 	}
 	// Another order, of audiences and of groups, is the same audience.
-	two := nextChannels(after(one, 1), []audience{to("lab-a", "lab-b").with(file("lab", "2")), to().with(file("a", "1"))}, nil, nil, newID)
+	two := nextChannels(after(one, 1), []audience{to("lab-a", "lab-b").with(file("lab", "2")), to().with(file("a", "1"))}, facts{}, newID)
 	if len(two) != 2 || two[0].id != "a" || two[0].changed || two[1].id != "d" || !two[1].changed {
 		t.Errorf("second: %+v", two)
 	}
 	// One that has nothing any more is empty, so that its files go away, and
 	// keeps its id for when it has something again.
-	three := nextChannels(after(two, 2), []audience{to().with(file("a", "1"))}, nil, nil, newID)
+	three := nextChannels(after(two, 2), []audience{to().with(file("a", "1"))}, facts{}, newID)
 	if len(three) != 2 || len(three[1].next.manifest.Files) != 0 || !three[1].changed {
 		t.Errorf("third: %+v", three)
 	}
-	four := nextChannels(after(three, 3), []audience{to("lab-a", "lab-b").with(file("lab", "3")), to("lab-c").with(file("c", "1")), to()}, nil, nil, newID)
+	four := nextChannels(after(three, 3), []audience{to("lab-a", "lab-b").with(file("lab", "3")), to("lab-c").with(file("c", "1")), to()}, facts{}, newID)
 	if len(four) != 3 || four[1].id != "d" || four[2].id != "g" {
 		t.Errorf("fourth: %+v", four)
 	}
@@ -75,8 +75,8 @@ func TestChannelStaysWithItsAudience(t *testing.T) {
 // stays in the old one's.
 func TestPathThatMovesToAWiderChannel(t *testing.T) {
 	newID := ids()
-	one := nextChannels(nil, []audience{to().with(file("a", "1")), to("x").with(file("lab", "1"))}, nil, nil, newID)
-	two := nextChannels(after(one, 1), []audience{to().with(file("a", "1"), file("lab", "1")), to("x")}, nil, nil, newID)
+	one := nextChannels(nil, []audience{to().with(file("a", "1")), to("x").with(file("lab", "1"))}, facts{}, newID)
+	two := nextChannels(after(one, 1), []audience{to().with(file("a", "1"), file("lab", "1")), to("x")}, facts{}, newID)
 	if len(two[0].next.manifest.Files) != 2 || len(two[1].next.manifest.Files) != 0 {
 		t.Errorf("%+v", two)
 	}
@@ -98,7 +98,7 @@ func TestShrinkingIsFoundForTheStudentsOfAnyGroup(t *testing.T) {
 	for i := range 30 {
 		groupFiles = append(groupFiles, file(fmt.Sprintf("g%02d", i), fmt.Sprint("g", i)))
 	}
-	one := after(nextChannels(nil, []audience{to().with(many...), to("x").with(groupFiles...), to("y").with(file("y", "1"))}, nil, nil, newID), 1)
+	one := after(nextChannels(nil, []audience{to().with(many...), to("x").with(groupFiles...), to("y").with(file("y", "1"))}, facts{}, newID), 1)
 	for name, c := range map[string]struct {
 		now  []audience
 		want bool
@@ -109,7 +109,7 @@ func TestShrinkingIsFoundForTheStudentsOfAnyGroup(t *testing.T) {
 		"everybody loses 10 of 20":            {[]audience{to().with(many[10:]...), to("x").with(groupFiles...), to("y").with(file("y", "1"))}, false},
 		"everybody's files go to a new group": {[]audience{to("z").with(many...), to("x").with(groupFiles...), to("y").with(file("y", "1"))}, true},
 	} {
-		if got := shrinks(nextChannels(one, c.now, nil, nil, newID), "c", "tip"); (got != nil) != c.want {
+		if got := shrinks(nextChannels(one, c.now, facts{}, newID), "c", "tip"); (got != nil) != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -130,8 +130,8 @@ func TestNextIsAFunctionOfItsArguments(t *testing.T) {
 				}
 			}
 			text := describe(state)
-			chs := nextChannels(state, now, nil, gone, newID)
-			if again := nextChannels(state, now, nil, gone, func() string { return "z" }); describe(after(again, 1)) != describe(after(chs, 1)) && len(again) == len(state) {
+			chs := nextChannels(state, now, facts{withdrawn: gone}, newID)
+			if again := nextChannels(state, now, facts{withdrawn: gone}, func() string { return "z" }); describe(after(again, 1)) != describe(after(chs, 1)) && len(again) == len(state) {
 				t.Fatal("another decision from the same arguments")
 			}
 			if describe(state) != text {
@@ -224,7 +224,7 @@ func TestPublishOfSeveralChannels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same := nextChannels(before, []audience{{files: before[0].manifest.Files}}, nil, nil, nil)
+	same := nextChannels(before, []audience{{files: before[0].manifest.Files}}, facts{}, nil)
 	chs := append([]channel{other}, same...)
 	for i := range chs {
 		if !chs[i].changed {

@@ -13,7 +13,7 @@ func bigRepo(t testing.TB, n int) *gitRepo {
 	r := newRepo(t)
 	all := files{}
 	for i := range n {
-		all[fmt.Sprintf("week%02d/lab%04d.ipynb", i%30, i)] = notebook(strings.Repeat(fmt.Sprintf("val x%d = %d; ", i, i*i), 100))
+		all[fmt.Sprintf("week%02d/lab%04d.ipynb", i%30, i)] = lesson(strings.Repeat(fmt.Sprintf("val x%d = %d; ", i, i*i), 100))
 	}
 	r.commit(all)
 	return r
@@ -29,7 +29,7 @@ func TestCostGrowsWithTheChange(t *testing.T) {
 	s := newSiteFor(t, repo)
 	y := s.syncer()
 	first := s.sync(y)
-	repo.write("week00/lab0000.ipynb", notebook(strings.Repeat("one new cell; ", 100)))
+	repo.write("week00/lab0000.ipynb", lesson(strings.Repeat("one new cell; ", 100)))
 	repo.save()
 	second := s.sync(y)
 	report(t, "first publish", first)
@@ -47,7 +47,7 @@ func TestCostGrowsWithTheChange(t *testing.T) {
 	// from the store.
 	z := s.syncer()
 	z.o.StateDir = y.o.StateDir
-	repo.write("week01/lab0001.ipynb", notebook("another"))
+	repo.write("week01/lab0001.ipynb", lesson("another"))
 	repo.save()
 	third := s.sync(z)
 	report(t, "the same after a restart", third)

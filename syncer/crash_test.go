@@ -24,7 +24,7 @@ type deed struct {
 func deeds() []deed {
 	big := strings.Repeat("a long text\n", 2000)
 	return []deed{
-		{"first publish", nil, 0, files{"a": "1", "b.ipynb": notebook("1")}, 1},
+		{"first publish", nil, 0, files{"a": "1", "b.ipynb": lesson("1")}, 1},
 		{"change", []files{{"a": "1", "big": big}}, 0, files{"a": "2", "big": big}, 2},
 		{"change with a full bundle after it", []files{{"a": "1"}, {"a": "2"}}, 0, files{"a": "3", "c": big}, 3},
 		{"signing anew", []files{{"a": "1"}}, 25 * time.Hour, files{"a": "1"}, 1},

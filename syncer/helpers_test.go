@@ -366,6 +366,6 @@ func (s *site) actions() (out []string) {
 	return out
 }
 
-func notebook(source string) string {
+func lesson(source string) string {
 	return fmt.Sprintf(`{"cells": [{"cell_type": "code", "source": [%q], "outputs": [], "execution_count": null, "metadata": {}}], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}`+"\n", source)
 }

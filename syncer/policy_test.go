@@ -29,7 +29,7 @@ func (s *site) newest(y *Syncer) (map[string]bundle.Policy, *bundle.Index) {
 func TestPoliciesAreInTheManifest(t *testing.T) {
 	s := newSite(t)
 	y := s.syncer()
-	content := files{"data/a.csv": "a,b\n", "data/own/b.csv": "b\n", "diary.md": "Dear diary\n", "lab.ipynb": notebook("1"), "slides/1.md": "one\n"}
+	content := files{"data/a.csv": "a,b\n", "data/own/b.csv": "b\n", "diary.md": "Dear diary\n", "lab.ipynb": lesson("1"), "slides/1.md": "one\n"}
 	with := func(rules string) files {
 		all := files{".satchel.yaml": rules}
 		for p, text := range content {

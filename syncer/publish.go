@@ -32,7 +32,10 @@ func (p *pass) publish(ctx context.Context) error {
 	if err := p.timed("compose", func() (err error) { before, err = p.compose(ctx); return err }); err != nil {
 		return err
 	}
-	chs := nextChannels(before, channelsOf(sel, p.c), sel.Forms, p.withdrawn(), bundle.NewID)
+	now := channelsOf(sel, p.c)
+	var past map[string][]bundle.Former
+	_ = p.timed("past", func() error { past = p.past(ctx, t, before, now); return nil })
+	chs := nextChannels(before, now, facts{sel.Forms, past, p.withdrawn()}, bundle.NewID)
 	if err := p.checkFolder(sel); err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func (s *site) wantRenames(want map[string]string) {
 }
 
 func TestRenamedFilesWithHalfOfTheirLinesAreMarked(t *testing.T) {
-	ran := strings.Replace(notebook("val a = 1\nval b = 2\nval c = 3\nval d = 4"), `"outputs": []`, `"outputs": [{"output_type": "stream", "name": "stdout", "text": "the same"}]`, 1)
+	ran := strings.Replace(lesson("val a = 1\nval b = 2\nval c = 3\nval d = 4"), `"outputs": []`, `"outputs": [{"output_type": "stream", "name": "stdout", "text": "the same"}]`, 1)
 	for name, c := range map[string]struct {
 		before, after files
 		want          map[string]string
@@ -61,7 +61,7 @@ func TestRenamedFilesWithHalfOfTheirLinesAreMarked(t *testing.T) {
 		"a text":            {files{"old.md": text("a", 0)}, files{"sub/new.md": text("a", 4)}, files{"sub/new.md": "old.md"}},
 		"less than half":    {files{"old.md": text("a", 0)}, files{"new.md": text("a", 6)}, nil},
 		"another extension": {files{"old.md": text("a", 0)}, files{"new.txt": text("a", 1)}, nil},
-		"a notebook":        {files{"hw1.ipynb": ran}, files{"homework/1.ipynb": notebook("val a = 1\nval b = 2\nval x = 3")}, files{"homework/1.ipynb": "hw1.ipynb"}},
+		"a notebook":        {files{"hw1.ipynb": ran}, files{"homework/1.ipynb": lesson("val a = 1\nval b = 2\nval x = 3")}, files{"homework/1.ipynb": "hw1.ipynb"}},
 		"a notebook of which only the outputs stay": {files{"hw1.ipynb": ran}, files{"hw2.ipynb": strings.ReplaceAll(ran, "val", "def")}, nil},
 		"still there": {files{"old.md": text("a", 0)}, files{"old.md": text("a", 0), "new.md": text("a", 1)}, nil},
 		"equal content comes first": {

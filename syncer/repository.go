@@ -3,6 +3,7 @@ package syncer
 import (
 	"context"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type repository interface {
 type tree interface {
 	fs.FS
 	Before(commit string) (fs.FS, error)
+	Past(ctx context.Context, most int) iter.Seq2[fs.FS, error]
 	Close() error
 }
 

@@ -14,7 +14,7 @@ type files = map[string]string
 
 func TestFirstPublish(t *testing.T) {
 	s := newSite(t)
-	want := files{"hw1/lab.ipynb": notebook("1 + 1"), "data/a.csv": "a,b\n", "run.sh": "#!/bin/sh\n"}
+	want := files{"hw1/lab.ipynb": lesson("1 + 1"), "data/a.csv": "a,b\n", "run.sh": "#!/bin/sh\n"}
 	commit := s.repo.commit(want)
 	y := s.syncer()
 	out := s.sync(y)
@@ -60,13 +60,13 @@ func TestChangesBecomeSteps(t *testing.T) {
 	y := s.syncer()
 	stay := strings.Repeat("the same in all versions\n", 3000)
 	steps := []files{
-		{"a.ipynb": notebook("1"), "b": "2", "stay": stay},
-		{"a.ipynb": notebook("one"), "b": "2", "stay": stay},           // changed
-		{"a.ipynb": notebook("one"), "dir/b": "2", "stay": stay},       // renamed
-		{"a.ipynb": notebook("one"), "stay": stay},                     // removed
-		{"a.ipynb": notebook("one"), "stay": stay, "c": "new"},         // added
-		{"a.ipynb": notebook("1"), "b/now/deep": "2", "stay": stay},    // a file became a folder
-		{"a.ipynb": notebook("1"), "b": "back", "stay": stay, "d": ""}, // and a file again
+		{"a.ipynb": lesson("1"), "b": "2", "stay": stay},
+		{"a.ipynb": lesson("one"), "b": "2", "stay": stay},           // changed
+		{"a.ipynb": lesson("one"), "dir/b": "2", "stay": stay},       // renamed
+		{"a.ipynb": lesson("one"), "stay": stay},                     // removed
+		{"a.ipynb": lesson("one"), "stay": stay, "c": "new"},         // added
+		{"a.ipynb": lesson("1"), "b/now/deep": "2", "stay": stay},    // a file became a folder
+		{"a.ipynb": lesson("1"), "b": "back", "stay": stay, "d": ""}, // and a file again
 	}
 	id := ""
 	for i, want := range steps {
@@ -88,11 +88,11 @@ func TestChangesBecomeSteps(t *testing.T) {
 		t.Errorf("b has %d former contents; want 2", n)
 	}
 	// Another syncer, which has nothing in memory, goes on from there.
-	s.repo.commit(files{"a.ipynb": notebook("2"), "stay": stay})
+	s.repo.commit(files{"a.ipynb": lesson("2"), "stay": stay})
 	if out := s.sync(s.syncer()); !out.Published || out.Version != 8 {
 		t.Errorf("outcome %+v", out)
 	}
-	s.want(8, files{"a.ipynb": notebook("2"), "stay": stay})
+	s.want(8, files{"a.ipynb": lesson("2"), "stay": stay})
 }
 
 func TestRenameIsMarkedAndItsContentNotSentAgain(t *testing.T) {

@@ -37,7 +37,7 @@ type newCourse struct {
 	hostKey                   string // the fingerprint that is already confirmed
 	knownHosts                string // or a file that has the host's keys
 	key                       string // or a deploy key that exists already
-	yes                       bool
+	adopt, yes                bool
 }
 
 func (a *app) courseAddCommand() *cobra.Command {
@@ -71,6 +71,7 @@ the service starts publishing as soon as it is.`,
 	f.StringVar(&n.hostKey, "host-key", "", "the git host's key `fingerprint`, confirmed already (SHA256:…)")
 	f.StringVar(&n.knownHosts, "known-hosts", "", "a known_hosts `file` that has the git host's keys")
 	f.StringVar(&n.key, "deploy-key", "", "a deploy key `file` that exists already")
+	f.BoolVar(&n.adopt, "adopt", false, "homes hold clones of this repository (nbgitpuller): what they have of its past counts as untouched")
 	f.BoolVarP(&n.yes, "yes", "y", false, "ask nothing, take the defaults")
 	return c
 }
@@ -142,7 +143,7 @@ func (n newCourse) entry(cfg *config.Config) (courseEntry, error) {
 			return courseEntry{}, fmt.Errorf("there is a course %q already; choose another --name", name)
 		}
 	}
-	e := courseEntry{Name: n.name, Repository: n.url, Branch: n.branch, Folder: n.folder, Audience: "everyone"}
+	e := courseEntry{Name: n.name, Repository: n.url, Branch: n.branch, Folder: n.folder, Audience: "everyone", Adopt: n.adopt}
 	if len(n.groups)+len(n.users) > 0 {
 		e.Audience = courseAudience{n.groups, n.users}
 	}
@@ -159,6 +160,7 @@ type courseEntry struct {
 	KnownHostsFile string `yaml:"known_hosts_file,omitempty"`
 	Audience       any    `yaml:"audience"`
 	Poll           string `yaml:"poll,omitempty"`
+	Adopt          bool   `yaml:"adopt,omitempty"`
 }
 
 type courseAudience struct {
