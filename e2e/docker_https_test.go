@@ -133,7 +133,8 @@ func (w *town) https() string {
 	w.setting("SATCHEL_SITE="+siteName, "SATCHEL_ACME_CA="+a.directory)
 	override := filepath.Join(w.dir, "authority.yml")
 	write(w.t, override, "services:\n  https:\n    environment: {SSL_CERT_FILE: /authority.pem}\n    volumes: ['"+a.caFile+":/authority.pem:ro']\n")
-	w.compose("-f", "docker-compose.yml", "-f", override, "up", "-d", "--no-build", "--no-deps", "https")
+	w.compose("-f", "docker-compose.yml", "-f", override, "up", "-d", "--no-build", "--no-deps", "https", "hub")
+	w.healthy(w.service("hub"))
 	began := time.Now()
 	seen := &cookies{next: w.leadsHere(a)}
 	ana := (&hub{t: w.t, url: "https://" + siteName}).person("ana")
@@ -152,6 +153,8 @@ func (w *town) https() string {
 	if got := w.loginWith(ana, hubPassword); got != http.StatusFound {
 		w.t.Fatalf("login over https: %d", got)
 	}
+	w.stop(ana) // the server of plain HTTP
+	ana.spawn("")
 	if got := ana.follow("/user/ana/lab"); got.code != http.StatusOK || !strings.HasPrefix(got.location, "https://"+siteName+"/user/ana/lab") {
 		w.t.Errorf("%s: %d", got.location, got.code)
 	}

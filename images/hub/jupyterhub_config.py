@@ -60,6 +60,12 @@ c.JupyterHub.concurrent_spawn_limit = int(setting("SATCHEL_SPAWNS", "3"))
 c.Spawner.start_timeout = 120
 c.Spawner.http_timeout = 60
 
+# Over https no cookie goes in the clear, those against cross-site requests too:
+# the hub and its servers make only the others Secure by themselves.
+if not setting("SATCHEL_SITE", ":80").startswith((":", "http://")):
+    c.JupyterHub.tornado_settings = {"xsrf_cookie_kwargs": {"secure": True}}
+    c.Spawner.args = ["--ServerApp.tornado_settings={'xsrf_cookie_kwargs': {'secure': True}}"]
+
 # Who may log in.
 admins = {name for name in setting("SATCHEL_ADMINS", "admin").replace(",", " ").split()}
 c.Authenticator.admin_users = admins
