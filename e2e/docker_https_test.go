@@ -130,7 +130,7 @@ func (c *cookies) RoundTrip(r *http.Request) (*http.Response, error) {
 // test's authority in Let's Encrypt's place.
 func (w *town) https() string {
 	a := w.authority()
-	w.setting("SATCHEL_SITE="+siteName, "SATCHEL_ACME_CA="+a.directory)
+	w.setting("SATCHEL_SITE="+siteName, "SATCHEL_ACME_CA="+a.directory, "SATCHEL_REMOVE=yes")
 	override := filepath.Join(w.dir, "authority.yml")
 	write(w.t, override, "services:\n  https:\n    environment: {SSL_CERT_FILE: /authority.pem}\n    volumes: ['"+a.caFile+":/authority.pem:ro']\n")
 	w.compose("-f", "docker-compose.yml", "-f", override, "up", "-d", "--no-build", "--no-deps", "https", "hub")
