@@ -6,6 +6,8 @@ CACHE   := $(CURDIR)/.cache
 TOOLS   := $(CACHE)/bin
 LDFLAGS := -s -w
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+CADDY       := github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9
+PEBBLE      := github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.1
 VERSITYGW   := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 JUPYTER     := jupyter_server==2.21.1 ipykernel==7.4.0 nbformat==5.11.1
 HUB_NODE    := configurable-http-proxy@5.3.0 playwright-core@1.65.1
@@ -21,7 +23,7 @@ CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|Full
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help build try test check fmt vet race e2e hub try-hub filesystems peers bench fuzz chaos cross release release-check clean
+.PHONY: help build try test check fmt vet race e2e e2e-docker hub try-hub filesystems peers bench fuzz chaos cross release release-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +53,11 @@ race:
 
 e2e: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server ## the whole way with the real servers: OpenSSH, S3, Jupyter, nbformat, strace
 	.ci/need sshd strace python3 gcc
-	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Peers|Hub|E2EOtherFilesystems|E2EFullQuota)" ./e2e ./store/... ./source ./workdir ./notebook
+	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Docker|Peers|Hub|E2EOtherFilesystems|E2EFullQuota)" ./e2e ./store/... ./source ./workdir ./notebook
+
+e2e-docker: $(TOOLS)/caddy $(TOOLS)/pebble ## the images and docker-compose.yml in a Docker engine of their own; writes docs/e2e-docker.md
+	.ci/need dockerd docker-compose debootstrap iptables ip npm sshd
+	SATCHEL_DOCKER_CACHE=$(CACHE)/docker SATCHEL_TOOLS=$(TOOLS) SATCHEL_DOCKER_REPORT=$(CURDIR)/docs/e2e-docker.md $(GO) test -tags e2e -v -count=1 -timeout 90m -run '^TestDocker$$' ./e2e
 
 hub: build $(CACHE)/venv-hub/made $(CACHE)/venv-hub5/made $(CACHE)/node-hub/made $(CACHE)/scala3/made ## real JupyterHubs (6.1 and 5.5): logins, kernels, a browser, an ill service (UPDATE=1 writes the pictures)
 	.ci/need sshd java chromium
@@ -104,6 +110,12 @@ $(TOOLS)/cyclonedx-gomod:
 
 $(TOOLS)/staticcheck:
 	GOBIN=$(TOOLS) $(GO) install $(STATICCHECK)
+
+$(TOOLS)/caddy:
+	GOBIN=$(TOOLS) $(GO) install $(CADDY)
+
+$(TOOLS)/pebble:
+	GOBIN=$(TOOLS) $(GO) install $(PEBBLE) $(subst /pebble@,/pebble-challtestsrv@,$(PEBBLE))
 
 $(TOOLS)/versitygw:
 	GOBIN=$(TOOLS) $(GO) install $(VERSITYGW)

@@ -75,7 +75,9 @@ func TestOwnerOfAServersToken(t *testing.T) {
 // Each of these tokens is right at the hub, and none is a server's own.
 func TestTokensThatAreNotAServersOwn(t *testing.T) {
 	f, h := newFake(t)
-	add := func(scope string) string { return anas(`"users:activity!user=ana"`, `"users:activity!user=ana","`+scope+`"`) }
+	add := func(scope string) string {
+		return anas(`"users:activity!user=ana"`, `"users:activity!user=ana","`+scope+`"`)
+	}
 	for name, body := range map[string]string{
 		"a service's":        anas(`"kind":"user"`, `"kind":"service"`),
 		"nobody's":           anas(`"name":"ana"`, `"name":""`),
