@@ -65,20 +65,21 @@ const Budget = 8 * time.Second
 // Agent does the work for one root. Its methods may be called from one
 // goroutine at a time, but for Ticket.
 type Agent struct {
-	lg     *slog.Logger
-	s      Settings
-	words  Words
-	ticket *ticketBox
-	client *hook.Client
-	show   func(Event)
-	now    func() time.Time
-	wait   backoff
-	said   map[string]bool      // by the last pass
-	early  time.Duration        // see the constant
-	fresh  time.Duration        // see freshFor
-	looked map[string]time.Time // by course, at what was replaced there
-	bureau *hook.Client         // takes the hub's token for a ticket; nil: none does
-	shown  time.Time            // when it was last shown
+	lg      *slog.Logger
+	s       Settings
+	words   Words
+	ticket  *ticketBox
+	client  *hook.Client
+	show    func(Event)
+	now     func() time.Time
+	wait    backoff
+	said    map[string]bool      // by the last pass
+	early   time.Duration        // see the constant
+	fresh   time.Duration        // see freshFor
+	looked  map[string]time.Time // by course, at what was replaced there
+	bureau  *hook.Client         // takes the hub's token for a ticket; nil: none does
+	refused time.Time            // when it was last refused
+	patrol  time.Duration        // see outlive
 }
 
 // agentVersion is what the service is told of this program.
@@ -99,7 +100,7 @@ func New(lg *slog.Logger, s Settings, o Options) (*Agent, error) {
 	if s.Patience <= 0 {
 		s.Patience = 20 * time.Second
 	}
-	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff, early: early, fresh: freshFor, looked: map[string]time.Time{}}
+	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff, early: early, fresh: freshFor, patrol: 10 * time.Second, looked: map[string]time.Time{}}
 	if a.show == nil {
 		a.show = func(Event) {}
 	}

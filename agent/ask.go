@@ -14,12 +14,11 @@ import (
 // question asks the service, with a ticket of the running watch where this
 // process has none.
 func (p *pass) question(ctx context.Context, haves []hook.Have, etag string) (*hook.Answer, error) {
-	p.a.borrow(ctx)
 	if p.a.client == nil {
 		return nil, errNoService
 	}
-	if p.a.ticket.get() == "" {
-		return nil, errNoTicket
+	if err := p.a.borrow(ctx); err != nil {
+		return nil, err
 	}
 	return p.a.insist(ctx, func() (*hook.Answer, error) { return p.ask(ctx, haves, etag) })
 }
@@ -29,10 +28,16 @@ func (a *Agent) insist(ctx context.Context, ask func() (*hook.Answer, error)) (*
 	used := a.ticket.get()
 	ans, err := ask()
 	var e *hook.Error
-	if errors.As(err, &e) && e.Status == http.StatusUnauthorized && a.freshen(ctx, used) {
-		return ask()
+	if !errors.As(err, &e) || e.Status != http.StatusUnauthorized {
+		return ans, err
 	}
-	return ans, err
+	switch fresh := a.freshen(ctx, used); {
+	case fresh == nil:
+		return ask()
+	case !errors.Is(fresh, errNoTicket):
+		err = fresh // there may be one soon
+	}
+	return nil, err
 }
 
 // ask puts the question within its time.
@@ -58,19 +63,21 @@ var (
 	errNoTicket  = errors.New("there is no ticket")
 )
 
-// borrow takes a ticket where this process has none.
-func (a *Agent) borrow(ctx context.Context) {
+// borrow takes a ticket where this process has none. errNoTicket: there is none
+// to be had; any other error: not now.
+func (a *Agent) borrow(ctx context.Context) error {
 	if a.ticket.get() == "" {
-		a.freshen(ctx, "")
+		return a.freshen(ctx, "")
 	}
+	return nil
 }
 
 // freshen takes another ticket than was used: the watch's, else one for the
-// hub's token.
-func (a *Agent) freshen(ctx context.Context, used string) bool {
+// hub's token. Errors are those of borrow.
+func (a *Agent) freshen(ctx context.Context, used string) error {
 	if r, err := askWatch(ctx, a.s, askTicket); err == nil && r.Ticket != used && r.Ticket != "" && len(r.Ticket) <= hook.MaxTicket {
 		a.ticket.set(r.Ticket)
-		return true
+		return nil
 	}
 	return a.exchange(ctx)
 }

@@ -120,7 +120,7 @@ func (a *Agent) checkService(ctx context.Context) []Check {
 		c.Stop, c.Do = true, hook.EnvURL+" is not set: the hub's hook sets it"
 		return []Check{c}
 	}
-	a.borrow(ctx)
+	_ = a.borrow(ctx) // checkTicket says it
 	began := time.Now()
 	ans, err := a.insist(ctx, func() (*hook.Answer, error) { return a.client.Sync(ctx, nil, a.keyIDs(), "") })
 	took := time.Since(began).Round(time.Millisecond)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,7 +11,7 @@ import (
 	"satchel/hook"
 )
 
-// showAgain is how long after it was shown the hub's token is shown again.
+// showAgain is how long after it was refused the hub's token is shown again.
 const showAgain = time.Minute
 
 // bureau is the client that shows the token which the hub gave this server: a
@@ -33,21 +34,26 @@ func bureau(s Settings, web *http.Client) *hook.Client {
 	})
 }
 
-// exchange gets a ticket for the hub's token; not twice in a minute, for each
-// is a question to the hub.
-func (a *Agent) exchange(ctx context.Context) bool {
-	if a.bureau == nil || !a.shown.IsZero() && time.Since(a.shown) < showAgain {
-		return false
+// exchange gets a ticket for the hub's token. One that was refused is not shown
+// again for a minute, for each is a question to the hub; where nobody answered
+// it is worth another try, as any question is. Errors are those of borrow.
+func (a *Agent) exchange(ctx context.Context) error {
+	if a.bureau == nil || !a.refused.IsZero() && time.Since(a.refused) < showAgain {
+		return errNoTicket
 	}
-	a.shown = time.Now()
 	ctx, cancel := context.WithTimeout(ctx, a.s.Budget)
 	defer cancel()
 	adm, err := a.bureau.Exchange(ctx)
-	if err != nil || adm.Ticket == "" || len(adm.Ticket) > hook.MaxTicket {
+	var e *hook.Error
+	switch {
+	case err == nil && adm.Ticket != "" && len(adm.Ticket) <= hook.MaxTicket:
+		a.lg.Info("a fresh ticket for the hub's token")
+		a.ticket.set(adm.Ticket)
+		return nil
+	case err == nil || errors.As(err, &e) && e.Status < http.StatusInternalServerError:
 		a.lg.Info("the hub's token brought no ticket", "error", err)
-		return false
+		a.refused = time.Now()
+		return errNoTicket
 	}
-	a.lg.Info("a fresh ticket for the hub's token")
-	a.ticket.set(adm.Ticket)
-	return true
+	return err
 }

@@ -88,6 +88,37 @@ func TestTheHubsTokenIsNotShownInPlainElsewhere(t *testing.T) {
 	}
 }
 
+// A service or a hub that is away is asked again as any question is; with the
+// first answer the material comes.
+func TestAnExchangeThatNobodyAnswersIsTriedAgain(t *testing.T) {
+	w, h, _ := resumed(t)
+	exchanges := w.wall
+	for name, away := range map[string]http.HandlerFunc{
+		"the service": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"the hub":     func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusServiceUnavailable) },
+	} {
+		w.behind(func(next http.Handler) http.Handler {
+			rest := exchanges(next)
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/v1/exchange") {
+					away(rw, r)
+					return
+				}
+				rest.ServeHTTP(rw, r)
+			})
+		})
+		a := h.agent()
+		if out := a.Sync(t.Context(), SyncOptions{Mode: AtStart}); out.Code != CodeOffline || !out.Offline {
+			t.Errorf("%s away: %+v", name, out)
+		}
+		w.behind(exchanges)
+		if out := a.Sync(t.Context(), SyncOptions{Mode: AtStart}); out.Code != "" {
+			t.Errorf("%s is back: %+v", name, out)
+		}
+		a.Close()
+	}
+}
+
 // A hub that says no is asked once a minute, not at each request.
 func TestTheHubsTokenIsShownOnceAMinute(t *testing.T) {
 	w, h, _ := resumed(t)
@@ -111,7 +142,7 @@ func TestTheHubsTokenIsShownOnceAMinute(t *testing.T) {
 	if n != 1 {
 		t.Errorf("shown %d times", n)
 	}
-	a.shown = time.Now().Add(-showAgain)
+	a.refused = time.Now().Add(-showAgain)
 	a.Sync(t.Context(), SyncOptions{Mode: AtStart})
 	if n != 2 {
 		t.Errorf("a minute later: shown %d times", n)

@@ -209,12 +209,11 @@ func (p *pass) restored(w Words, l *local, r *workdir.Result, path string) {
 
 // fetchSome stages contents, where the service is to be had.
 func (p *pass) fetchSome(ctx context.Context, l *local, items []bundle.Item) error {
-	p.a.borrow(ctx)
-	switch {
-	case p.a.client == nil:
+	if p.a.client == nil {
 		return errNoService
-	case p.a.ticket.get() == "":
-		return errNoTicket
+	}
+	if err := p.a.borrow(ctx); err != nil {
+		return err
 	}
 	h := newHaul(l.name, l.dir, items, l.dir.State().Latest.Manifests)
 	return p.a.rest(ctx, h, func(*haul) {})

@@ -44,7 +44,8 @@ type watcher struct {
 // Watch keeps the folder fresh until ctx ends or the server does: one event
 // stream, a question each minute as the net below it, and a ticket that is
 // renewed in time. A second one for the same root asks the first to look, and
-// ends.
+// ends; one that belongs to a server (a named one beside the default, in one
+// home) stays and takes over when the first one ends.
 func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 	if o.Begun == nil {
 		o.Begun = func() {}
@@ -54,7 +55,11 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 	lock, err := only(a.s.runtimeFile(".lock"))
 	if errors.Is(err, errRunning) {
 		a.beside(ctx, o)
-		return
+		o.Begun()
+		if lock, err = a.succeed(ctx, o.ServerPID); errors.Is(err, errRunning) {
+			return
+		}
+		o.Start = false // that is done
 	}
 	if err != nil { // two watches do no harm, for workdir has a lock of its own
 		a.lg.Warn("no lock for this watch", "error", err)
@@ -83,6 +88,42 @@ func (a *Agent) beside(ctx context.Context, o WatchOptions) {
 	if _, err := askWatch(ctx, a.s, askNow); err != nil {
 		a.lg.Warn("the other watch does not answer", "error", err)
 	}
+}
+
+// succeed waits until the other watch has ended, and gives its lock; errRunning
+// where this watch ended first, or has no server to stay for.
+func (a *Agent) succeed(ctx context.Context, server int) (lock *os.File, err error) {
+	if server <= 1 {
+		return nil, errRunning
+	}
+	ctx, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() { follow(ctx, server); stop() })
+	for ctx.Err() == nil {
+		a.outlive(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if lock, err = only(a.s.runtimeFile(".lock")); !errors.Is(err, errRunning) {
+			a.lg.Info("the other watch has ended; this one takes over")
+			return lock, err
+		}
+	}
+	return nil, errRunning
+}
+
+// outlive returns when the other watch has ended, or after a while: its number
+// may be another process's by now.
+func (a *Agent) outlive(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, a.patrol)
+	defer cancel()
+	if r, err := askWatch(ctx, a.s, askHow); err == nil && r.PID > 1 {
+		follow(ctx, r.PID)
+		return
+	}
+	<-ctx.Done() // it begins, ends, or is ill
 }
 
 // run starts what a watch does at once, and ends when all of it has ended.

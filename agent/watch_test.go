@@ -233,6 +233,48 @@ func TestWatchEndsWithItsServer(t *testing.T) {
 	}
 }
 
+// A default and a named server share a home. When the one whose watch it is
+// stops, the other's takes over.
+func TestASecondServersWatchTakesOver(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	server := exec.Command("sleep", "60")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	begun := make(chan struct{})
+	first := h.watching(WatchOptions{Begun: func() { close(begun) }})
+	<-begun
+	second, ended, beside := h.agent(), make(chan struct{}), make(chan struct{})
+	second.patrol = 20 * time.Millisecond
+	go func() {
+		second.Watch(t.Context(), WatchOptions{Start: true, ServerPID: server.Process.Pid, Begun: func() { close(beside) }})
+		close(ended)
+	}()
+	<-beside
+	w.publish("scala101", with(lesson, "both.md", "while both run\n"))
+	eventually(t, "a push while both run", h.has("scala101/both.md", "while both run\n"))
+	first()
+	eventually(t, "the second watch", func() bool {
+		r, err := askWatch(t.Context(), h.s, askHow)
+		return err == nil && r.Stream
+	})
+	w.publish("scala101", with(lesson, "new.md", "pushed\n"))
+	eventually(t, "a push", h.has("scala101/new.md", "pushed\n"))
+	if err := server.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = server.Wait()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the second watch outlives its server")
+	}
+	second.Close()
+}
+
 func TestFollowByNumber(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})

@@ -62,8 +62,9 @@ func TestHubTwoGroups(t *testing.T) {
 		loginWithoutSpawn(t, s, v, h)
 		namedServer(t, v, h, ana)
 
-		must(t, countAgents(h, 2)) // one for each home
+		must(t, countAgents(h, 3)) // one for each server
 		h.stopServer("ana", "")
+		takesOver(t, s, v, h)
 		h.stopServer("ana", "extra")
 		eventually(t, 20*time.Second, "the end of ana's agents", func() error { return countAgents(h, 1) })
 		h.stopServer("ben", "")
@@ -151,6 +152,19 @@ func loginWithoutSpawn(t *testing.T, s *site, v *service, h *hub) {
 	if now := strings.Count(h.output(), "Spawning "); now != started {
 		t.Errorf("%d servers were started by a second login", now-started)
 	}
+}
+
+// takesOver: the server that had the watch of ana's home is gone, and a push
+// arrives all the same, for another of hers runs.
+func takesOver(t *testing.T, s *site, v *service, h *hub) {
+	t.Helper()
+	eventually(t, 20*time.Second, "the end of one agent", func() error { return countAgents(h, 2) })
+	s.repo.set("lab3/after.md", "after one server's end\n")
+	s.repo.push("after one server's end")
+	v.publish()
+	eventually(t, 30*time.Second, "the push, by the other server's watch", func() error {
+		return isText(h.home("ana", "scala101/lab3/after.md"), "after one server's end\n")
+	})
 }
 
 func namedServer(t *testing.T, v *service, h *hub, p *person) {
