@@ -146,7 +146,8 @@ def tell(port, password):
 A JupyterHub is at   http://127.0.0.1:%d
 Log in as            ana or ben, password %s
 
-After the login the course is in the folder scala101, and "What is new.md" beside it tells of it. Then be the
+After the login the course is in the folder scala101, and "What is new.md" beside it tells of it. (Its notebooks ask
+for a Scala kernel, which is not here: choose "No Kernel", or Python.) Then be the
 instructor, and see the push arrive in the running server:
 
   cd '%s' && echo Hello >> notebooks/hello.md && git add -A && git commit -qm Hello && git push -q

@@ -10,8 +10,8 @@ with SATCHEL_HUB_URL (the service's listen.hub, such as http://satchel:8485) and
 
     satchel_hub.install(c, url="http://satchel:8485", secret_file="/etc/satchel/hook")
 
-This is one file, of the standard library and of what a hub has anyway: install it by pip, lay it beside
-jupyterhub_config.py, or paste it there.
+This is one file, of the standard library and of what a hub has anyway: install it by pip, lay it into a folder of
+the hub's PYTHONPATH, or paste it into jupyterhub_config.py.
 
 What it promises the hub:
 
@@ -428,7 +428,8 @@ class _Hook:
         if getattr(spawner, "will_resume", False) and not admission.exchange:
             self.once(spawner.log, "a container that is resumed keeps its old environment, so from the second login "
                       "on its ticket is stale (this service exchanges none). In jupyterhub_config.py: "
-                      "c.DockerSpawner.remove = True")
+                      "c.DockerSpawner.remove = True (where the home is on a volume: what is only in the container "
+                      "goes with it), or set hub: {api_url: …} in the service's satchel.yaml")
 
     def once(self, log, text):
         if text not in self.warned:
