@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
-	"strings"
 	"time"
 
 	"satchel/hook"
@@ -17,20 +17,28 @@ const showAgain = time.Minute
 // bureau is the client that shows the token which the hub gave this server: a
 // container that was resumed has the ticket of an older login, but this token
 // is right as long as its server runs. Who has it can use that server, so it
-// goes by https, or where it travels in plain to the hub anyway, and then to
-// this network alone; never through a proxy. nil where it may not go.
+// goes by https, or no further than it travels in plain anyway to the hub: on
+// this machine, or within a private network; never through a proxy. nil where
+// it may not go.
 func bureau(s Settings, web *http.Client) *hook.Client {
 	u, err := url.Parse(s.URL)
 	if err != nil || s.Jupyter.HubToken == "" {
 		return nil
 	}
-	plain := u.Scheme == "http"
-	if plain && !strings.HasPrefix(s.HubAPI, "http://") {
-		return nil
+	reach := hook.Anywhere
+	if u.Scheme == "http" {
+		hub, err := url.Parse(s.HubAPI)
+		if err != nil || hub.Scheme != "http" {
+			return nil
+		}
+		reach = hook.Near
+		if a, err := netip.ParseAddr(hub.Hostname()); hub.Hostname() == "localhost" || err == nil && a.IsLoopback() {
+			reach = hook.Here
+		}
 	}
 	return hook.NewClient(hook.ClientOptions{
 		URL: s.URL, Ticket: func() string { return string(s.Jupyter.HubToken) }, Agent: "satchel-agent/" + agentVersion,
-		CAFile: s.CAFile, Idle: s.Patience, Near: plain, HTTP: web,
+		CAFile: s.CAFile, Idle: s.Patience, Reach: reach, HTTP: web,
 	})
 }
 

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -116,6 +117,21 @@ func TestAnExchangeThatNobodyAnswersIsTriedAgain(t *testing.T) {
 			t.Errorf("%s is back: %+v", name, out)
 		}
 		a.Close()
+	}
+}
+
+// Where the hub is on this machine, so must be the service: in plain the token
+// goes no further than it went. 10.255.255.1 is never dialled.
+func TestTheHubsTokenStaysOnThisMachine(t *testing.T) {
+	for api, want := range map[string]bool{"http://127.0.0.1:8081/hub/api": true, "http://localhost:8081/hub/api": true, "http://[::1]:8081/hub/api": true} {
+		b := bureau(Settings{URL: "http://10.255.255.1:9", HubAPI: api, Patience: time.Second, Jupyter: Jupyter{HubToken: hubCanary}}, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		_, err := b.Exchange(ctx)
+		cancel()
+		b.Close()
+		if refused := err != nil && strings.Contains(err.Error(), "outside this network"); refused != want {
+			t.Errorf("%s: %v", api, err)
+		}
 	}
 }
 

@@ -292,7 +292,7 @@ func (w *town) secondLoginResumed() string {
 	if now := w.ticketOf(w.container); now != old {
 		w.t.Error("the environment changed, so nothing was shown")
 	}
-	said := w.in(w.service("hookserver"), "curl", "-fsS", "http://satchel-hub:8485/metrics")
+	said := w.in(w.service("hookserver"), "curl", "-fsS", "http://hookport:8485/metrics")
 	if !exchanged.MatchString(said) {
 		w.t.Errorf("nothing was exchanged:\n%s", exchanges.FindString(said))
 	}

@@ -13,7 +13,7 @@ import (
 func (w *town) admitted(user string) []string {
 	w.t.Helper()
 	out := w.in(w.service("hookserver"), "sh", "-c", fmt.Sprintf(
-		`curl -fsS -H "Authorization: Bearer $(cat /etc/satchel/secrets/hook)" -H 'Content-Type: application/json' -d '{"format":1,"user":%q,"server":"","groups":[]}' http://satchel-hub:8485/v1/logins`, user))
+		`curl -fsS -H "Authorization: Bearer $(cat /etc/satchel/secrets/hook)" -H 'Content-Type: application/json' -d '{"format":1,"user":%q,"server":"","groups":[]}' http://hookport:8485/v1/logins`, user))
 	var got struct{ URL, Ticket, Keys string }
 	must(w.t, json.Unmarshal([]byte(out), &got))
 	return []string{"SATCHEL_URL=" + got.URL, "SATCHEL_TICKET=" + got.Ticket, "SATCHEL_KEYS=" + got.Keys, "JUPYTER_ENV_VARS_TO_UNSET=SATCHEL_TICKET"}

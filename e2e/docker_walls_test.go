@@ -56,7 +56,7 @@ func (w *town) walls() string {
 		{"the internet", w.container, "pypi.org", 443, true},
 		{"the hook port on the hub's network", w.container, w.address("hookserver", "hubside"), 8485, false},
 		{"the hook port on the students' network", w.container, w.address("hookserver", "students"), 8485, false},
-		{"the hook port by name", w.container, "satchel-hub", 8485, false},
+		{"the hook port by name", w.container, "hookport", 8485, false},
 		{"the student listener on other networks", w.container, w.address("hookserver", "storage"), 8484, false},
 		{"S3", w.container, w.address("s3", "storage"), 7070, false},
 		{"S3 by name", w.container, "s3", 7070, false},
@@ -65,7 +65,7 @@ func (w *town) walls() string {
 		{"Caddy inside", w.container, w.address("https", "front"), 80, false},
 		// The same questions of those who may: else a wall would be no news.
 		{"the hook port, from the hub", hub, w.address("hookserver", "hubside"), 8485, true},
-		{"the hook port by name, from the hub", hub, "satchel-hub", 8485, true},
+		{"the hook port by name, from the hub", hub, "hookport", 8485, true},
 		{"Caddy inside, from the hub", hub, w.address("https", "front"), 80, true},
 		{"the hub's proxy API, from the hub itself", hub, "127.0.0.1", 8001, true},
 	}

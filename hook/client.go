@@ -28,7 +28,7 @@ type ClientOptions struct {
 	Proxy  string        // SATCHEL_PROXY; "" means no proxy, whatever the environment says
 	CAFile string        // SATCHEL_CA_FILE, PEM; "" means the system's roots
 	Idle   time.Duration // longest silence of the service; 0 is 30s
-	Near   bool          // connects to no address outside this network (see near.go)
+	Reach  Reach         // to which addresses it connects (see near.go)
 	HTTP   *http.Client  // replaces the transport; Proxy and CAFile then say nothing
 }
 
@@ -184,7 +184,7 @@ func (c *Client) Renew(ctx context.Context) (Admission, error) {
 }
 
 // Exchange asks for a ticket with what Ticket gives, which is here the token
-// that the hub gave this server. Use it with Near, or https.
+// that the hub gave this server. Use it with Reach, or https.
 func (c *Client) Exchange(ctx context.Context) (Admission, error) {
 	var a Admission
 	err := c.post(ctx, "/v1/exchange", struct{}{}, &a)

@@ -13,15 +13,24 @@ var errFar = errors.New("the address is outside this network, and what is to be 
 // shared is carriers' address space (RFC 6598), which some clusters use inside.
 var shared = netip.MustParsePrefix("100.64.0.0/10")
 
-// onlyNear refuses to connect to an address that is not of this machine or of
-// a private network. It looks at the address that the name led to.
-func onlyNear(_ context.Context, _, address string, _ syscall.RawConn) error {
+// Reach says to which addresses a Client connects. It is judged by the address
+// that a name led to.
+type Reach int
+
+const (
+	Anywhere Reach = iota
+	Near           // this machine and private networks
+	Here           // this machine
+)
+
+// allow is a net.Dialer's ControlContext.
+func (r Reach) allow(_ context.Context, _, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return errFar
 	}
 	a := at.Addr().Unmap()
-	if a.IsLoopback() || a.IsPrivate() || shared.Contains(a) {
+	if a.IsLoopback() || r == Near && (a.IsPrivate() || shared.Contains(a)) {
 		return nil
 	}
 	return errFar

@@ -15,8 +15,12 @@ func TestOnlyNear(t *testing.T) {
 		"8.8.8.8:80": false, "[2001:db8::1]:80": false, "[::ffff:8.8.8.8]:80": false, "100.128.0.1:80": false,
 		"169.254.169.254:80": false, "172.32.0.1:80": false, "name:80": false, "": false,
 	} {
-		if err := onlyNear(t.Context(), "tcp", address, nil); (err == nil) != near {
-			t.Errorf("%s: %v", address, err)
+		if err := Near.allow(t.Context(), "tcp", address, nil); (err == nil) != near {
+			t.Errorf("near: %s: %v", address, err)
+		}
+		here := address == "127.0.0.1:80" || address == "[::1]:80"
+		if err := Here.allow(t.Context(), "tcp", address, nil); (err == nil) != here {
+			t.Errorf("here: %s: %v", address, err)
 		}
 	}
 }
@@ -30,7 +34,7 @@ func TestExchangeStaysNear(t *testing.T) {
 	}))
 	defer web.Close()
 	for url, want := range map[string]error{web.URL: nil, "http://192.0.2.1:9": errFar} {
-		c := NewClient(ClientOptions{URL: url, Ticket: func() string { return "of-the-hub" }, Near: true, Idle: time.Second})
+		c := NewClient(ClientOptions{URL: url, Ticket: func() string { return "of-the-hub" }, Reach: Near, Idle: time.Second})
 		a, err := c.Exchange(t.Context())
 		c.Close()
 		if !errors.Is(err, want) || (want == nil) != (a.Ticket == "st1.x") {

@@ -36,8 +36,8 @@ func newHTTP(o ClientOptions) (*http.Client, error) {
 		TLSHandshakeTimeout:    10 * time.Second,
 		ForceAttemptHTTP2:      false,
 	}
-	if o.Near {
-		t.DialContext = (&net.Dialer{Timeout: 10 * time.Second, ControlContext: onlyNear}).DialContext
+	if o.Reach != Anywhere {
+		t.DialContext = (&net.Dialer{Timeout: 10 * time.Second, ControlContext: o.Reach.allow}).DialContext
 	}
 	if o.Proxy != "" {
 		u, err := url.Parse(o.Proxy)

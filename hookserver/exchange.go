@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
-	"golang.org/x/time/rate"
 
 	"satchel/hook"
 	"satchel/internal/hub"
@@ -35,18 +34,14 @@ func (s *Server) postExchange(c *gin.Context) (err error) {
 	if err := readJSON(c, 1<<10, &empty); err != nil {
 		return err
 	}
-	from := s.strange.of(c.Request)
-	if from != nil && from.Tokens() < 1 {
-		return busy{"too many wrong tokens from this address", 30 * time.Second}
-	}
-	p, err := s.o.Hub.Owner(c.Request.Context(), token)
+	p, err := s.owner(c.Request, token)
 	if err != nil {
-		if from != nil && !errors.Is(err, hub.ErrAway) {
-			from.Allow()
-		}
 		return err
 	}
 	if err := checkLogin(hook.Login{User: p.User, Server: p.Server, Groups: p.Groups}); err != nil {
+		return err
+	}
+	if err := s.guests.enter(hook.Ticket{User: p.User, Server: p.Server}); err != nil {
 		return err
 	}
 	now := s.o.Now()
@@ -60,37 +55,107 @@ func (s *Server) postExchange(c *gin.Context) (err error) {
 	return nil
 }
 
+// owner asks the hub whose a token is. Each question is paid before it is asked,
+// and paid back to whoever showed a right one, or got no answer and waited for
+// it: who hangs up leaves the hub with the work.
+func (s *Server) owner(r *http.Request, token string) (hub.Person, error) {
+	from := s.strange.of(r)
+	if !from.take(s.o.Now()) {
+		return hub.Person{}, busy{"too many wrong tokens of the hub; try again soon", 30 * time.Second}
+	}
+	p, err := s.o.Hub.Owner(r.Context(), token)
+	s.tellAway(err)
+	if err == nil || errors.Is(err, hub.ErrAway) && r.Context().Err() == nil {
+		from.giveBack()
+	}
+	return p, err
+}
+
+// tellAway logs that the hub does not answer, once a minute.
+func (s *Server) tellAway(err error) {
+	if errors.Is(err, hub.ErrAway) {
+		s.hubAway.Do(func() { s.lg.Error("the hub's API cannot be asked", "err", err) })
+	}
+}
+
+// Wrong tokens: so many at once, one more each so often, of one address; and
+// where all students have one address (limits.per_address is negative), of all
+// together.
+const (
+	wrongAtOnce, wrongEach       = 20, 3 * time.Second
+	allWrongAtOnce, allWrongEach = 400, 50 * time.Millisecond
+	maxStrangers                 = 10_000
+)
+
 // strangers count wrong tokens by address: each is a question to the hub.
 type strangers struct {
-	limit bool
-	now   func() time.Time
-	mu    sync.Mutex
-	at    map[string]*rate.Limiter
+	together *purse // nil: each address has its own
+	mu       sync.Mutex
+	at       map[string]*purse
 }
 
-const maxStrangers = 10_000
-
-// newStrangers counts nothing where all students have one address.
-func newStrangers(l Limits, now func() time.Time) *strangers {
-	return &strangers{limit: l.PerAddress >= 0, now: now, at: map[string]*rate.Limiter{}}
+func newStrangers(l Limits) *strangers {
+	s := &strangers{at: map[string]*purse{}}
+	if l.PerAddress < 0 {
+		s.together = newPurse(allWrongAtOnce, allWrongEach)
+	}
+	return s
 }
 
-// of gives the limiter of who asks, nil for none: 20 wrong tokens at once, one
-// each three seconds.
-func (s *strangers) of(r *http.Request) *rate.Limiter {
+func (s *strangers) of(r *http.Request) *purse {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil || !s.limit {
-		return nil
+	if s.together != nil || err != nil {
+		return s.together
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.at[host]
-	if l == nil {
+	p := s.at[host]
+	if p == nil {
 		if len(s.at) >= maxStrangers {
 			clear(s.at)
 		}
-		l = rate.NewLimiter(rate.Every(3*time.Second), 20)
-		s.at[host] = l
+		p = newPurse(wrongAtOnce, wrongEach)
+		s.at[host] = p
 	}
-	return l
+	return p
+}
+
+// purse holds what may be spent, filled again with time. Unlike a rate.Limiter
+// it can be paid back. A nil one is never empty.
+type purse struct {
+	mu       sync.Mutex
+	full     float64
+	each     time.Duration
+	left     float64
+	filledAt time.Time
+}
+
+func newPurse(full float64, each time.Duration) *purse {
+	return &purse{full: full, each: each, left: full}
+}
+
+func (p *purse) take(now time.Time) bool {
+	if p == nil {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if d := now.Sub(p.filledAt); d > 0 {
+		p.left = min(p.full, p.left+float64(d)/float64(p.each))
+		p.filledAt = now
+	}
+	if p.left < 1 {
+		return false
+	}
+	p.left--
+	return true
+}
+
+func (p *purse) giveBack() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left = min(p.full, p.left+1)
 }

@@ -9,7 +9,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"satchel/hook"
 	"satchel/internal/hub"
@@ -130,22 +132,97 @@ func TestWrongTokensAreFew(t *testing.T) {
 	w := school(t)
 	f := &fakeHub{owners: map[string]hub.Person{"of-ana": {User: "ana"}}}
 	w.withHub(f)
-	busy := 0
-	for i := range 100 {
-		if rec, _ := w.show(fmt.Sprint("guess-", i), "10.1.1.3"); rec.Code == 429 {
-			busy++
-		}
+	var busy atomic.Int32
+	var all sync.WaitGroup
+	for i := range 100 { // at once: each is paid before it is asked
+		all.Go(func() {
+			if rec, _ := w.show(fmt.Sprint("guess-", i), "10.1.1.3"); rec.Code == 429 {
+				busy.Add(1)
+			}
+		})
 	}
-	if f.asked > 25 || busy < 75 {
-		t.Errorf("the hub was asked %d times, %d were told to wait", f.asked, busy)
+	all.Wait()
+	if f.asked > wrongAtOnce || busy.Load() < 80 {
+		t.Errorf("the hub was asked %d times, %d were told to wait", f.asked, busy.Load())
 	}
 	if rec, _ := w.show("of-ana", "10.1.1.4"); rec.Code != 200 {
 		t.Errorf("a student elsewhere: %d", rec.Code)
 	}
-	for i := range 100 { // right ones are no guesses
+	for i := range 60 { // right ones are no guesses
 		if rec, _ := w.show("of-ana", "10.1.1.5"); rec.Code != 200 {
 			t.Fatalf("the %dth right token: %d", i, rec.Code)
 		}
+	}
+	w.srv.strange = newStrangers(Limits{PerAddress: -1}) // behind a proxy: all together
+	f.asked = 0
+	for i := range 1000 {
+		w.show(fmt.Sprint("more-", i), fmt.Sprintf("10.2.0.%d", i%250))
+	}
+	if f.asked > allWrongAtOnce {
+		t.Errorf("behind a proxy the hub was asked %d times", f.asked)
+	}
+}
+
+// Who hangs up has paid all the same: the question goes on.
+func TestWhoHangsUpHasPaid(t *testing.T) {
+	w := school(t)
+	w.withHub(&fakeHub{away: true})
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for range wrongAtOnce {
+		req := httptest.NewRequestWithContext(gone, "POST", "/v1/exchange", nil)
+		req.RemoteAddr = "10.1.1.6:1"
+		if _, err := w.srv.owner(req, "junk"); !errors.Is(err, hub.ErrAway) {
+			t.Fatal(err)
+		}
+	}
+	if rec, _ := w.show("junk", "10.1.1.6"); rec.Code != 429 {
+		t.Errorf("%d %s", rec.Code, rec.Body)
+	}
+	for range 2 * wrongAtOnce { // who waits for a hub that is away has not
+		if rec, _ := w.show("junk", "10.1.1.7"); rec.Code != 503 {
+			t.Fatalf("%d %s", rec.Code, rec.Body)
+		}
+	}
+}
+
+// A hub gives its users tokens for servers that do not exist: each would be
+// another guest, with limits of its own.
+func TestServersOfOneUserAreFew(t *testing.T) {
+	w := school(t)
+	f := &fakeHub{owners: map[string]hub.Person{}}
+	w.withHub(f)
+	for i := range maxServers + 1 {
+		f.owners[fmt.Sprint("t", i)] = hub.Person{User: "mallory", Server: fmt.Sprint("x", i)}
+	}
+	for i := range maxServers + 1 {
+		if rec, _ := w.show(fmt.Sprint("t", i), "10.1.1.8"); (rec.Code == 200) != (i < maxServers) {
+			t.Errorf("server %d: %d", i, rec.Code)
+		}
+	}
+	w.now = w.now.Add(guestLife + time.Hour)
+	w.srv.guests.forget()
+	if rec, _ := w.show(fmt.Sprint("t", maxServers), "10.1.1.8"); rec.Code != 200 {
+		t.Errorf("a day later: %d", rec.Code)
+	}
+	for range 50 { // each is a login of its own; they are not all written down
+		_, a := w.show("t0", "10.1.1.9")
+		w.now = w.now.Add(time.Second)
+		s := w.student("mallory")
+		s.ticket = a.Ticket
+		s.sync()
+	}
+	if n := len(w.lines.of(students.KindRequest)); n > 10 {
+		t.Errorf("%d lines of one student", n)
+	}
+}
+
+// A name that fits into no ticket is refused, and is no fault of the service:
+// else one student could make the hub's hook stop asking for all.
+func TestNameThatFitsIntoNoTicket(t *testing.T) {
+	w := school(t)
+	if rec := w.post(hookSecret, `{"user":"mallory","server":"`+strings.Repeat("<", 250)+`"}`); rec.Code != 400 {
+		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }
 

@@ -34,6 +34,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"satchel/bundle"
 	"satchel/course"
 	"satchel/hook"
@@ -93,6 +95,7 @@ type Server struct {
 	events   *broadcast
 	logins   *loginLimits
 	strange  *strangers
+	hubAway  rate.Sometimes // for the log
 	metrics  *metrics
 
 	student, hub http.Handler
@@ -123,7 +126,8 @@ func New(lg *slog.Logger, o Options) (*Server, error) {
 	s.mix = newAssembler(blobs, s.guests, o.Limits.Memory, s.metrics)
 	s.prepared = newLRU[string, *prepared](o.Limits.Memory)
 	s.logins = newLoginLimits(o.Limits)
-	s.strange = newStrangers(o.Limits, o.Now)
+	s.strange = newStrangers(o.Limits)
+	s.hubAway.Interval = time.Minute
 	s.student = s.studentRoutes(strings.TrimRight(u.Path, "/"))
 	s.hub = s.hubRoutes()
 	return s, nil

@@ -83,6 +83,7 @@ type guestState struct {
 	requests        *rate.Limiter
 	login           int64  // of which a first request was told
 	keys            string // that the agent trusts, as last told
+	loginPace       pace
 	keysPace        pace
 	receipts        map[string]*receipts // by course
 	turn            chan struct{}        // taken while a frame is put together
@@ -98,16 +99,19 @@ type guests struct {
 	now    func() time.Time
 	mu     sync.Mutex
 	at     map[guest]*guestState
+	own    map[string]int     // servers of each user in at
 	held   map[*receipts]bool // those that hold a line back
 }
 
 const (
 	guestLife = 24 * time.Hour
 	maxGuests = 500_000
+	// maxServers of one user: a hub gives tokens for servers that do not exist.
+	maxServers = 32
 )
 
 func newGuests(l Limits, now func() time.Time) *guests {
-	return &guests{limits: l, now: now, at: map[guest]*guestState{}, held: map[*receipts]bool{}}
+	return &guests{limits: l, now: now, at: map[guest]*guestState{}, own: map[string]int{}, held: map[*receipts]bool{}}
 }
 
 // enter counts a request.
@@ -120,6 +124,10 @@ func (g *guests) enter(t hook.Ticket) error {
 		if len(g.at) >= maxGuests {
 			return busy{"too many students at once; try again soon", time.Minute}
 		}
+		if g.own[t.User] >= maxServers {
+			return busy{"too many servers of one user in a day", time.Hour}
+		}
+		g.own[t.User]++
 		s = &guestState{
 			requests: rate.NewLimiter(rate.Limit(g.limits.Requests), 10*g.limits.Requests),
 			receipts: map[string]*receipts{}, turn: make(chan struct{}, 1),
@@ -155,7 +163,10 @@ func (g *guests) news(t hook.Ticket, keys []string) bool {
 	defer g.mu.Unlock()
 	s, told := g.at[guest{t.User, t.Server}], strings.Join(keys, " ")
 	switch {
-	case t.Login > s.login: // the hub alone makes logins
+	case t.Login > s.login: // of the hub's hook, or of an exchange, which students ask for
+		if !s.loginPace.allows(g.now()) {
+			return false
+		}
 	case told == "" || told == s.keys || !s.keysPace.allows(g.now()):
 		return false
 	}
@@ -205,6 +216,9 @@ func (g *guests) forget() {
 	for who, s := range g.at {
 		if s.streams+s.events == 0 && s.seen.Before(old) {
 			delete(g.at, who)
+			if g.own[who.user]--; g.own[who.user] <= 0 {
+				delete(g.own, who.user)
+			}
 		}
 	}
 }

@@ -94,6 +94,7 @@ func (s *Server) postRenew(c *gin.Context, t hook.Ticket) error {
 	}
 	if s.o.Hub != nil {
 		groups, err := s.o.Hub.Groups(c.Request.Context(), t.User)
+		s.tellAway(err)
 		if err != nil {
 			return err
 		}

@@ -71,12 +71,14 @@ func answerOf(err error) answer {
 		return say(http.StatusNotFound, hook.CodeNoExchange, errNoExchange.Error())
 	case errors.Is(err, hub.ErrAway):
 		a := say(http.StatusServiceUnavailable, hook.CodeUnavailable, "the hub does not answer the course server now; ask again soon")
-		a.after, a.loud = retryStore, true
+		a.after = retryStore // logged by whoever asked, not for each who waits
 		return a
 	case errors.Is(err, errNotFound):
 		return say(http.StatusNotFound, hook.CodeNotFound, errNotFound.Error())
 	case errors.As(err, &large):
 		return say(http.StatusRequestEntityTooLarge, hook.CodeTooLarge, large.Error())
+	case errors.Is(err, hook.ErrTicketTooLarge):
+		return say(http.StatusBadRequest, hook.CodeBadRequest, "the names of this student and server are too long for a ticket")
 	case errors.As(err, &b):
 		return say(http.StatusBadRequest, hook.CodeBadRequest, b.sentence)
 	case errors.As(err, &wait):

@@ -67,10 +67,12 @@ if not setting("SATCHEL_SITE", ":80").startswith((":", "http://")):
     c.Spawner.args = ["--ServerApp.tornado_settings={'xsrf_cookie_kwargs': {'secure': True}}"]
 
 # Who may log in.
-admins = {name for name in setting("SATCHEL_ADMINS", "admin").replace(",", " ").split()}
+oauth = setting("SATCHEL_AUTH", "native") == "oauth"
+# With a provider nobody is an administrator unasked: its "admin" may be anybody.
+admins = set(setting("SATCHEL_ADMINS", "" if oauth else "admin").replace(",", " ").split())
 c.Authenticator.admin_users = admins
 c.Authenticator.allow_all = True
-if setting("SATCHEL_AUTH", "native") == "oauth":
+if oauth:
     from oauthenticator.generic import GenericOAuthenticator
 
     c.JupyterHub.authenticator_class = GenericOAuthenticator
@@ -128,4 +130,4 @@ c.JupyterHub.load_roles = [
 ]
 
 # The one line of Satchel: a ticket for each server that starts.
-satchel_hub.install(c, url="http://satchel-hub:8485", secret_file=f"{SECRETS}/hook")
+satchel_hub.install(c, url="http://hookport:8485", secret_file=f"{SECRETS}/hook")

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -26,7 +27,8 @@ const (
 	patience  = 3 * time.Second
 	maxAnswer = 64 << 10 // bytes
 	maxToken  = 512      // bytes; JupyterHub's own have 32
-	atOnce    = 16       // questions
+	maxName   = 255      // bytes, of a user or a server
+	atOnce    = 8        // questions about tokens, and as many about users
 	keep      = time.Minute
 	maxKept   = 20_000 // answers
 )
@@ -56,8 +58,9 @@ type Hub struct {
 	token func() string
 	http  *http.Client
 	now   func() time.Time
-	turns chan struct{}
-	group singleflight.Group
+	// Strangers ask about tokens, this service about users: neither waits for the other.
+	tokens, users chan struct{}
+	group         singleflight.Group
 
 	mu   sync.Mutex
 	kept map[string]answer
@@ -81,13 +84,13 @@ func New(api string, token func() string) (*Hub, error) {
 	}
 	// No proxy, whatever the environment says: it would get students' tokens.
 	t := &http.Transport{
-		MaxIdleConnsPerHost: atOnce, MaxConnsPerHost: atOnce, IdleConnTimeout: 30 * time.Second,
+		MaxIdleConnsPerHost: 2 * atOnce, MaxConnsPerHost: 2 * atOnce, IdleConnTimeout: 30 * time.Second,
 		MaxResponseHeaderBytes: maxAnswer, DisableCompression: true, TLSHandshakeTimeout: patience,
 	}
 	return &Hub{
 		base: strings.TrimRight(api, "/"), token: token, now: time.Now,
 		http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-		kept: map[string]answer{}, turns: make(chan struct{}, atOnce),
+		kept: map[string]answer{}, tokens: make(chan struct{}, atOnce), users: make(chan struct{}, atOnce),
 	}, nil
 }
 
@@ -161,6 +164,9 @@ func (h *Hub) learn(key string, p Person, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.kept) >= maxKept {
+		maps.DeleteFunc(h.kept, func(_ string, a answer) bool { return h.now().Sub(a.at).Abs() >= keep })
+	}
+	if len(h.kept) >= maxKept {
 		clear(h.kept)
 	}
 	h.kept[key] = answer{p, err, h.now()}
@@ -168,9 +174,13 @@ func (h *Hub) learn(key string, p Person, err error) {
 
 // get asks the API with a token.
 func (h *Hub) get(ctx context.Context, path, token string) (m model, err error) {
+	turns := h.users
+	if path == "/user" {
+		turns = h.tokens
+	}
 	select {
-	case h.turns <- struct{}{}:
-		defer func() { <-h.turns }()
+	case turns <- struct{}{}:
+		defer func() { <-turns }()
 	case <-ctx.Done():
 		return m, fmt.Errorf("%w: too many questions at once", ErrAway)
 	}

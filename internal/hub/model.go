@@ -21,6 +21,8 @@ func (m *model) owner() (Person, error) {
 	switch {
 	case m.Kind != "user" || m.Name == "":
 		return Person{}, &TooWide{"it belongs to no user"}
+	case len(m.Name) > maxName:
+		return Person{}, &TooWide{"its user's name is too long"}
 	case m.Session != nil && *m.Session != "":
 		return Person{}, &TooWide{"it is of a browser's login"}
 	}
@@ -28,14 +30,14 @@ func (m *model) owner() (Person, error) {
 	for _, s := range m.Scopes {
 		if at, ok := strings.CutPrefix(s, enter); ok && !found {
 			name, ok := strings.CutPrefix(at, m.Name+"/")
-			if !ok {
-				return Person{}, &TooWide{"scope " + s}
+			if !ok || len(name) > maxName {
+				return Person{}, &TooWide{"scope " + strings.ToValidUTF8(s[:min(len(s), maxName)], "")}
 			}
 			p.Server, found = name, true
 			continue
 		}
 		if !harmless(s) {
-			return Person{}, &TooWide{"scope " + s}
+			return Person{}, &TooWide{"scope " + strings.ToValidUTF8(s[:min(len(s), maxName)], "")}
 		}
 	}
 	if !found {
