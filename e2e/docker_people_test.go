@@ -53,6 +53,12 @@ func (w *town) signUp(name string) *person {
 	if got := w.loginWith(p, hubPassword); got == http.StatusFound {
 		w.t.Errorf("%s is in, before being admitted", name)
 	}
+	// A picture in somebody's notebook asks for the link that admits, too.
+	w.admin.from = "/user/admin/lab/tree/" + name + ".ipynb"
+	if got := w.admin.follow("/hub/authorize/" + name); got.code != http.StatusForbidden {
+		w.t.Errorf("authorize %s from a notebook: %d", name, got.code)
+	}
+	w.admin.from = "/hub/authorize"
 	if got := w.admin.follow("/hub/authorize/" + name); got.code != http.StatusOK {
 		w.t.Fatalf("authorize %s: %d", name, got.code)
 	}

@@ -85,6 +85,23 @@ func (w *town) walls() string {
 	return fmt.Sprintf("%d ways tried", len(ways))
 }
 
+// namesAreSafe: a student whose container is named like a part of the system,
+// "satchel-hub", is not taken for it: Docker tells containers' names to all on
+// a network.
+func (w *town) namesAreSafe() {
+	w.t.Helper()
+	w.signUp("hub").spawn("")
+	hub := w.service("hub")
+	for name, want := range map[string]string{
+		"hookport": w.address("hookserver", "hubside"), "satchel": w.address("hookserver", "students"),
+	} {
+		if got := w.in(hub, "python3", "-c", fmt.Sprintf("import socket; print(sorted({a[4][0] for a in socket.getaddrinfo(%q, 0)}))", name)); got != "['"+want+"']" {
+			w.t.Errorf("%s is %s, not %s", name, got, want)
+		}
+	}
+	w.docker("rm", "-f", containerOf("hub"))
+}
+
 // othersApart: from ana's container, with all that ana has.
 func (w *town) othersApart() string {
 	w.ben.spawn("")
@@ -103,6 +120,7 @@ func (w *town) othersApart() string {
 	if out := w.ben.follow("/user/ben/api/contents/work/ben.txt").text; !strings.Contains(out, "ben-s-own") {
 		w.t.Errorf("ben does not read ben's own file: %s", tail(out, 500))
 	}
+	w.namesAreSafe()
 	var mounts []struct{ Name, Destination string }
 	w.inspect(w.container, ".Mounts", &mounts)
 	if len(mounts) != 1 || mounts[0].Name != project+"-work-ana" {

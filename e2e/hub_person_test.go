@@ -24,6 +24,7 @@ type person struct {
 	h      *hub
 	name   string
 	client *http.Client // follows nothing
+	from   string       // the page on which links are clicked; "": none
 }
 
 // page is an answer.
@@ -36,7 +37,7 @@ type page struct {
 func (h *hub) person(name string) *person {
 	jar, err := cookiejar.New(nil)
 	must(h.t, err)
-	return &person{h.t, h, name, &http.Client{
+	return &person{t: h.t, h: h, name: name, client: &http.Client{
 		Jar: jar, Timeout: 2 * time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -62,6 +63,9 @@ func (p *person) try(method, path string, body any) (page, error) {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Header.Set("X-XSRFToken", p.xsrf(req.URL.Path))
+	if p.from != "" {
+		req.Header.Set("Referer", p.h.url+p.from)
+	}
 	resp, err := p.client.Do(req)
 	if err != nil {
 		return page{}, err

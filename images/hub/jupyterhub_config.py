@@ -3,6 +3,7 @@ explained in deploy/compose.env.example; secrets from /run/satchel, which the
 service "init" made."""
 
 import os
+from urllib.parse import urlsplit
 
 import satchel_hub
 
@@ -91,7 +92,21 @@ if oauth:
         c.CryptKeeper.keys = [secret("crypt-key").ljust(64, "0").encode().hex()[:64]]
 else:
     import nativeauthenticator
+    from jupyterhub.utils import maybe_future
     from nativeauthenticator import NativeAuthenticator
+    from tornado.web import HTTPError
+
+    def from_the_list(handler):
+        """A handler that is asked from the page /hub/authorize alone. It admits or removes people by a plain link,
+        and a picture in somebody's notebook asks for addresses too."""
+
+        class FromTheList(handler):
+            async def prepare(self):
+                await maybe_future(super().prepare())
+                if urlsplit(self.request.headers.get("Referer", "")).path != self.hub.base_url + "authorize":
+                    raise HTTPError(403, "Use the links of the page " + self.hub.base_url + "authorize.")
+
+        return FromTheList
 
     class Native(NativeAuthenticator):
         """Sign-up by name and password; an administrator admits each at
@@ -103,6 +118,12 @@ else:
             for name in admins:
                 if not self.user_exists(name):
                     self.create_user(name, secret("admin-password"))
+
+        def get_handlers(self, app):
+            return [
+                (path, from_the_list(handler) if path.startswith(("/authorize/", "/discard/")) else handler)
+                for path, handler in super().get_handlers(app)
+            ]
 
     c.JupyterHub.authenticator_class = Native
     c.JupyterHub.template_paths = [os.path.join(os.path.dirname(nativeauthenticator.__file__), "templates")]
