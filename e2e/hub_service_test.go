@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -135,19 +134,8 @@ func (h *hub) ask(method, path string, body, answer any) {
 	h.t.Helper()
 	data, err := json.Marshal(body)
 	must(h.t, err)
-	req, err := http.NewRequest(method, h.url+"/hub/api"+path, bytes.NewReader(data))
-	must(h.t, err)
-	req.Header.Set("Authorization", "token "+h.token)
-	resp, err := http.DefaultClient.Do(req)
-	must(h.t, err)
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	must(h.t, err)
-	if resp.StatusCode >= 300 {
-		h.t.Fatalf("%s %s: %d %s", method, path, resp.StatusCode, text)
-	}
-	if answer != nil {
-		must(h.t, json.Unmarshal(text, answer))
+	if code := h.call(method, path, data, answer); code >= 300 {
+		h.t.Fatalf("%s %s: %d", method, path, code)
 	}
 }
 

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -192,7 +193,13 @@ func (h *hub) running(mark string) map[int]string {
 // api asks the hub's API as the test's service.
 func (h *hub) api(method, path string, answer any) int {
 	h.t.Helper()
-	req, err := http.NewRequest(method, h.url+"/hub/api"+path, nil)
+	return h.call(method, path, nil, answer)
+}
+
+// call is api with a body.
+func (h *hub) call(method, path string, body []byte, answer any) int {
+	h.t.Helper()
+	req, err := http.NewRequest(method, h.url+"/hub/api"+path, bytes.NewReader(body))
 	must(h.t, err)
 	req.Header.Set("Authorization", "token "+h.token)
 	resp, err := http.DefaultClient.Do(req)
