@@ -85,11 +85,22 @@ func (w *town) walls() string {
 	return fmt.Sprintf("%d ways tried", len(ways))
 }
 
-// namesAreSafe: a student whose container is named like a part of the system,
-// "satchel-hub", is not taken for it: Docker tells containers' names to all on
-// a network.
+// namesAreSafe: no part of the system goes by a name that a student's container
+// can have ("satchel-hub" is user hub's), for Docker tells containers' names to
+// all on a network, and which of two it tells depends on its version.
 func (w *town) namesAreSafe() {
 	w.t.Helper()
+	for _, s := range []string{"hookserver", "hub", "s3", "syncer", "https"} {
+		var nets map[string]struct{ Aliases []string }
+		w.inspect(w.service(s), ".NetworkSettings.Networks", &nets)
+		for net, n := range nets {
+			for _, alias := range n.Aliases {
+				if strings.HasPrefix(alias, containerOf("")) {
+					w.t.Errorf("%s is %s on %s: a student could be", s, alias, net)
+				}
+			}
+		}
+	}
 	w.signUp("hub").spawn("")
 	hub := w.service("hub")
 	for name, want := range map[string]string{
