@@ -75,8 +75,7 @@ func (a *Agent) borrow(ctx context.Context) error {
 // freshen takes another ticket than was used: the watch's, else one for the
 // hub's token. Errors are those of borrow.
 func (a *Agent) freshen(ctx context.Context, used string) error {
-	if r, err := askWatch(ctx, a.s, askTicket); err == nil && r.Ticket != used && r.Ticket != "" && len(r.Ticket) <= hook.MaxTicket {
-		a.ticket.set(r.Ticket)
+	if r, err := askWatch(ctx, a.s, askTicket); err == nil && r.Ticket != used && a.ticket.take(r.Ticket) {
 		return nil
 	}
 	return a.exchange(ctx)

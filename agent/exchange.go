@@ -46,7 +46,7 @@ func bureau(s Settings, web *http.Client) *hook.Client {
 // again for a minute, for each is a question to the hub; where nobody answered
 // it is worth another try, as any question is. Errors are those of borrow.
 func (a *Agent) exchange(ctx context.Context) error {
-	if a.bureau == nil || !a.refused.IsZero() && time.Since(a.refused) < showAgain {
+	if a.bureau == nil || time.Since(a.refused) < showAgain {
 		return errNoTicket
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.s.Budget)
@@ -54,9 +54,8 @@ func (a *Agent) exchange(ctx context.Context) error {
 	adm, err := a.bureau.Exchange(ctx)
 	var e *hook.Error
 	switch {
-	case err == nil && adm.Ticket != "" && len(adm.Ticket) <= hook.MaxTicket:
+	case err == nil && a.ticket.take(adm.Ticket):
 		a.lg.Info("a fresh ticket for the hub's token")
-		a.ticket.set(adm.Ticket)
 		return nil
 	case err == nil || errors.As(err, &e) && e.Status < http.StatusInternalServerError:
 		a.lg.Info("the hub's token brought no ticket", "error", err)

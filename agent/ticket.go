@@ -22,10 +22,15 @@ func (b *ticketBox) get() string {
 	return b.value
 }
 
-func (b *ticketBox) set(v string) {
+// take puts v in, and says whether it did: not what can be no ticket.
+func (b *ticketBox) take(v string) bool {
+	if v == "" || len(v) > hook.MaxTicket {
+		return false
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.value = v
+	return true
 }
 
 // life reads when a ticket was made and ends, by the service's clock. Nothing

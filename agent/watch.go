@@ -302,14 +302,13 @@ func (w *watcher) renew(ctx context.Context, ready <-chan struct{}) {
 			return
 		}
 		adm, err := w.a.client.Renew(ctx)
-		if err != nil || adm.Ticket == "" || len(adm.Ticket) > hook.MaxTicket {
+		if err != nil || !w.a.ticket.take(adm.Ticket) {
 			failures++
 			next = max(w.a.wait.after(failures), w.a.wait.most/5)
 			w.a.lg.Info("ticket not renewed", "error", err)
 			continue
 		}
 		failures = 0
-		w.a.ticket.set(adm.Ticket)
 		issued, _, _ := life(adm.Ticket)
 		next = max(renewIn(adm.Ticket, issued), w.a.wait.first)
 	}

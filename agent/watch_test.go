@@ -208,24 +208,33 @@ func TestWithoutTicketAndWatchOneSentence(t *testing.T) {
 	}
 }
 
+// fakeServer is a process that stands for a student's server.
+func fakeServer(t *testing.T) (pid int, stop func()) {
+	t.Helper()
+	c := exec.Command("sleep", "60")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return c.Process.Pid, func() {
+		if err := c.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = c.Wait()
+	}
+}
+
 func TestWatchEndsWithItsServer(t *testing.T) {
 	w := newWorld(t)
 	h := w.home("ana")
-	server := exec.Command("sleep", "60")
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
+	server, stopServer := fakeServer(t)
 	ended := make(chan struct{})
 	begun := make(chan struct{})
 	go func() {
-		h.agent().Watch(t.Context(), WatchOptions{ServerPID: server.Process.Pid, Begun: func() { close(begun) }})
+		h.agent().Watch(t.Context(), WatchOptions{ServerPID: server, Begun: func() { close(begun) }})
 		close(ended)
 	}()
 	<-begun
-	if err := server.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = server.Wait()
+	stopServer()
 	select {
 	case <-ended:
 	case <-time.After(10 * time.Second):
@@ -240,17 +249,14 @@ func TestASecondServersWatchTakesOver(t *testing.T) {
 	w.course("scala101")
 	w.publish("scala101", lesson)
 	h := w.home("ana")
-	server := exec.Command("sleep", "60")
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
+	server, stopServer := fakeServer(t)
 	begun := make(chan struct{})
 	first := h.watching(WatchOptions{Begun: func() { close(begun) }})
 	<-begun
 	second, ended, beside := h.agent(), make(chan struct{}), make(chan struct{})
 	second.patrol = 20 * time.Millisecond
 	go func() {
-		second.Watch(t.Context(), WatchOptions{Start: true, ServerPID: server.Process.Pid, Begun: func() { close(beside) }})
+		second.Watch(t.Context(), WatchOptions{Start: true, ServerPID: server, Begun: func() { close(beside) }})
 		close(ended)
 	}()
 	<-beside
@@ -263,10 +269,7 @@ func TestASecondServersWatchTakesOver(t *testing.T) {
 	})
 	w.publish("scala101", with(lesson, "new.md", "pushed\n"))
 	eventually(t, "a push", h.has("scala101/new.md", "pushed\n"))
-	if err := server.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = server.Wait()
+	stopServer()
 	select {
 	case <-ended:
 	case <-time.After(10 * time.Second):

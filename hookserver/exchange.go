@@ -13,9 +13,6 @@ import (
 	"satchel/internal/hub"
 )
 
-// maxHubToken bounds what is shown as a hub's token, in bytes.
-const maxHubToken = 512
-
 // postExchange answers POST /v1/exchange: a ticket for a server's own token of
 // the hub. It is how a container that was resumed, and so has the environment
 // of an older login, gets one; and a site without a spawn hook. The token is
@@ -27,7 +24,7 @@ func (s *Server) postExchange(c *gin.Context) (err error) {
 		return errNoExchange
 	}
 	token, ok := bearer(c.Request)
-	if !ok || token == "" || len(token) > maxHubToken {
+	if !ok || token == "" || len(token) > hub.MaxToken {
 		return errHubToken
 	}
 	var empty struct{}

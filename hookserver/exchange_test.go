@@ -108,7 +108,7 @@ func TestExchangeRefused(t *testing.T) {
 		"nul": {User: "a\x00b"}, "long": {User: strings.Repeat("x", 300)}}}
 	w.withHub(f)
 	for token, want := range map[string]int{
-		"": 401, "unknown": 401, "wide": 401, strings.Repeat("x", maxHubToken+1): 401, "nul": 400, "long": 400,
+		"": 401, "unknown": 401, "wide": 401, strings.Repeat("x", hub.MaxToken+1): 401, "nul": 400, "long": 400,
 	} {
 		rec, a := w.show(token, "10.1.1.2")
 		var p hook.Problem

@@ -22,11 +22,13 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
+// MaxToken bounds what can be a token, in bytes; JupyterHub's own have 32.
+const MaxToken = 512
+
 // Limits of one question.
 const (
 	patience  = 3 * time.Second
 	maxAnswer = 64 << 10 // bytes
-	maxToken  = 512      // bytes; JupyterHub's own have 32
 	maxName   = 255      // bytes, of a user or a server
 	atOnce    = 8        // questions about tokens, and as many about users
 	keep      = time.Minute
@@ -100,7 +102,7 @@ func (h *Hub) Close() { h.http.CloseIdleConnections() }
 // Owner says whose server shows this token. Errors are ErrUnknown, *TooWide,
 // or wrap ErrAway.
 func (h *Hub) Owner(ctx context.Context, token string) (Person, error) {
-	if token == "" || len(token) > maxToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if token == "" || len(token) > MaxToken || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return Person{}, ErrUnknown
 	}
 	sum := sha256.Sum256([]byte(token))

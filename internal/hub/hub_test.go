@@ -130,7 +130,7 @@ func TestAnswersThatAreNoAnswer(t *testing.T) {
 		}
 	}
 	before := f.asked.Load()
-	for _, bad := range []string{"", strings.Repeat("x", maxToken+1), "a b", "a\nb", "ä"} {
+	for _, bad := range []string{"", strings.Repeat("x", MaxToken+1), "a b", "a\nb", "ä"} {
 		if _, err := h.Owner(t.Context(), bad); !errors.Is(err, ErrUnknown) {
 			t.Errorf("%.10q: %v", bad, err)
 		}
