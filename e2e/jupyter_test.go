@@ -289,6 +289,7 @@ func TestE2EAStaleTabSavesOverAMerge(t *testing.T) {
 // again, so that the agent replaces it next time, with a save coming.
 func TestE2ENoSaveIsLost(t *testing.T) {
 	const versions, notebooks, savers, enough = 15, 40, 4, 300
+	const busy = "The course server has much to do" // to a fast machine's syncs: a student has 20 requests a second
 	s := newSite(t)
 	v := s.configure("one", "").run("serve")
 	v.ready(1)
@@ -325,28 +326,37 @@ func TestE2ENoSaveIsLost(t *testing.T) {
 		must(t, tab.savesTheSameBytes())
 		wg.Go(func() { tab.keepSaving(ctx) })
 	}
-	var syncs, replaced, waited, beside int
+	var syncs, replaced, waited, beside atomic.Int64
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			out, code := runProgram(t, ana.agent(v.login("ana"), "sync"))
-			if code != 0 {
+			if code != 0 && !strings.Contains(out, busy) {
 				t.Errorf("sync: exit %d\n%s", code, out)
 			}
-			syncs++
-			replaced += number(out, `(\d+) changed`)
-			waited += number(out, `(\d+) updates? waits? until you close`)
-			beside += strings.Count(out, "both changed this file")
+			syncs.Add(1)
+			replaced.Add(number(out, `(\d+) changed`))
+			waited.Add(number(out, `(\d+) updates? waits? until you close`))
+			beside.Add(int64(strings.Count(out, "both changed this file")))
 		}
 	})
+	// How much of each happens in a version depends on the machine.
+	little := func() bool {
+		return saves.Load() < enough || syncs.Load() < versions || replaced.Load() < 3*notebooks || waited.Load() == 0
+	}
 	n := 1
-	for n < versions || saves.Load() < enough && n < 10*versions {
+	for n < versions || little() && n < 10*versions {
 		n++
 		put(n)
 	}
 	stop()
 	wg.Wait()
 	places := map[string]int{}
-	ana.sync(v.login("ana"))
+	eventually(t, time.Minute, "the last sync", func() error {
+		if out, code := runProgram(t, ana.agent(v.login("ana"), "sync")); code != 0 {
+			return fmt.Errorf("exit %d\n%s", code, out)
+		}
+		return nil
+	})
 	for _, tab := range tabs {
 		for _, lost := range tab.lost {
 			t.Errorf("the save %q is nowhere", lost)
@@ -364,8 +374,8 @@ func TestE2ENoSaveIsLost(t *testing.T) {
 		}
 	}
 	t.Logf("%d saves, found in %v; %d versions, %d syncs: %d times a notebook was replaced, %d times one waited, %d times the course's was laid beside",
-		saves.Load(), places, n, syncs, replaced, waited, beside)
-	if saves.Load() < enough || syncs < versions || replaced < 3*notebooks || waited == 0 {
+		saves.Load(), places, n, syncs.Load(), replaced.Load(), waited.Load(), beside.Load())
+	if little() {
 		t.Error("that is too little to show anything")
 	}
 	must(t, j.stop())
@@ -373,12 +383,12 @@ func TestE2ENoSaveIsLost(t *testing.T) {
 }
 
 // number is the one that a sentence names, 0 where there is none.
-func number(out, pattern string) int {
+func number(out, pattern string) int64 {
 	m := regexp.MustCompile(pattern).FindStringSubmatch(out)
 	if m == nil {
 		return 0
 	}
-	n, _ := strconv.Atoi(m[1])
+	n, _ := strconv.ParseInt(m[1], 10, 64)
 	return n
 }
 
@@ -421,7 +431,10 @@ func (b *tab) keepSaving(ctx context.Context) {
 		path := b.paths[rand.IntN(len(b.paths))]
 		mark := fmt.Sprintf("work %d of the student in %s", n, path)
 		if b.save(path, notebookOf("# mine", mark, strings.Repeat("words of mine ", 300))) != nil {
-			continue // it was not acknowledged
+			if strings.HasSuffix(b.last, " in "+path) {
+				b.last = "" // it was not acknowledged, and may have been written over the one before
+			}
+			continue
 		}
 		b.saves.Add(1)
 		b.last = mark
@@ -436,8 +449,9 @@ func (b *tab) keepSaving(ctx context.Context) {
 		case where != "file":
 			b.kept = append(b.kept, mark)
 		}
-		if path != b.paths[len(b.paths)-1] && b.save(path, b.course.get(path)) == nil {
-			b.last = ""
+		if path != b.paths[len(b.paths)-1] {
+			_ = b.save(path, b.course.get(path))
+			b.last = "" // also where it was not acknowledged: it may have been written
 		}
 	}
 }
