@@ -73,11 +73,12 @@ func (a *app) status(ctx context.Context, cfg *config.Config, st store.Store) er
 func standing(ctx context.Context, cfg *config.Config, st store.Store) (out []courseStatus, running bool) {
 	answer, err := syncer.NewClient(cfg.Listen.Control).Status(ctx)
 	running = err == nil
-	if !running {
-		for _, c := range cfg.Courses {
+	for _, c := range cfg.Courses { // one that has just started may not know them yet
+		if !slices.ContainsFunc(answer.Courses, func(s syncer.CourseStatus) bool { return s.Course == string(c.Name) }) {
 			answer.Courses = append(answer.Courses, syncer.CourseStatus{Course: string(c.Name)})
 		}
 	}
+	out = []courseStatus{} // none is a list too
 	for i := range answer.Courses {
 		if c := &answer.Courses[i]; c.Version == 0 { // none, or the syncer has not looked yet
 			readVersion(ctx, st, c)
