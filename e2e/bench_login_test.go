@@ -1,0 +1,242 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// situations are what a login can find, in the order in which they are made.
+var situations = append([]string{"first", "nothing"}, pushNames...)
+
+// measured is one login, measured.
+type measured struct {
+	Seconds  float64 `json:"seconds"`
+	CPU      float64 `json:"cpu"`    // seconds, of the client's processes
+	Memory   int64   `json:"memory"` // bytes, of its largest process
+	Bytes    int64   `json:"bytes,omitempty"`
+	Requests int64   `json:"requests,omitempty"`
+}
+
+// figures are all of one course, by contender and situation. Those of bytes
+// and requests have a round of their own, through a wire that counts.
+type figures struct {
+	Course  string                         `json:"course"`
+	Timed   map[string]map[string][]measured `json:"timed"`
+	Counted map[string]map[string]measured   `json:"counted"`
+}
+
+// TestBenchLogin measures one login with each contender: in one run, shuffled,
+// as often as the course says. COURSES=S,M and ROUNDS=3 choose less.
+func TestBenchLogin(t *testing.T) {
+	var all []*figures
+	for _, m := range materials() {
+		if want := os.Getenv("COURSES"); want != "" && !slices.Contains(strings.Split(want, ","), m.name) {
+			continue
+		}
+		t.Run(m.name, func(t *testing.T) {
+			b := newRace(t, m)
+			b.run()
+			all = append(all, b.out)
+			b.out.print()
+		})
+	}
+	if dir := os.Getenv("BENCH_RESULTS"); dir != "" {
+		data, err := json.MarshalIndent(all, "", " ")
+		must(t, err)
+		write(t, filepath.Join(dir, "login.json"), string(data))
+	}
+}
+
+// race is all contenders on one course.
+type race struct {
+	*arena
+	all    []*contender
+	rounds int
+	out    *figures
+}
+
+func newRace(t *testing.T, m *material) *race {
+	r := &race{arena: newArena(t, m), rounds: m.rounds, out: &figures{Course: m.name, Timed: map[string]map[string][]measured{}, Counted: map[string]map[string]measured{}}}
+	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil && n > 0 {
+		r.rounds = n
+	}
+	r.all = slices.Concat(r.limits(), r.satchels(), []*contender{r.tarballs(), r.gitHTTP(), r.gitSSH(), r.puller()}, r.buckets())
+	r.all = slices.DeleteFunc(r.all, func(c *contender) bool { return c == nil })
+	for _, c := range r.all {
+		r.out.Timed[c.name], r.out.Counted[c.name] = map[string][]measured{}, map[string]measured{}
+		if c.pushed != nil {
+			c.pushed()
+		}
+	}
+	return r
+}
+
+func (r *race) run() {
+	homes := map[string]string{}
+	for n := range r.rounds + 1 {
+		old := homes
+		homes = map[string]string{}
+		for _, c := range r.all {
+			homes[c.name] = r.home(fmt.Sprintf("%d-%d", slices.Index(r.all, c), n))
+		}
+		r.round("first", homes, n == r.rounds)
+		for _, home := range old {
+			must(r.t, os.RemoveAll(home))
+		}
+		if len(old) > 0 {
+			r.rest()
+		}
+	}
+	for n := range r.rounds + 1 {
+		r.round("nothing", homes, n == r.rounds)
+	}
+	for kind, name := range pushNames {
+		for n := range r.rounds + 1 {
+			r.push(push(kind), r.all)
+			r.round(name, homes, n == r.rounds)
+		}
+	}
+}
+
+// rest is for ext4, which avoids inodes that were freed in the last five
+// seconds: what is written into a folder just after others were removed
+// would look slow.
+func (r *race) rest() {
+	syscall.Sync()
+	time.Sleep(6 * time.Second)
+}
+
+// round lets each contender log in once, in any order.
+func (r *race) round(situation string, homes map[string]string, counted bool) {
+	for _, i := range rand.Perm(len(r.all)) {
+		c := r.all[i]
+		if c.only != nil && !c.only[situation] {
+			continue
+		}
+		if !counted {
+			r.out.Timed[c.name][situation] = append(r.out.Timed[c.name][situation], r.measure(c, c.login(homes[c.name], c.addr)))
+		} else {
+			w := newWire(r.t, c.addr)
+			f := r.measure(c, c.login(homes[c.name], w.addr()))
+			if c.after != nil {
+				c.after(homes[c.name])
+			}
+			f.Bytes, f.Requests = w.counted()
+			r.out.Counted[c.name][situation] = f
+			r.compare(c, homes[c.name])
+		}
+		if c.after != nil {
+			c.after(homes[c.name])
+		}
+	}
+}
+
+func (r *race) measure(c *contender, cmd *exec.Cmd) measured {
+	r.t.Helper()
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	began := time.Now()
+	err := cmd.Run()
+	f := measured{Seconds: time.Since(began).Seconds()}
+	if err != nil {
+		r.t.Fatalf("%s: %v\n%s", c.name, err, tail(said.String(), 2000))
+	}
+	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	f.CPU = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+	f.Memory = usage.Maxrss << 10
+	if c.self {
+		f.Seconds, err = strconv.ParseFloat(strings.TrimSpace(said.String()), 64)
+		must(r.t, err)
+	}
+	return f
+}
+
+// compare sees that a contender really has the newest material.
+func (r *race) compare(c *contender, home string) {
+	r.t.Helper()
+	if c.folder == "" {
+		return
+	}
+	if out, code := runProgram(r.t, exec.Command("diff", "-rq", r.tree, filepath.Join(home, c.folder))); code != 0 {
+		r.t.Errorf("%s has not the newest:\n%s", c.name, tail(out, 500))
+	}
+}
+
+func (f *figures) print() {
+	var names []string
+	for name := range f.Timed {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	table := func(title string, value func(name, situation string) string) {
+		fmt.Printf("\n%s of one login, course %s\n\n| | first | nothing new | u1 | u2 | u3 |\n|---|---|---|---|---|---|\n", title, f.Course)
+		for _, name := range names {
+			fmt.Printf("| %s |", name)
+			for _, s := range situations {
+				fmt.Printf(" %s |", value(name, s))
+			}
+			fmt.Println()
+		}
+	}
+	table("Time (ms, median)", func(name, s string) string {
+		return f.median(name, s, func(x measured) float64 { return x.Seconds * 1e3 })
+	})
+	table("CPU (ms, median)", func(name, s string) string {
+		return f.median(name, s, func(x measured) float64 { return x.CPU * 1e3 })
+	})
+	table("Memory (MB, median)", func(name, s string) string {
+		return f.median(name, s, func(x measured) float64 { return float64(x.Memory) / 1e6 })
+	})
+	table("kB on the wire, requests", func(name, s string) string {
+		x, ok := f.Counted[name][s]
+		if !ok || x.Bytes == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%s, %d", short(float64(x.Bytes)/1e3), x.Requests)
+	})
+}
+
+// median of what is measured; "" where nothing is.
+func (f *figures) median(name, situation string, of func(measured) float64) string {
+	x, ok := f.value(name, situation, of)
+	if !ok {
+		return ""
+	}
+	return short(x)
+}
+
+func (f *figures) value(name, situation string, of func(measured) float64) (float64, bool) {
+	var all []float64
+	for _, x := range f.Timed[name][situation] {
+		all = append(all, of(x))
+	}
+	if len(all) == 0 {
+		return 0, false
+	}
+	slices.Sort(all)
+	return all[len(all)/2], true
+}
+
+// short is a number with three figures.
+func short(x float64) string {
+	switch {
+	case x >= 100:
+		return fmt.Sprintf("%.0f", x)
+	case x >= 10:
+		return fmt.Sprintf("%.1f", x)
+	}
+	return fmt.Sprintf("%.2f", x)
+}
