@@ -24,13 +24,15 @@ const (
 // Spec says what to build. Base is nil for a full bundle; Former is what To
 // adds to the history, or all of it in a full bundle. Contents that Base holds
 // at any path need no frame. Renamed may be nil; it gives for new paths those
-// that they were, where content alone does not show it (Changes.Hint).
+// that they were, where content alone does not show it (Changes.Hint). Before
+// may be nil; it has the files of Base, by their paths, for deltas.
 type Spec struct {
 	Course, Channel string
 	From, To        Version
 	Base, Manifest  *Manifest
 	Former          History
 	Renamed         map[string]string
+	Before          fs.FS
 }
 
 // Built is a finished bundle in a temporary file, which the caller closes and
@@ -46,8 +48,9 @@ type Built struct {
 func (b *Built) Discard() { b.File.Close(); os.Remove(b.File.Name()) }
 
 // Build makes a bundle in dir, reading contents from fsys by their paths. It
-// reads each content once and checks it against the manifest: a file that
-// changed meanwhile is an error, not a bundle.
+// checks each against the manifest: a file that changed meanwhile is an error,
+// not a bundle. What makes a delta is read once more, and the former content;
+// where that cannot be had, or it gains nothing, there is none.
 func Build(ctx context.Context, dir string, s Spec, fsys fs.FS) (*Built, error) {
 	if err := s.Manifest.Check(); err != nil {
 		return nil, err
@@ -65,8 +68,9 @@ func Build(ctx context.Context, dir string, s Spec, fsys fs.FS) (*Built, error) 
 		return nil, err
 	}
 	defer func() { frames.Close(); os.Remove(frames.Name()) }()
-	w := &frameWriter{w: frames, fsys: fsys, index: x}
-	for _, group := range groups(newContents(s)) {
+	w := &frameWriter{dir: dir, w: frames, fsys: fsys, index: x}
+	contents := newContents(s)
+	for _, group := range groups(contents) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -74,10 +78,13 @@ func Build(ctx context.Context, dir string, s Spec, fsys fs.FS) (*Built, error) 
 			return nil, err
 		}
 	}
+	if err := w.addDeltas(ctx, s, contents); err != nil {
+		return nil, err
+	}
 	if _, err := frames.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	return assemble(dir, x, frames)
+	return assemble(dir, x, io.LimitReader(frames, w.at)) // behind it may be a delta that was given up
 }
 
 // newContents are the files whose content the base has nowhere, each content
@@ -127,7 +134,8 @@ func groups(files []File) (out [][]File) {
 // frameWriter appends frames to w. Offsets are relative to the first frame
 // until assemble knows the index's length.
 type frameWriter struct {
-	w     io.Writer
+	dir   string
+	w     io.WriteSeeker
 	fsys  fs.FS
 	index *Index
 	at    int64
@@ -145,10 +153,14 @@ func (w *frameWriter) add(group []File) error {
 	if err := Compress(count, io.MultiReader(readers...)); err != nil {
 		return fmt.Errorf("bundle: %w", err)
 	}
-	f.Length = count.n
-	w.at += count.n
-	w.index.Frames = append(w.index.Frames, f)
+	w.wrote(f, count.n)
 	return nil
+}
+
+func (w *frameWriter) wrote(f Frame, n int64) {
+	f.Length = n
+	w.at += n
+	w.index.Frames = append(w.index.Frames, f)
 }
 
 type counter struct {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -370,5 +371,115 @@ func TestBundleRefusesAHostileHistory(t *testing.T) {
 	})
 	if limit := uint64(3*MaxHistorySize + 256<<20); n > limit && !race.Enabled {
 		t.Errorf("1 GiB in %d bytes made the reader ask for %d MB", len(data), n>>20)
+	}
+}
+
+// deltasOf gives the contents of which a bundle holds a delta, by the base.
+func deltasOf(x *Index) map[Digest]Digest {
+	out := map[Digest]Digest{}
+	for _, f := range x.Frames {
+		if f.Kind == Delta {
+			out[f.Items[0].Digest] = f.Base
+		}
+	}
+	return out
+}
+
+func TestStepHoldsDeltasWhereTheyGain(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	long, large := noise(rng, 50_000), noise(rng, inMemory+1000)
+	before := tree{
+		"a": long, "large": large, "short": "one", "other": noise(rng, 20_000), "gone": noise(rng, 20_000),
+		"old": long[:30_000], "secret": long[10_000:],
+	}
+	after := tree{
+		"a": long + "more", "large": large[:inMemory/2] + "new" + large[inMemory/2:], "short": "two", "other": noise(rng, 20_000),
+		"new": long[:30_000] + "renamed", "secret": long[10_000:] + "open now", "fresh": long + "of nobody",
+	}
+	spec := Spec{
+		Course: "c", From: 1, To: 2, Base: before.manifest(nil), Manifest: after.manifest(nil), Before: before.fs(),
+		Renamed: map[string]string{"new": "old"},
+	}
+	spec.Manifest.Withdrawn = []Pair{{"secret", digestOf(before["secret"])}}
+	x, _, all := read(t, spec, after, before)
+	want := map[Digest]Digest{
+		digestOf(after["a"]): digestOf(before["a"]), digestOf(after["large"]): digestOf(before["large"]), digestOf(after["new"]): digestOf(before["old"]),
+	}
+	if got := deltasOf(x); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("deltas of %v; want %v", got, want)
+	}
+	if len(all) != len(after) {
+		t.Errorf("%d contents; want %d", len(all), len(after))
+	}
+}
+
+// read builds a bundle and gives its contents, once by the whole frames alone.
+func read(t *testing.T, s Spec, after, before tree) (x *Index, data []byte, all map[Digest]string) {
+	t.Helper()
+	b, data := build(t, s, after.fs())
+	had, whole := map[Digest]string{}, map[Digest]string{}
+	for _, c := range before {
+		had[digestOf(c)] = c
+	}
+	all = map[Digest]string{}
+	for _, f := range b.Index.Frames {
+		err := ReadFrame(f, bytes.NewReader(data[f.Offset:]), func(d Digest) (Base, error) { return BaseBytes([]byte(had[d])), nil },
+			func(it Item, r io.Reader) error {
+				data, err := io.ReadAll(r)
+				if all[it.Digest] = string(data); f.Kind == Whole {
+					whole[it.Digest] = string(data)
+				}
+				return err
+			})
+		if err != nil {
+			t.Fatalf("%s: %v", f.Kind, err)
+		}
+	}
+	if len(whole) != len(all) {
+		t.Errorf("%d contents in whole frames; want all %d", len(whole), len(all))
+	}
+	return b.Index, data, all
+}
+
+// A delta is a saving: where the former content is not at hand, or is another
+// than the manifest says, the bundle is the same without it.
+func TestStepWithoutTheFormerContents(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	long := noise(rng, 50_000)
+	before, after := tree{"a": long}, tree{"a": long + "more"}
+	for name, at := range map[string]tree{"gone": {}, "another": {"a": noise(rng, 50_000)}, "cut": {"a": long[:10]}} {
+		spec := Spec{Course: "c", From: 1, To: 2, Base: before.manifest(nil), Manifest: after.manifest(nil), Before: at.fs()}
+		if x, _, _ := read(t, spec, after, before); len(deltasOf(x)) > 0 {
+			t.Errorf("%s: a delta on what was not published", name)
+		}
+	}
+}
+
+// What was written of a delta that was given up is not in the bundle.
+func TestGivenUpDeltaLeavesNothing(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	before, after := tree{"a": noise(rng, 3<<20)}, tree{"a": noise(rng, 3<<20)}
+	with := Spec{Course: "c", From: 1, To: 2, Base: before.manifest(nil), Manifest: after.manifest(nil), Before: before.fs()}
+	without := with
+	without.Before = nil
+	_, a := build(t, with, after.fs())
+	_, b := build(t, without, after.fs())
+	if !bytes.Equal(a, b) {
+		t.Errorf("%d bytes with a delta that gains nothing; %d without", len(a), len(b))
+	}
+}
+
+func TestBuildWithDeltasLeavesNoFiles(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	large := noise(rng, inMemory+1)
+	before, after := tree{"a": large}, tree{"a": large + "x"}
+	dir := t.TempDir()
+	b, err := Build(context.Background(), dir, Spec{Course: "c", From: 1, To: 2, Base: before.manifest(nil), Manifest: after.manifest(nil), Before: before.fs()}, after.fs())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Discard()
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("%d temporary files are left", len(left))
 	}
 }

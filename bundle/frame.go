@@ -13,9 +13,8 @@ import (
 // to be had whole elsewhere.
 var ErrKind = errors.New("unknown kind of frame")
 
-// MaxPatchBase is the largest former content that a patch is made on or
-// applied to: above it a raw dictionary gains nothing and costs memory.
-const MaxPatchBase = 8 << 20
+// maxPatchBase is the largest former content that a Patch is applied to.
+const maxPatchBase = 8 << 20
 
 // window bounds the decoder's memory: the largest window that the encoder
 // ever chooses at the default level is 8 MiB; patches need their base's size.
@@ -39,10 +38,18 @@ var decoders = sync.Pool{New: func() any {
 
 // Compress writes all of r to w as one zstd frame.
 func Compress(w io.Writer, r io.Reader) error {
+	return compressFrom(w, func(z io.Writer) error {
+		_, err := io.Copy(z, r)
+		return err
+	})
+}
+
+// compressFrom writes what from writes to w as one zstd frame.
+func compressFrom(w io.Writer, from func(io.Writer) error) error {
 	e := encoders.Get().(*zstd.Encoder)
 	defer encoders.Put(e)
 	e.Reset(w)
-	_, err := io.Copy(e, r)
+	err := from(e)
 	return errors.Join(err, e.Close())
 }
 
@@ -123,23 +130,15 @@ func (l *limited) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// MakePatch gives the frame bytes for content as a patch on base.
-func MakePatch(content, base []byte) ([]byte, error) {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderDictRaw(1, base))
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
-	return e.EncodeAll(content, nil), nil
-}
-
 // ReadFrame decodes one frame's bytes, read from r, and gives each item to
-// place, which must read it to its end. base gives a former content and is
-// asked only for a Patch. Every item's digest is checked when it has been
-// read: on ErrCorrupt what place took of the last item is to be thrown away.
-// Where r ends too early the error is io.ErrUnexpectedEOF, or r's own: the
-// items that were placed are good. ErrKind means that nothing was read.
-func ReadFrame(f Frame, r io.Reader, base func(Digest) ([]byte, error), place func(Item, io.Reader) error) error {
+// place, which must read it to its end. open gives a former content, for a
+// frame on one (f.OnBase, else it may be nil); it need not be checked, for the
+// item is.
+// Every item's digest is checked when it has been read: on ErrCorrupt what
+// place took of the last item is to be thrown away. Where r ends too early the
+// error is io.ErrUnexpectedEOF, or r's own: the items that were placed are
+// good. ErrKind means that nothing was read.
+func ReadFrame(f Frame, r io.Reader, open func(Digest) (Base, error), place func(Item, io.Reader) error) error {
 	if err := f.Check(); err != nil {
 		return err
 	}
@@ -155,23 +154,42 @@ func ReadFrame(f Frame, r io.Reader, base func(Digest) ([]byte, error), place fu
 	switch f.Kind {
 	case Whole:
 		return decompress(w, f.Size, items)
-	case Patch:
-		dict, err := base(f.Base)
+	case Delta, Patch:
+		base, err := open(f.Base)
 		if err != nil {
 			return err
 		}
-		if len(dict) > MaxPatchBase || Sum(dict) != f.Base {
-			return fmt.Errorf("%w: the patch's base is another content", ErrCorrupt)
+		defer base.Close()
+		if f.Kind == Patch {
+			return readPatch(f, w, base, items)
 		}
-		d, err := zstd.NewReader(w, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window),
-			zstd.WithDecoderLowmem(true), zstd.WithDecoderDictRaw(1, dict))
-		if err != nil {
-			return w.cause(err)
-		}
-		defer d.Close()
-		return items(&limited{r: d, wire: w, left: f.Size})
+		return decompress(w, maxInstructions(f.Size), func(r io.Reader) error {
+			return items(newDeltaReader(r, base, f.Size))
+		})
 	}
 	return fmt.Errorf("%w %q", ErrKind, f.Kind)
+}
+
+// readPatch decodes a Patch. No Satchel has made one yet; that format 1 has
+// them is all that this is for.
+func readPatch(f Frame, w *wire, base Base, items func(io.Reader) error) error {
+	if base.Size() > maxPatchBase {
+		return fmt.Errorf("%w: a patch on %d bytes", ErrCorrupt, base.Size())
+	}
+	dict, err := io.ReadAll(io.NewSectionReader(base, 0, base.Size()))
+	if err != nil {
+		return err
+	}
+	if Sum(dict) != f.Base {
+		return fmt.Errorf("%w: the patch's base is another content", ErrCorrupt)
+	}
+	d, err := zstd.NewReader(w, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window),
+		zstd.WithDecoderLowmem(true), zstd.WithDecoderDictRaw(1, dict))
+	if err != nil {
+		return w.cause(err)
+	}
+	defer d.Close()
+	return items(&limited{r: d, wire: w, left: f.Size})
 }
 
 // readItem gives one item to place and checks it.

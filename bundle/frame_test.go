@@ -30,10 +30,11 @@ func wholeFrame(t testing.TB, contents ...string) (Frame, []byte) {
 
 func patchFrame(t testing.TB, content, base string) (Frame, []byte) {
 	t.Helper()
-	data, err := MakePatch([]byte(content), []byte(base))
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderDictRaw(1, []byte(base)))
 	if err != nil {
 		t.Fatal(err)
 	}
+	data := e.EncodeAll([]byte(content), nil)
 	return Frame{
 		Kind: Patch, Length: int64(len(data)), Size: int64(len(content)), Base: digestOf(base),
 		Items: []Item{{digestOf(content), int64(len(content))}},
@@ -42,7 +43,7 @@ func patchFrame(t testing.TB, content, base string) (Frame, []byte) {
 
 // readAll gives what a frame holds; base is the one former content at hand.
 func readAll(f Frame, r io.Reader, base string) (got []string, err error) {
-	err = ReadFrame(f, r, func(Digest) ([]byte, error) { return []byte(base), nil }, func(it Item, r io.Reader) error {
+	err = ReadFrame(f, r, func(Digest) (Base, error) { return BaseBytes([]byte(base)), nil }, func(it Item, r io.Reader) error {
 		data, err := io.ReadAll(r)
 		got = append(got, string(data))
 		return err
@@ -87,7 +88,7 @@ func TestPatchRoundTrip(t *testing.T) {
 		t.Errorf("on another base: %v", err)
 	}
 	gone := errors.New("no longer on this disk")
-	err = ReadFrame(f, bytes.NewReader(data), func(Digest) ([]byte, error) { return nil, gone }, nil)
+	err = ReadFrame(f, bytes.NewReader(data), func(Digest) (Base, error) { return nil, gone }, nil)
 	if !errors.Is(err, gone) || errors.Is(err, ErrCorrupt) {
 		t.Errorf("without the base: %v", err)
 	}
@@ -95,7 +96,7 @@ func TestPatchRoundTrip(t *testing.T) {
 
 func TestUnknownKindOfFrameIsSaidAndNothingIsRead(t *testing.T) {
 	f, data := wholeFrame(t, "content")
-	for _, kind := range []Kind{Copy, "delta2", ""} {
+	for _, kind := range []Kind{"sliced", "delta2", ""} {
 		f.Kind = kind
 		r := bytes.NewReader(data)
 		if got, err := readAll(f, r, ""); !errors.Is(err, ErrKind) || errors.Is(err, ErrCorrupt) || len(got) > 0 {
@@ -162,6 +163,8 @@ func TestFrameWithOtherItemsIsCorrupt(t *testing.T) {
 		"zero digest":           func(f *Frame) { f.Items[1].Digest = Digest{} },
 		"offset and length add": func(f *Frame) { f.Offset, f.Length = MaxBundleSize, 1 },
 		"negative length":       func(f *Frame) { f.Length = -1 },
+		"delta of two":          func(f *Frame) { f.Kind, f.Base = Delta, digestOf("base") },
+		"delta without a base":  func(f *Frame) { f.Kind, f.Items, f.Size = Delta, f.Items[:1], 4 },
 		"patch of two":          func(f *Frame) { f.Kind, f.Base = Patch, digestOf("base") },
 		"patch without a base":  func(f *Frame) { f.Kind, f.Items, f.Size = Patch, f.Items[:1], 4 },
 	} {

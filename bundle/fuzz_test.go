@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 	"testing"
 )
 
@@ -67,13 +68,15 @@ func FuzzReadFrame(f *testing.F) {
 	f.Add(must(json.Marshal(fr)), data, "")
 	fr, data = patchFrame(f, "one and two", "one and three")
 	f.Add(must(json.Marshal(fr)), data, "one and three")
+	fr, data = deltaFrame(f, strings.Repeat("one and two ", 9), strings.Repeat("one and three ", 9))
+	f.Add(must(json.Marshal(fr)), data, strings.Repeat("one and three ", 9))
 	f.Fuzz(func(t *testing.T, frame, data []byte, base string) {
 		var fr Frame
 		if json.Unmarshal(frame, &fr) != nil || fr.Size > 1<<20 {
 			return
 		}
 		placed := int64(0)
-		err := ReadFrame(fr, bytes.NewReader(data), func(Digest) ([]byte, error) { return []byte(base), nil },
+		err := ReadFrame(fr, bytes.NewReader(data), func(Digest) (Base, error) { return BaseBytes([]byte(base)), nil },
 			func(it Item, r io.Reader) error {
 				n, err := io.Copy(io.Discard, r)
 				placed += n

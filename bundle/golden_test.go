@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -140,7 +141,7 @@ func goldenPatched(t testing.TB) []byte {
 	whole, a := wholeFrame(t, lab)
 	patch, b := patchFrame(t, lab, goldenBefore["hw1/lab.ipynb"])
 	patch.Offset = whole.Length
-	future := Frame{Kind: Copy, Offset: patch.Offset + patch.Length, Length: 4, Size: patch.Size, Base: patch.Base, Items: patch.Items}
+	future := Frame{Kind: "copy", Offset: patch.Offset + patch.Length, Length: 4, Size: patch.Size, Base: patch.Base, Items: patch.Items}
 	x := &Index{
 		Format: 1, Course: step.Course, Channel: step.Channel, From: 1, To: 2, Base: step.Base.Digest(), Manifest: step.Manifest.Digest(),
 		Changes: Diff(step.Base, step.Manifest), Former: step.Former, Frames: []Frame{whole, patch, future},
@@ -198,6 +199,31 @@ func TestGoldenFramesOfEveryKind(t *testing.T) {
 			t.Errorf("%s: %q, %v; want %v", f.Kind, got, err, want)
 		}
 	}
+}
+
+// A step of 0.4.0, the first that holds deltas.
+func TestGoldenDelta(t *testing.T) {
+	was, now := tree{"lab.ipynb": goldenLong("1 + 1")}, tree{"lab.ipynb": goldenLong("2 + 2")}
+	spec := Spec{Course: "scala101", Channel: "b7f0c2", From: 1, To: 2, Base: was.manifest(nil), Manifest: now.manifest(nil), Before: was.fs()}
+	data := golden(t, "delta.bundle", func() []byte { _, data := build(t, spec, now.fs()); return data })
+	x, err := ReadIndex(bytes.NewReader(data))
+	if err != nil || len(x.Frames) != 2 || x.Frames[0].Kind != Whole || x.Frames[1].Kind != Delta {
+		t.Fatalf("%+v, %v", x, err)
+	}
+	for _, f := range x.Frames {
+		got, err := readAll(f, bytes.NewReader(data[f.Offset:]), was["lab.ipynb"])
+		if err != nil || got[0] != now["lab.ipynb"] {
+			t.Errorf("%s: %q, %v", f.Kind, got, err)
+		}
+	}
+}
+
+func goldenLong(cell string) string {
+	var b strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&b, "%x\n", Sum([]byte{byte(i), byte(i >> 8)}))
+	}
+	return strings.Replace(goldenNotebook, "1 + 1", cell, 1) + b.String()
 }
 
 // The index's JSON is not canonical, but its field names are part of the

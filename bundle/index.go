@@ -30,11 +30,12 @@ type Kind string
 const (
 	// Whole is zstd of the items, one after the other.
 	Whole Kind = "whole"
-	// Patch is zstd of one item, with the content Base as raw dictionary.
+	// Delta is zstd of instructions that make one item of the content Base
+	// (delta.go).
+	Delta Kind = "delta"
+	// Patch is zstd of one item, with the content Base as raw dictionary. It
+	// is read and never written: Delta is smaller (ARCHITECTURE.md).
 	Patch Kind = "patch"
-	// Copy is for large files: copy and insert instructions on the content
-	// Base. Reserved; nothing writes or reads it yet.
-	Copy Kind = "copy"
 )
 
 // Frame is a run of bytes that gives one or more contents. Offset (in the
@@ -45,7 +46,7 @@ type Frame struct {
 	Offset int64  `json:"offset"`
 	Length int64  `json:"length"`
 	Size   int64  `json:"size"`
-	Base   Digest `json:"base,omitzero"` // the former content that a Patch or Copy needs
+	Base   Digest `json:"base,omitzero"` // the former content that a Delta or Patch needs
 	Items  []Item `json:"items"`
 }
 
@@ -55,20 +56,23 @@ type Item struct {
 	Size   int64  `json:"size"`
 }
 
+// OnBase says that a former content is needed to read the frame.
+func (f *Frame) OnBase() bool { return f.Kind == Delta || f.Kind == Patch }
+
 // Check refuses a frame that claims more than the limits allow or less than
 // its items need. Of an unknown kind only the place is checked.
 func (f *Frame) Check() error {
 	if f.Offset < 0 || f.Length < 0 || f.Size < 0 || f.Offset > MaxBundleSize || f.Length > MaxBundleSize-f.Offset {
 		return fmt.Errorf("%w: frame at %d of %d bytes", ErrCorrupt, f.Offset, f.Length)
 	}
-	if f.Kind != Whole && f.Kind != Patch {
+	if f.Kind != Whole && !f.OnBase() {
 		return nil // a later Satchel's: only where it lies must be right
 	}
 	if len(f.Items) == 0 || len(f.Items) > MaxFiles {
 		return fmt.Errorf("%w: frame with %d items", ErrCorrupt, len(f.Items))
 	}
-	if f.Kind == Patch && (len(f.Items) != 1 || f.Base.IsZero()) {
-		return fmt.Errorf("%w: a patch has one item and one base", ErrCorrupt)
+	if f.OnBase() && (len(f.Items) != 1 || f.Base.IsZero()) {
+		return fmt.Errorf("%w: a %s frame has one item and one base", ErrCorrupt, f.Kind)
 	}
 	sum := int64(0)
 	for _, it := range f.Items {

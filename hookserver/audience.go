@@ -124,9 +124,9 @@ func (v *view) names(d bundle.Digest) (content, bool) {
 }
 
 // maySend says whether a stored frame holds only what this student may have.
-// Of a patch that is its result. Unknown kinds are never sent.
+// Of one on a former content that is its result. Unknown kinds are never sent.
 func (v *view) maySend(f *bundle.Frame) bool {
-	if f.Kind != bundle.Whole && f.Kind != bundle.Patch {
+	if f.Kind != bundle.Whole && !f.OnBase() {
 		return false
 	}
 	for _, it := range f.Items {

@@ -2,6 +2,7 @@ package hookserver
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -170,7 +171,7 @@ func TestSpoiltHistory(t *testing.T) {
 	wantError(t, err, http.StatusServiceUnavailable, hook.CodeUnavailable)
 }
 
-// Patches are sent to who has the base, whole files to who has not; a kind
+// Deltas are sent to who has the base, whole files to who has not; a kind
 // that is not known is never sent; a large content in a frame that mixes is
 // streamed.
 func TestOtherFrames(t *testing.T) {
@@ -179,21 +180,23 @@ func TestOtherFrames(t *testing.T) {
 	old, changed, secret := noise(60_000, 1), noise(60_000, 1)+"more", noise(1000, 5)
 	large := noise(largeRecipe+100, 8)
 	w.publish("scala", everyone(map[string]string{"f": old, "gone": secret}))
-	patch, err := bundle.MakePatch([]byte(changed), []byte(old))
-	if err != nil {
+	delta := append(binary.AppendUvarint([]byte{0}, uint64(len(old))), 0) // nothing, then all of the former
+	delta = append(append(delta, byte(len("more"))), "more"...)
+	var packed bytes.Buffer
+	if err := bundle.Compress(&packed, bytes.NewReader(delta)); err != nil {
 		t.Fatal(err)
 	}
 	ana := w.student("ana")
 	ana.sync()
 	w.publishFrames("scala", everyone(map[string]string{"f": changed, "large": large}), []handFrame{
 		{kind: "sliced", items: []string{changed}, data: []byte("of a later version")},
-		{kind: bundle.Patch, base: old, items: []string{changed}, data: patch},
+		{kind: bundle.Delta, base: old, items: []string{changed}, data: packed.Bytes()},
 		{kind: bundle.Whole, items: []string{secret, large}},
 		{kind: bundle.Whole, items: []string{changed}},
 	})
 	ana.sync()
 	ana.wantTree("scala", map[string]string{"f": changed, "large": large})
-	if f := ana.got[0]; f.Kind != bundle.Patch || f.Length != int64(len(patch)) {
+	if f := ana.got[0]; f.Kind != bundle.Delta || f.Length != int64(packed.Len()) {
 		t.Errorf("who has the base was sent %+v", f.Frame)
 	}
 	bob := w.student("bob")

@@ -54,7 +54,7 @@ func compareSending(a, b piece) int {
 }
 
 // candidates are the stored frames that may be sent whole and hold something
-// wanted: patches on what the agent has first, then by what they waste.
+// wanted: those on what the agent has first, then by what they waste.
 func (s *Server) candidates(v view, want map[bundle.Digest]content, has map[bundle.Digest]bool) []place {
 	type at struct {
 		bundle bundle.Digest
@@ -71,7 +71,7 @@ func (s *Server) candidates(v view, want map[bundle.Digest]content, has map[bund
 					continue
 				}
 				seen[key] = true
-				if p.frame.Kind == bundle.Patch && !has[p.frame.Base] || !v.maySend(p.frame) {
+				if p.frame.OnBase() && !has[p.frame.Base] || !v.maySend(p.frame) {
 					continue
 				}
 				waste[p.frame] = p.frame.Size - wantedBytes(p.frame, want)
@@ -91,7 +91,7 @@ func (s *Server) candidates(v view, want map[bundle.Digest]content, has map[bund
 }
 
 func kindOrder(f *bundle.Frame) int {
-	if f.Kind == bundle.Patch {
+	if f.OnBase() {
 		return 0
 	}
 	return 1

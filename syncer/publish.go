@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"context"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -139,13 +140,14 @@ func (p *pass) newVersion(ctx context.Context, t tree, chs []channel, sel *cours
 	if _, err := publishTime(p.o.Now(), before); err != nil {
 		return err // before anything is built
 	}
-	_ = p.timed("build", func() error { p.findRenames(ctx, t, chs, sel); return nil })
+	was := p.before(t)
+	_ = p.timed("build", func() error { p.findRenames(ctx, was, chs, sel); return nil })
 	on, err := p.newShelf()
 	if err != nil {
 		return err
 	}
 	defer on.discard()
-	steps, err := p.writeSteps(ctx, on, version, chs, sel)
+	steps, err := p.writeSteps(ctx, on, version, chs, sel, was)
 	if err != nil {
 		return err
 	}
@@ -168,7 +170,7 @@ func (p *pass) newVersion(ctx context.Context, t tree, chs []channel, sel *cours
 
 // writeSteps builds and puts one bundle for each changed channel, and looks
 // them all up: after this, only the swap comes.
-func (p *pass) writeSteps(ctx context.Context, on *shelf, version bundle.Version, chs []channel, sel *course.Selection) (refs []store.BundleRef, err error) {
+func (p *pass) writeSteps(ctx context.Context, on *shelf, version bundle.Version, chs []channel, sel *course.Selection, was fs.FS) (refs []store.BundleRef, err error) {
 	for i := range chs {
 		ch := &chs[i]
 		ch.next.version = ch.former.version
@@ -178,7 +180,7 @@ func (p *pass) writeSteps(ctx context.Context, on *shelf, version bundle.Version
 		ch.next.version = version
 		ch.step, err = p.writeBundle(ctx, on, sel, bundle.Spec{
 			Course: string(p.c.Name), Channel: ch.id, From: ch.former.version, To: version,
-			Base: ch.former.manifest, Manifest: ch.next.manifest, Former: ch.added, Renamed: ch.renamed,
+			Base: ch.former.manifest, Manifest: ch.next.manifest, Former: ch.added, Renamed: ch.renamed, Before: was,
 		})
 		if err != nil {
 			return nil, err

@@ -25,27 +25,36 @@ const (
 	maxComparedLines = 200_000
 )
 
+// before gives the files of the commit that was published last; nil where it
+// is not at hand.
+func (p *pass) before(t tree) fs.FS {
+	if p.rec == nil || p.rec.Commit == "" {
+		return nil
+	}
+	before, err := t.Before(p.rec.Commit)
+	if err != nil {
+		p.lg.Debug("the last commit is not at hand: no renames, no deltas", "course", p.c.Name, "error", err)
+		return nil
+	}
+	return counting{before, &p.reads}
+}
+
 // findRenames finds which new files are old ones under another name, with at
 // least half of their lines. That is a hint: what cannot be read is passed
 // over. Only what this publish takes away and adds is looked at; the former
 // contents stand in git.
-func (p *pass) findRenames(ctx context.Context, t tree, chs []channel, sel *course.Selection) {
+func (p *pass) findRenames(ctx context.Context, before fs.FS, chs []channel, sel *course.Selection) {
 	for i := range chs {
 		ch := &chs[i]
-		if !ch.changed || ch.former.manifest == nil {
+		if !ch.changed || ch.former.manifest == nil || before == nil {
 			continue
 		}
 		old, now := candidates(ch.former.manifest, ch.next.manifest)
 		if len(old) == 0 {
 			continue
 		}
-		before, err := t.Before(p.rec.Commit)
-		if err != nil {
-			p.lg.Debug("renames are not looked for", "course", p.c.Name, "error", err)
-			return
-		}
 		var m similar.Matcher
-		ch.renamed = m.Match(ctx, sketches(ctx, counting{before, &p.reads}, old), sketches(ctx, sel.FS(), now))
+		ch.renamed = m.Match(ctx, sketches(ctx, before, old), sketches(ctx, sel.FS(), now))
 	}
 }
 

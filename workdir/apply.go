@@ -97,7 +97,7 @@ func (a *applier) gather(ctx context.Context) {
 
 func (a *applier) fetch(tree *dir, path string, item bundle.Item) error {
 	if path == "" {
-		data, err := a.c.Base(item.Digest)
+		data, err := a.c.baseBytes(item.Digest)
 		if err != nil {
 			return err
 		}

@@ -3,7 +3,9 @@ package workdir
 import (
 	"bytes"
 	"cmp"
+	"io"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -39,9 +41,38 @@ func isNotebook(p string) bool { return strings.EqualFold(path.Ext(p), ".ipynb")
 
 func isText(data []byte) bool { return utf8.Valid(data) && bytes.IndexByte(data, 0) < 0 }
 
-// Base gives the bytes of a former content, for a patch: from the base bytes
-// or from an untouched file. fs.ErrNotExist where there is none.
-func (c *Course) Base(d bundle.Digest) ([]byte, error) {
+// Base gives a former content, for a delta: from the base bytes, or a file
+// that was not touched as far as a look can tell. Who reads it checks what
+// comes of it. fs.ErrNotExist where there is none.
+func (c *Course) Base(d bundle.Digest) (bundle.Base, error) {
+	if data, err := c.keptBytes(d); err == nil {
+		return bundle.BaseBytes(data), nil
+	}
+	return c.untouched(d)
+}
+
+// baseBytes gives the bytes of a former content that can be merged, checked.
+func (c *Course) baseBytes(d bundle.Digest) ([]byte, error) {
+	if data, err := c.keptBytes(d); err == nil {
+		return data, nil
+	}
+	f, err := c.untouched(d)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if f.Size() > maxMergeNotebook {
+		return nil, fs.ErrNotExist
+	}
+	data, err := io.ReadAll(io.NewSectionReader(f, 0, f.Size()))
+	if err == nil && bundle.Sum(data) != d {
+		err = fs.ErrNotExist
+	}
+	return data, err
+}
+
+// keptBytes gives what was kept of a content.
+func (c *Course) keptBytes(d bundle.Digest) ([]byte, error) {
 	if c.state == nil {
 		return nil, fs.ErrNotExist
 	}
@@ -50,25 +81,54 @@ func (c *Course) Base(d bundle.Digest) ([]byte, error) {
 		return nil, err
 	}
 	defer base.close()
-	data, err := base.unpack(d, maxMergeNotebook)
-	if err == nil {
-		return data, nil
-	}
-	tree, terr := c.tree(c.rec.named.Folder)
-	if terr != nil || tree == nil {
-		return nil, err
+	return base.unpack(d, maxMergeNotebook)
+}
+
+// untouched opens a file of the course's that had this content when it was
+// last looked at, and looks as it did.
+func (c *Course) untouched(d bundle.Digest) (bundle.Base, error) {
+	tree, err := c.tree(c.rec.named.Folder)
+	if err != nil || tree == nil || c.state == nil {
+		return nil, fs.ErrNotExist
 	}
 	defer tree.close()
 	for p, e := range c.rec.files {
-		if e.Digest != d || e.Size > bundle.MaxPatchBase {
+		if e.Seen == nil || e.Seen.Digest != d {
 			continue
 		}
-		if data, err := readPath(tree, p, e.Size); err == nil && bundle.Sum(data) == d {
-			return data, nil
+		if f, err := openPath(tree, p, e.Seen); err == nil {
+			return f, nil
 		}
 	}
-	return nil, err
+	return nil, fs.ErrNotExist
 }
+
+// openPath opens a file that looks as it was seen.
+func openPath(tree *dir, p string, as *Seen) (bundle.Base, error) {
+	folder, name := split(p)
+	d, err := tree.descend(folder, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	f, s, err := d.open(name)
+	if err == nil && !s.same(as.Stat) {
+		f.Close()
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	return baseFile{f, s.Size}, nil
+}
+
+// baseFile is a file as a base.
+type baseFile struct {
+	*os.File
+	size int64
+}
+
+func (f baseFile) Size() int64 { return f.size }
 
 func readPath(tree *dir, p string, limit int64) ([]byte, error) {
 	folder, name := split(p)

@@ -130,9 +130,9 @@ func (a *applier) baseOf(act *Action, mine []byte) ([]byte, error) {
 	case act.Self:
 		return notebook.Clear(mine)
 	case act.Again:
-		return a.c.Base(act.Base)
+		return a.c.baseBytes(act.Base)
 	}
-	return a.c.Base(act.Was.Digest)
+	return a.c.baseBytes(act.Was.Digest)
 }
 
 // willClash says whether a merge will lay theirs beside.
@@ -280,7 +280,7 @@ func (a *applier) resembles(act *Action, theirs []byte) bool {
 	if act.Was.Digest == act.File.Digest {
 		return true
 	}
-	base, err := a.c.Base(act.Was.Digest)
+	base, err := a.c.baseBytes(act.Was.Digest)
 	if err != nil {
 		return false
 	}

@@ -155,7 +155,7 @@ func TestBytesForTheNextMergeAreKeptBeforeTheFileIsPlaced(t *testing.T) {
 	defer h.Close()
 	c, _ := h.Course("scala101")
 	defer c.Close()
-	if data, err := c.Base(bundle.Sum([]byte(next))); err != nil || string(data) != next {
+	if data, err := c.baseBytes(bundle.Sum([]byte(next))); err != nil || string(data) != next {
 		t.Errorf("%q, %v", data, err)
 	}
 }

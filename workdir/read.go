@@ -50,7 +50,7 @@ func (p *Plan) Theirs(limit int64) ([]byte, error) {
 			return checked(data, f.Digest)
 		}
 	}
-	return p.c.Base(f.Digest)
+	return p.c.baseBytes(f.Digest)
 }
 
 func checked(data []byte, want bundle.Digest) ([]byte, error) {

@@ -62,7 +62,7 @@ func (l *lookout) want(c *Course, was *Entry) {
 	if !isNotebook(was.Path) {
 		return
 	}
-	if data, err := c.Base(was.Digest); err == nil {
+	if data, err := c.baseBytes(was.Digest); err == nil {
 		if form, err := notebook.Form(data); err == nil {
 			l.forms[form] = was.Digest
 		}
