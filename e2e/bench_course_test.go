@@ -88,9 +88,9 @@ func (m *material) add(name, ext string, kind pieceKind, n, size int) {
 type push int
 
 const (
-	pushCell   push = iota // u1: one bookCell of one notebook
-	pushTenth                // u2: a tenth of the files below a megabyte, each a little
-	pushPart             // u3: a part of one large data file
+	pushCell  push = iota // u1: one bookCell of one notebook
+	pushTenth             // u2: a tenth of the files below a megabyte, each a little
+	pushPart              // u3: a part of one large data file
 )
 
 var pushNames = []string{"u1", "u2", "u3"}

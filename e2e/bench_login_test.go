@@ -24,8 +24,8 @@ var situations = append([]string{"first", "nothing"}, pushNames...)
 // measured is one login, measured.
 type measured struct {
 	Seconds  float64 `json:"seconds"`
-	CPU      float64 `json:"cpu"`    // seconds, of the client's processes
-	Memory   int64   `json:"memory"` // bytes, of its largest process
+	CPU      float64 `json:"cpu"`              // seconds, of the client's processes
+	Memory   int64   `json:"memory,omitempty"` // bytes, of its largest process
 	Bytes    int64   `json:"bytes,omitempty"`
 	Requests int64   `json:"requests,omitempty"`
 }
@@ -33,7 +33,7 @@ type measured struct {
 // figures are all of one course, by contender and situation. Those of bytes
 // and requests have a round of their own, through a wire that counts.
 type figures struct {
-	Course  string                         `json:"course"`
+	Course  string                           `json:"course"`
 	Timed   map[string]map[string][]measured `json:"timed"`
 	Counted map[string]map[string]measured   `json:"counted"`
 }
@@ -92,7 +92,7 @@ func (r *race) run() {
 		for _, c := range r.all {
 			homes[c.name] = r.home(fmt.Sprintf("%d-%d", slices.Index(r.all, c), n))
 		}
-		r.round("first", homes, n == r.rounds)
+		r.round("first", homes, n == 0)
 		for _, home := range old {
 			must(r.t, os.RemoveAll(home))
 		}
@@ -101,12 +101,15 @@ func (r *race) run() {
 		}
 	}
 	for n := range r.rounds + 1 {
-		r.round("nothing", homes, n == r.rounds)
+		r.round("nothing", homes, n == 0)
 	}
 	for kind, name := range pushNames {
 		for n := range r.rounds + 1 {
 			r.push(push(kind), r.all)
-			r.round(name, homes, n == r.rounds)
+			r.round(name, homes, n == 0)
+		}
+		for _, c := range r.all {
+			r.compare(c, homes[c.name])
 		}
 	}
 }
@@ -129,19 +132,35 @@ func (r *race) round(situation string, homes map[string]string, counted bool) {
 		if !counted {
 			r.out.Timed[c.name][situation] = append(r.out.Timed[c.name][situation], r.measure(c, c.login(homes[c.name], c.addr)))
 		} else {
-			w := newWire(r.t, c.addr)
-			f := r.measure(c, c.login(homes[c.name], w.addr()))
-			if c.after != nil {
-				c.after(homes[c.name])
-			}
-			f.Bytes, f.Requests = w.counted()
-			r.out.Counted[c.name][situation] = f
-			r.compare(c, homes[c.name])
+			r.out.Counted[c.name][situation] = r.count(c, homes[c.name])
 		}
 		if c.after != nil {
 			c.after(homes[c.name])
 		}
 	}
+}
+
+// count is a login through a wire that counts. It tells the memory too: by a
+// small program between, for a process begins with that of who starts it.
+func (r *race) count(c *contender, home string) measured {
+	w := newWire(r.t, c.addr)
+	cmd := c.login(home, w.addr())
+	report := filepath.Join(r.dir, "memory")
+	cmd.Args = append([]string{"limits", "memory", report, cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = filepath.Join(r.dir, "limits")
+	write(r.t, report, "")
+	must(r.t, os.Chmod(report, 0o666))
+	cmd.Env = append(cmd.Env, "GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url.http://"+w.addr()+"/.insteadOf", "GIT_CONFIG_VALUE_0=http://"+c.addr+"/")
+	m := r.measure(c, cmd)
+	if c.after != nil {
+		c.after(home)
+	}
+	m.Bytes, m.Requests = w.counted()
+	data, err := os.ReadFile(report)
+	must(r.t, err)
+	m.Memory, err = strconv.ParseInt(string(data), 10, 64)
+	must(r.t, err)
+	return m
 }
 
 func (r *race) measure(c *contender, cmd *exec.Cmd) measured {
@@ -154,9 +173,7 @@ func (r *race) measure(c *contender, cmd *exec.Cmd) measured {
 	if err != nil {
 		r.t.Fatalf("%s: %v\n%s", c.name, err, tail(said.String(), 2000))
 	}
-	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	f.CPU = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
-	f.Memory = usage.Maxrss << 10
 	if c.self {
 		f.Seconds, err = strconv.ParseFloat(strings.TrimSpace(said.String()), 64)
 		must(r.t, err)
@@ -167,7 +184,7 @@ func (r *race) measure(c *contender, cmd *exec.Cmd) measured {
 // compare sees that a contender really has the newest material.
 func (r *race) compare(c *contender, home string) {
 	r.t.Helper()
-	if c.folder == "" {
+	if c.folder == "" || c.only != nil && !c.only[pushNames[0]] {
 		return
 	}
 	if out, code := runProgram(r.t, exec.Command("diff", "-rq", r.tree, filepath.Join(home, c.folder))); code != 0 {
@@ -197,8 +214,11 @@ func (f *figures) print() {
 	table("CPU (ms, median)", func(name, s string) string {
 		return f.median(name, s, func(x measured) float64 { return x.CPU * 1e3 })
 	})
-	table("Memory (MB, median)", func(name, s string) string {
-		return f.median(name, s, func(x measured) float64 { return float64(x.Memory) / 1e6 })
+	table("Memory (MB)", func(name, s string) string {
+		if x, ok := f.Counted[name][s]; ok {
+			return short(float64(x.Memory) / 1e6)
+		}
+		return ""
 	})
 	table("kB on the wire, requests", func(name, s string) string {
 		x, ok := f.Counted[name][s]

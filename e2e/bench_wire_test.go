@@ -77,9 +77,8 @@ func (w *wire) count(asked io.Reader) {
 	}
 }
 
-// counted gives bytes and requests since the last call, once all connections
-// are over.
+// counted gives bytes and requests, once all connections are over.
 func (w *wire) counted() (bytes, requests int64) {
 	w.open.Wait()
-	return w.bytes.Swap(0), w.requests.Swap(0)
+	return w.bytes.Load(), w.requests.Load()
 }

@@ -3,6 +3,7 @@
 //
 //	limits get URL ETAG      one conditional request
 //	limits write FROM TO     the files of FROM, read before, written by four; prints the seconds
+//	limits memory FILE CMD…  runs a command and writes the bytes of its largest process
 package main
 
 import (
@@ -10,8 +11,11 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -28,8 +32,20 @@ func run(args []string) error {
 		return get(args[1], args[2])
 	case len(args) == 3 && args[0] == "write":
 		return write(args[1], args[2])
+	case len(args) > 2 && args[0] == "memory":
+		return memory(args[1], args[2:])
 	}
-	return fmt.Errorf("get URL ETAG, or write FROM TO")
+	return fmt.Errorf("get URL ETAG, write FROM TO, or memory FILE CMD…")
+}
+
+func memory(file string, args []string) error {
+	c := exec.Command(args[0], args[1:]...)
+	c.Stdout, c.Stderr = os.Stdout, os.Stderr
+	if err := c.Run(); err != nil {
+		return err
+	}
+	most := c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	return os.WriteFile(file, strconv.AppendInt(nil, most, 10), 0o644)
 }
 
 func get(url, etag string) error {
