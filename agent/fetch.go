@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"satchel/bundle"
@@ -29,13 +31,15 @@ type haul struct {
 	bytes  int64
 	got    int64 // bytes that arrived and were kept, or are on their way
 	shown  time.Time
+	mu     *sync.Mutex // of all hauls of a pass: guards want, here, got and shown while a crew works
+	quiet  func()      // waits for the crew
 }
 
 // newHaul makes one of the contents that plan wants.
-func newHaul(name string, dir *workdir.Course, wanted []bundle.Item, manifests map[string]*bundle.Manifest) *haul {
+func newHaul(mu *sync.Mutex, name string, dir *workdir.Course, wanted []bundle.Item, manifests map[string]*bundle.Manifest) *haul {
 	h := &haul{
 		course: name, dir: dir, want: map[bundle.Digest]bundle.Item{},
-		where: map[bundle.Digest]string{}, here: map[bundle.Digest]error{},
+		where: map[bundle.Digest]string{}, here: map[bundle.Digest]error{}, mu: mu, quiet: func() {},
 	}
 	for _, it := range wanted {
 		if _, twice := h.want[it.Digest]; !twice {
@@ -163,9 +167,11 @@ func (a *Agent) round(ctx context.Context, h *haul, staged func(*haul)) error {
 }
 
 // take reads an answer's frames. An error says why the rest was not read;
-// frames that were bad alone are passed over.
+// frames that were bad alone are passed over. The frames are read one after
+// the other; what is in small ones is unpacked and staged by a crew beside.
 func (a *Agent) take(ctx context.Context, hauls map[string]*haul, ans *hook.Answer, staged func(*haul)) error {
-	var bad error
+	c := newCrew()
+	defer c.wait()
 	for {
 		name, f, r, err := ans.Next()
 		if err == io.EOF {
@@ -175,47 +181,131 @@ func (a *Agent) take(ctx context.Context, hauls map[string]*haul, ans *hook.Answ
 			return &broken{err}
 		}
 		h := hauls[name]
-		if h == nil || !wantsFrame(f.Frame, h.want) {
+		if h == nil || !h.wants(f.Frame) {
 			continue
 		}
-		err = a.takeFrame(ctx, h, f, r)
-		if isBroken(err) || errors.Is(err, errAnew) {
+		h.quiet = c.wait
+		if err := a.takeFrame(ctx, c, h, f, r); err != nil {
 			return err
-		}
-		if err != nil {
-			a.lg.Warn("frame not taken; its contents are asked for by digest", "course", name, "kind", f.Kind, "error", err)
-			bad = err
 		}
 		staged(h)
 		if wantNothing(hauls) {
 			break
 		}
 	}
-	return bad
+	c.wait()
+	return c.bad
+}
+
+func (h *haul) wants(f bundle.Frame) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return wantsFrame(f, h.want)
 }
 
 func wantNothing(hauls map[string]*haul) bool {
 	for _, h := range hauls {
-		if len(h.want) > 0 {
+		if !h.complete() {
 			return false
 		}
 	}
 	return true
 }
 
-// takeFrame stages what is wanted of one frame.
-func (a *Agent) takeFrame(ctx context.Context, h *haul, f hook.Offered, r io.Reader) error {
+func (h *haul) complete() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.want) == 0
+}
+
+const (
+	// crewSize is how many frames are worked on at once: more than processors,
+	// for some wait for the disk.
+	crewSize = 4
+	// smallFrame is up to how many bytes a frame is read whole.
+	smallFrame = 2 << 20
+)
+
+// crew works on frames that have been read.
+type crew struct {
+	slots chan []byte // each with a place for a frame
+	wg    sync.WaitGroup
+	mu    sync.Mutex
+	bad   error
+}
+
+func newCrew() *crew {
+	c := &crew{slots: make(chan []byte, crewSize)}
+	for range crewSize {
+		c.slots <- nil
+	}
+	return c
+}
+
+func (c *crew) wait() { c.wg.Wait() }
+
+// failed notes that a frame was bad.
+func (c *crew) failed(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bad = err
+}
+
+// takeFrame stages what is wanted of one frame. An error is the connection's.
+func (a *Agent) takeFrame(ctx context.Context, c *crew, h *haul, f hook.Offered, r io.Reader) error {
 	rest := a.resumable(ctx, h.course, f, r)
 	defer rest.Close()
-	before := h.got
-	err := bundle.ReadFrame(f.Frame, rest, h.dir.Base, func(it bundle.Item, r io.Reader) error {
-		return a.takeItem(h, it, r)
-	})
-	if err != nil && rest.failed != nil {
-		err = rest.failed // the decoder's words hide the network's
+	if f.Length > smallFrame {
+		return a.judge(c, h, f, a.unpack(h, f, rest), rest.failed)
 	}
+	data := <-c.slots
+	if int64(cap(data)) < f.Length {
+		data = make([]byte, f.Length, min(2*f.Length, smallFrame))
+	}
+	data = data[:f.Length]
+	if n, err := io.ReadFull(rest, data); err != nil {
+		_ = a.unpack(h, f, bytes.NewReader(data[:n])) // what is whole of it need not come again
+		c.slots <- data
+		return a.judge(c, h, f, err, rest.failed)
+	}
+	c.wg.Go(func() {
+		defer func() { c.slots <- data }()
+		err := a.unpack(h, f, bytes.NewReader(data))
+		if err == nil {
+			h.dir.KeepFrame(f.Frame, data)
+		}
+		_ = a.judge(c, h, f, err, nil)
+	})
+	return nil
+}
+
+// judge tells a bad frame, of which the contents are asked for by digest, from
+// a connection that ended.
+func (a *Agent) judge(c *crew, h *haul, f hook.Offered, err, network error) error {
+	if err == nil {
+		return nil
+	}
+	if network != nil {
+		err = network // the decoder's words hide the network's
+	}
+	if isBroken(err) || errors.Is(err, errAnew) {
+		return err
+	}
+	a.lg.Warn("frame not taken; its contents are asked for by digest", "course", h.course, "kind", f.Kind, "error", err)
+	c.failed(err)
+	return nil
+}
+
+// unpack stages what is wanted of a frame's bytes.
+func (a *Agent) unpack(h *haul, f hook.Offered, r io.Reader) error {
+	passed := int64(0)
+	err := bundle.ReadFrame(f.Frame, r, h.dir.Base, func(it bundle.Item, v *bundle.Verifier) error {
+		return a.takeItem(h, it, v, &passed)
+	})
 	if err != nil {
-		h.got = before + h.kept(f.Frame)
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.got += h.kept(f.Frame) - passed
 	}
 	return err
 }
@@ -231,51 +321,51 @@ func (h *haul) kept(f bundle.Frame) (n int64) {
 }
 
 // takeItem stages one content, or reads past it.
-func (a *Agent) takeItem(h *haul, it bundle.Item, r io.Reader) error {
-	w, ok := h.want[it.Digest]
-	if !ok || w.Size != it.Size {
-		_, err := io.Copy(io.Discard, r)
+func (a *Agent) takeItem(h *haul, it bundle.Item, v *bundle.Verifier, passed *int64) error {
+	if !h.missing(it) {
+		_, err := io.Copy(io.Discard, v)
 		return err
 	}
-	c := &watched{r: r, seen: func(n int) { h.got += int64(n); a.progress(h, it.Digest, false) }}
-	err := h.dir.Stage(it, c)
+	v.Watch(func(n int) { *passed += int64(n); a.passed(h, it.Digest, n) })
+	err := h.dir.Stage(v)
 	switch {
-	case c.err != nil:
-		return c.err // of the stream, not of the disk
+	case v.ReadError() != nil:
+		return v.ReadError() // of the stream, not of the disk
 	case errors.Is(err, bundle.ErrCorrupt):
 		return err
-	case err != nil:
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.want, it.Digest)
+	if err != nil {
 		h.here[it.Digest] = err
-		delete(h.want, it.Digest)
 		a.lg.Warn("content not kept", "course", h.course, "path", h.where[it.Digest], "error", err)
-		_, err = io.Copy(io.Discard, r)
+		_, err = io.Copy(io.Discard, v)
 		return err
 	}
-	delete(h.want, it.Digest)
 	a.progress(h, it.Digest, len(h.want) == 0)
 	return nil
 }
 
-// watched says how many bytes passed, and how the reader ended.
-type watched struct {
-	r    io.Reader
-	seen func(int)
-	err  error
+func (h *haul) missing(it bundle.Item) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w, ok := h.want[it.Digest]
+	return ok && w.Size == it.Size
 }
 
-func (c *watched) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.seen(n)
-	if err != nil && err != io.EOF {
-		c.err = err
-	}
-	return n, err
+// passed counts bytes that arrived.
+func (a *Agent) passed(h *haul, at bundle.Digest, n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.got += int64(n)
+	a.progress(h, at, false)
 }
 
 // between is how often progress is told at most.
 const between = 200 * time.Millisecond
 
-// progress tells how far a haul is.
+// progress tells how far a haul is; h.mu is held.
 func (a *Agent) progress(h *haul, at bundle.Digest, end bool) {
 	if now := time.Now(); end || now.Sub(h.shown) >= between {
 		h.shown = now

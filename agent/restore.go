@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"satchel/bundle"
 	"satchel/hook"
@@ -215,6 +216,6 @@ func (p *pass) fetchSome(ctx context.Context, l *local, items []bundle.Item) err
 	if err := p.a.borrow(ctx); err != nil {
 		return err
 	}
-	h := newHaul(l.name, l.dir, items, l.dir.State().Latest.Manifests)
+	h := newHaul(&sync.Mutex{}, l.name, l.dir, items, l.dir.State().Latest.Manifests)
 	return p.a.rest(ctx, h, func(*haul) {})
 }

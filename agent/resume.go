@@ -46,9 +46,9 @@ type frameBytes struct {
 // maxIdleTries is how often nothing may come in a row.
 const maxIdleTries = 4
 
-// smallFrame is the length of frames that are rather asked for anew than
-// resumed.
-const smallFrame = 64 << 10
+// minResumed is the length of frames from which on they are resumed; shorter
+// ones are rather asked for anew.
+const minResumed = 64 << 10
 
 func (f *frameBytes) Read(p []byte) (int, error) {
 	for {
@@ -73,7 +73,7 @@ func (f *frameBytes) Read(p []byte) (int, error) {
 // again opens the rest of the frame.
 func (f *frameBytes) again(why error) error {
 	f.Close()
-	if f.open == nil || f.end < smallFrame {
+	if f.open == nil || f.end < minResumed {
 		return &broken{why}
 	}
 	for {

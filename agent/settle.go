@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"satchel/bundle"
@@ -18,7 +19,7 @@ const early = 4 * time.Second
 
 // settle brings every considered course to its newest version.
 func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
-	hauls := map[string]*haul{}
+	hauls, mu := map[string]*haul{}, &sync.Mutex{}
 	for _, l := range p.inOrder() {
 		if l.newest == nil {
 			continue
@@ -28,7 +29,7 @@ func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
 			continue
 		}
 		if wanted := l.plan.Wanted(); len(wanted) > 0 {
-			l.haul = newHaul(l.name, l.dir, wanted, l.newest.Manifests)
+			l.haul = newHaul(mu, l.name, l.dir, wanted, l.newest.Manifests)
 			hauls[l.name] = l.haul
 		}
 	}
@@ -83,7 +84,10 @@ func (p *pass) history(ctx context.Context, l *local, channel string) (bundle.Hi
 // placeEarly places once what has arrived, when a download takes long.
 func (p *pass) placeEarly(ctx context.Context, h *haul) {
 	l := p.courses[h.course]
-	if l.placed || len(h.want) == 0 || time.Since(p.started) < p.a.early || !h.notebooks() {
+	if l.placed || time.Since(p.started) < p.a.early {
+		return
+	}
+	if h.quiet(); len(h.want) == 0 || !h.notebooks() {
 		return
 	}
 	l.placed = true

@@ -70,7 +70,7 @@ func contentsOf(t testing.TB, data []byte) (*Index, map[Digest]string) {
 	}
 	got := map[Digest]string{}
 	for _, f := range x.Frames {
-		err := ReadFrame(f, bytes.NewReader(data[f.Offset:]), nil, func(it Item, r io.Reader) error {
+		err := ReadFrame(f, bytes.NewReader(data[f.Offset:]), nil, func(it Item, r *Verifier) error {
 			b, err := io.ReadAll(r)
 			got[it.Digest] = string(b)
 			return err
@@ -424,7 +424,7 @@ func read(t *testing.T, s Spec, after, before tree) (x *Index, data []byte, all 
 	all = map[Digest]string{}
 	for _, f := range b.Index.Frames {
 		err := ReadFrame(f, bytes.NewReader(data[f.Offset:]), func(d Digest) (Base, error) { return BaseBytes([]byte(had[d])), nil },
-			func(it Item, r io.Reader) error {
+			func(it Item, r *Verifier) error {
 				data, err := io.ReadAll(r)
 				if all[it.Digest] = string(data); f.Kind == Whole {
 					whole[it.Digest] = string(data)

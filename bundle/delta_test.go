@@ -206,7 +206,7 @@ func BenchmarkDelta(b *testing.B) {
 			b.SetBytes(int64(size))
 			for b.Loop() {
 				_ = ReadFrame(f, bytes.NewReader(data), func(Digest) (Base, error) { return BaseBytes([]byte(base)), nil },
-					func(_ Item, r io.Reader) error { _, err := io.Copy(io.Discard, r); return err })
+					func(_ Item, r *Verifier) error { _, err := io.Copy(io.Discard, r); return err })
 			}
 		})
 	}

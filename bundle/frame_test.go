@@ -43,7 +43,7 @@ func patchFrame(t testing.TB, content, base string) (Frame, []byte) {
 
 // readAll gives what a frame holds; base is the one former content at hand.
 func readAll(f Frame, r io.Reader, base string) (got []string, err error) {
-	err = ReadFrame(f, r, func(Digest) (Base, error) { return BaseBytes([]byte(base)), nil }, func(it Item, r io.Reader) error {
+	err = ReadFrame(f, r, func(Digest) (Base, error) { return BaseBytes([]byte(base)), nil }, func(it Item, r *Verifier) error {
 		data, err := io.ReadAll(r)
 		got = append(got, string(data))
 		return err
@@ -143,7 +143,7 @@ func TestCutFrameIsNotCorrupt(t *testing.T) {
 		t.Errorf("%v; want the connection's error", err)
 	}
 	full := errors.New("disk full")
-	err := ReadFrame(f, bytes.NewReader(data), nil, func(Item, io.Reader) error { return full })
+	err := ReadFrame(f, bytes.NewReader(data), nil, func(Item, *Verifier) error { return full })
 	if !errors.Is(err, full) || errors.Is(err, ErrCorrupt) {
 		t.Errorf("%v; want the error of place", err)
 	}

@@ -77,7 +77,7 @@ func FuzzReadFrame(f *testing.F) {
 		}
 		placed := int64(0)
 		err := ReadFrame(fr, bytes.NewReader(data), func(Digest) (Base, error) { return BaseBytes([]byte(base)), nil },
-			func(it Item, r io.Reader) error {
+			func(it Item, r *Verifier) error {
 				n, err := io.Copy(io.Discard, r)
 				placed += n
 				return err

@@ -14,7 +14,19 @@ type Verifier struct {
 	want Item
 	sum  hash.Hash
 	n    int64
+	seen func(int)
+	err  error
 }
+
+// Watch has seen told of each read's bytes.
+func (v *Verifier) Watch(seen func(int)) { v.seen = seen }
+
+// ReadError is what ended the reading before the bytes did: nil unless it was
+// the reader below.
+func (v *Verifier) ReadError() error { return v.err }
+
+// Item is what the bytes should be.
+func (v *Verifier) Item() Item { return v.want }
 
 // NewVerifier reads from r what should be item.
 func NewVerifier(r io.Reader, item Item) *Verifier {
@@ -25,6 +37,12 @@ func (v *Verifier) Read(p []byte) (int, error) {
 	n, err := v.r.Read(p)
 	v.sum.Write(p[:n])
 	v.n += int64(n)
+	if v.seen != nil {
+		v.seen(n)
+	}
+	if err != nil && err != io.EOF {
+		v.err = err
+	}
 	return n, err
 }
 

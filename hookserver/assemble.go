@@ -188,7 +188,7 @@ func (a *assembler) collect(ctx context.Context, r *recipe) (map[bundle.Digest][
 		if _, ok := contents[it.Digest]; ok {
 			continue
 		}
-		err := a.read(ctx, r.course, r.from[i], func(got bundle.Item, body io.Reader) error {
+		err := a.read(ctx, r.course, r.from[i], func(got bundle.Item, body *bundle.Verifier) error {
 			if !wanted[got.Digest] {
 				_, err := io.Copy(io.Discard, body)
 				return err
@@ -226,7 +226,7 @@ func (a *assembler) stream(ctx context.Context, r *recipe, w io.Writer) error {
 // pour writes the contents of r, one after the other.
 func (a *assembler) pour(ctx context.Context, r *recipe, w io.Writer) error {
 	for i, it := range r.items {
-		err := a.readOnce(ctx, r.course, r.from[i], func(got bundle.Item, body io.Reader) error {
+		err := a.readOnce(ctx, r.course, r.from[i], func(got bundle.Item, body *bundle.Verifier) error {
 			to := io.Discard
 			if got.Digest == it.Digest {
 				to = w
@@ -246,7 +246,7 @@ func (a *assembler) pour(ctx context.Context, r *recipe, w io.Writer) error {
 
 // read decodes a stored whole frame. What the cache held damaged is had anew,
 // once.
-func (a *assembler) read(ctx context.Context, course string, at place, place func(bundle.Item, io.Reader) error) error {
+func (a *assembler) read(ctx context.Context, course string, at place, place func(bundle.Item, *bundle.Verifier) error) error {
 	err := a.readOnce(ctx, course, at, place)
 	if errors.Is(err, bundle.ErrCorrupt) && a.blobs.cache != nil {
 		a.blobs.doubt(at.bundle)
@@ -258,7 +258,7 @@ func (a *assembler) read(ctx context.Context, course string, at place, place fun
 	return nil
 }
 
-func (a *assembler) readOnce(ctx context.Context, course string, at place, place func(bundle.Item, io.Reader) error) error {
+func (a *assembler) readOnce(ctx context.Context, course string, at place, place func(bundle.Item, *bundle.Verifier) error) error {
 	r, err := a.blobs.section(ctx, course, at, at.frame.Offset, at.frame.Length)
 	if err != nil {
 		return err

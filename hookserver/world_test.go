@@ -337,7 +337,7 @@ func (s *student) take(a *hook.Answer) {
 func (s *student) decode(f bundle.Frame, r io.Reader) {
 	s.w.t.Helper()
 	base := func(d bundle.Digest) (bundle.Base, error) { return bundle.BaseBytes(s.disk[d]), nil }
-	err := bundle.ReadFrame(f, r, base, func(it bundle.Item, r io.Reader) error {
+	err := bundle.ReadFrame(f, r, base, func(it bundle.Item, r *bundle.Verifier) error {
 		data, err := io.ReadAll(r)
 		s.disk[it.Digest] = data
 		return err

@@ -320,7 +320,7 @@ func (s *site) readBundle(ctx context.Context, ref store.BundleRef, contents map
 	}
 	base := func(d bundle.Digest) (bundle.Base, error) { return bundle.BaseBytes([]byte(contents[d])), nil }
 	for _, f := range x.Frames {
-		err := bundle.ReadFrame(f, bytes.NewReader(data[f.Offset:]), base, func(it bundle.Item, r io.Reader) error {
+		err := bundle.ReadFrame(f, bytes.NewReader(data[f.Offset:]), base, func(it bundle.Item, r *bundle.Verifier) error {
 			b, err := io.ReadAll(r)
 			contents[it.Digest] = string(b)
 			return err

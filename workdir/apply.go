@@ -39,6 +39,9 @@ func (c *Course) Apply(ctx context.Context, p *Plan) (*Result, error) {
 		return a.res, nil
 	}
 	a.gather(ctx)
+	for _, d := range c.finishPack() {
+		a.based[d] = true
+	}
 	if err := a.open(); err != nil {
 		return nil, fmt.Errorf("open the course's folder %s: %w", p.folder, writable(err))
 	}
@@ -101,7 +104,7 @@ func (a *applier) fetch(tree *dir, path string, item bundle.Item) error {
 		if err != nil {
 			return err
 		}
-		return a.c.Stage(item, bytes.NewReader(data))
+		return a.c.Stage(bundle.NewVerifier(bytes.NewReader(data), item))
 	}
 	if tree == nil {
 		return fs.ErrNotExist
@@ -117,7 +120,7 @@ func (a *applier) fetch(tree *dir, path string, item bundle.Item) error {
 		return err
 	}
 	defer f.Close()
-	return a.c.Stage(item, f)
+	return a.c.Stage(bundle.NewVerifier(f, item))
 }
 
 // open opens the course's folder, making or renaming it, and the hold.

@@ -2,12 +2,10 @@ package workdir
 
 import (
 	"bytes"
-	"cmp"
 	"io"
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -73,15 +71,12 @@ func (c *Course) baseBytes(d bundle.Digest) ([]byte, error) {
 
 // keptBytes gives what was kept of a content.
 func (c *Course) keptBytes(d bundle.Digest) ([]byte, error) {
-	if c.state == nil {
-		return nil, fs.ErrNotExist
-	}
-	base, err := c.state.private(baseName)
+	base, err := c.bases()
 	if err != nil {
 		return nil, err
 	}
 	defer base.close()
-	return base.unpack(d, maxMergeNotebook)
+	return base.read(d)
 }
 
 // untouched opens a file of the course's that had this content when it was
@@ -145,7 +140,7 @@ func readPath(tree *dir, p string, limit int64) ([]byte, error) {
 // now is left out, and merged without a base. They need no fsync: who reads
 // them checks them.
 func (c *Course) keepBases(tree *dir, entries []*Entry) {
-	base, err := c.state.private(baseName)
+	base, err := c.bases()
 	if err != nil {
 		return
 	}
@@ -189,7 +184,7 @@ func (a *applier) keepBase(f bundle.File) {
 // remember keeps bytes that a later merge, or a look for an old text saved
 // over one, may need.
 func (c *Course) remember(contents ...[]byte) {
-	base, err := c.state.private(baseName)
+	base, err := c.bases()
 	if err != nil {
 		return
 	}
@@ -201,27 +196,6 @@ func (c *Course) remember(contents ...[]byte) {
 			}
 		}
 	}
-}
-
-func (d *dir) pack(sum bundle.Digest, data []byte) error {
-	var packed bytes.Buffer
-	if err := bundle.Compress(&packed, bytes.NewReader(data)); err != nil {
-		return err
-	}
-	tmp := "new-" + d.do.newName()
-	f, err := d.create(tmp, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(packed.Bytes())
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		return moveOver(d, tmp, d, sum.String())
-	}
-	_ = d.remove(tmp)
-	return err
 }
 
 // need says what base bytes are for.
@@ -258,7 +232,7 @@ func (c *Course) needs() map[bundle.Digest]need {
 // at once, those that nothing needs after a while, and the oldest of all that
 // no next merge needs where they are too many.
 func (c *Course) tidyBase(withdrawn map[bundle.Pair]bool) {
-	base, err := c.state.private(baseName)
+	base, err := c.bases()
 	if err != nil {
 		return
 	}
@@ -281,61 +255,30 @@ func (c *Course) tidyBase(withdrawn map[bundle.Pair]bool) {
 			_ = base.remove(name)
 		}
 	}
+	base.tidyPacks(
+		func(d bundle.Digest) bool { return needs[d] != unneeded },
+		func(d bundle.Digest) bool { return erase[d] && needs[d] != merging })
 }
 
 // dropBase gives up base bytes: those that no next merge needs, or all of
-// them. false where there are none.
+// them. Of a pack only all can go, for there is no room to write it anew.
+// false where there are none.
 func (c *Course) dropBase(all bool) (dropped bool) {
-	base, err := c.state.private(baseName)
+	base, err := c.bases()
 	if err != nil {
 		return false
 	}
 	defer base.close()
+	dropped = c.dropPack()
 	needs := c.needs()
 	names, _ := base.names()
 	for _, name := range names {
-		if d, err := bundle.ParseDigest(name); all || err != nil || needs[d] != merging {
-			dropped = base.remove(name) == nil || dropped
+		d, err := bundle.ParseDigest(name)
+		pack := strings.HasPrefix(name, packPrefix)
+		if all || err != nil && !pack || err == nil && needs[d] != merging {
+			dropped = base.dir.remove(name) == nil || dropped
 		}
 	}
+	c.packs.forget()
 	return dropped
-}
-
-// openBase opens the base bytes; nil where that cannot be.
-func (c *Course) openBase() *dir {
-	base, err := c.state.private(baseName)
-	if err != nil {
-		return nil
-	}
-	return base
-}
-
-// has says whether a content has its name among the base bytes, at least.
-func (d *dir) has(sum bundle.Digest) bool {
-	if d == nil {
-		return false
-	}
-	s, err := d.stat(sum.String())
-	return err == nil && s.Kind == Regular
-}
-
-// newestFirst sorts names by when they came to lie here.
-func (d *dir) newestFirst(names []string) []string {
-	at := map[string]int64{}
-	for _, name := range names {
-		s, _ := d.stat(name)
-		at[name] = s.Ctime
-	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(at[b], at[a]), cmp.Compare(a, b)) })
-	return names
-}
-
-// holds says whether a content lies among the base bytes. Only its bytes say
-// so: what merely has its name would never be asked of the service.
-func (d *dir) holds(sum bundle.Digest) bool {
-	if d == nil {
-		return false
-	}
-	_, err := d.unpack(sum, maxMergeNotebook)
-	return err == nil
 }

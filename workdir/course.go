@@ -24,6 +24,7 @@ type Course struct {
 	area   *dir    // where stage, hold and shelf are
 	shelf  string  // this pass's folder on the shelf
 	untold []Event // of passes before this Home
+	packs  packs   // of base bytes
 	stage  *stage
 }
 
@@ -107,6 +108,7 @@ func (c *Course) begin() (err error) {
 
 // Close lets go of the course; what is staged stays.
 func (c *Course) Close() {
+	c.dropPack()
 	if c.stage != nil {
 		c.stage.wait()
 		c.stage.d.close()

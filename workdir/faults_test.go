@@ -122,7 +122,7 @@ func TestWhatDoesNotFitDoesNotStopTheRest(t *testing.T) {
 				items[0], items[len(items)-1] = items[len(items)-1], items[0]
 			}
 			for _, item := range items {
-				if err := c.Stage(item, strings.NewReader(w.contents[item.Digest])); err != nil {
+				if err := c.Stage(bundle.NewVerifier(strings.NewReader(w.contents[item.Digest]), item)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -162,7 +162,7 @@ func TestAStagedLargeContentGivesWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	items := p.Wanted()
-	if err := c.Stage(items[1], strings.NewReader(w.contents[items[1].Digest])); err != nil {
+	if err := c.Stage(bundle.NewVerifier(strings.NewReader(w.contents[items[1].Digest]), items[1])); err != nil {
 		t.Fatal(err)
 	}
 	c.stage.wait()
@@ -172,7 +172,7 @@ func TestAStagedLargeContentGivesWay(t *testing.T) {
 		}
 		return reserveBytes + 1<<20
 	}
-	if err := c.Stage(items[0], strings.NewReader("small")); err != nil {
+	if err := c.Stage(bundle.NewVerifier(strings.NewReader("small"), items[0])); err != nil {
 		t.Fatal(err)
 	}
 	r, err := c.Apply(t.Context(), p)
@@ -195,7 +195,7 @@ func TestACorruptContentIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, bad := range []string{"two", "on", "one and more"} {
-		if err := c.Stage(p.Wanted()[0], strings.NewReader(bad)); err == nil {
+		if err := c.Stage(bundle.NewVerifier(strings.NewReader(bad), p.Wanted()[0])); err == nil {
 			t.Errorf("%q was taken for %q", bad, "one")
 		}
 	}
@@ -216,7 +216,7 @@ func TestStagedContentsOutliveAProcess(t *testing.T) {
 	c, _ := h.Course("scala101")
 	p, _ := c.Plan(t.Context(), w.newest(), w.ask, How{})
 	first := p.Wanted()[0]
-	if err := c.Stage(first, strings.NewReader(w.contents[first.Digest])); err != nil {
+	if err := c.Stage(bundle.NewVerifier(strings.NewReader(w.contents[first.Digest]), first)); err != nil {
 		t.Fatal(err)
 	}
 	c.Close()

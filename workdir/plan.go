@@ -289,15 +289,19 @@ func (p *Plan) look(ctx context.Context, tree *dir, newest map[string]Delivery) 
 // supply finds out which contents the actions need and which of them are at
 // hand.
 func (p *Plan) supply(ctx context.Context, keep bool) error {
-	need := map[bundle.Digest]int64{}
+	need, merging := map[bundle.Digest]int64{}, map[bundle.Digest]mayMerge{}
 	for i := range p.actions {
 		if a := &p.actions[i]; a.theirs() {
 			need[a.File.Digest] = a.File.Size
+			if mergeable(a.File.Path, a.File.Size) {
+				merging[a.File.Digest] = max(merging[a.File.Digest], mergesAs(a.File.Path))
+			}
 		}
 	}
 	if err := p.c.openStage(ctx, need, keep); err != nil {
 		return fmt.Errorf("open %s/%s: %w", ownFolder, stageName, writable(err))
 	}
+	p.c.stage.merging = merging
 	p.now = map[bundle.Digest]string{}
 	onDisk := map[bundle.Digest]string{}
 	for path, f := range p.facts {

@@ -231,7 +231,7 @@ func (p *Plan) place(ctx context.Context, content []byte) ([]Event, error) {
 		return nil, err
 	}
 	for _, item := range p.wanted {
-		if err := p.c.Stage(item, bytes.NewReader(content)); err != nil {
+		if err := p.c.Stage(bundle.NewVerifier(bytes.NewReader(content), item)); err != nil {
 			return nil, err
 		}
 	}

@@ -34,6 +34,23 @@ type stage struct {
 	wanted map[bundle.Digest]int64 // not here yet; nil: whatever comes is taken
 	left   int64                   // bytes of wanted
 	short  map[bundle.Digest]int64 // sizes of what did not fit
+
+	merging map[bundle.Digest]mayMerge
+}
+
+// mayMerge says which contents may be merged one day.
+type mayMerge int
+
+const (
+	textBytes     mayMerge = iota + 1 // if it is text
+	notebookBytes                     // whatever it is
+)
+
+func mergesAs(path string) mayMerge {
+	if isNotebook(path) {
+		return notebookBytes
+	}
+	return textBytes
 }
 
 // openStage opens the stage and verifies what it has of need. The rest goes,
@@ -97,26 +114,26 @@ func (s *stage) whole(ctx context.Context, sum bundle.Digest, size int64) bool {
 }
 
 // Stage takes one content that the latest Plan needs, reads it to its end,
-// and keeps it if it is what item says (else bundle.ErrCorrupt). What is not
+// and keeps it if it is what it should be (else bundle.ErrCorrupt). What is not
 // needed, is here already, or does not fit is read and thrown away without an
 // error; of what does not fit, Apply tells. It may be called from several
 // goroutines, and returns before the bytes are surely on disk: Apply waits.
-func (c *Course) Stage(item bundle.Item, r io.Reader) error {
+func (c *Course) Stage(v *bundle.Verifier) error {
 	if c.stage == nil {
 		return errors.New("stage: there is no plan")
 	}
-	return c.stage.put(item, r)
+	return c.stage.put(v)
 }
 
-func (s *stage) put(item bundle.Item, r io.Reader) error {
+func (s *stage) put(v *bundle.Verifier) error {
+	item := v.Item()
 	if !s.needs(item) {
-		_, err := io.Copy(io.Discard, r)
+		_, err := io.Copy(io.Discard, v)
 		return err
 	}
 	f, name, err := s.open(item)
 	if err == nil {
-		v := bundle.NewVerifier(io.LimitReader(r, item.Size+1), item)
-		if _, err = io.Copy(f, v); err == nil {
+		if err = s.fill(f, v); err == nil {
 			err = v.Check()
 		}
 		if err == nil {
@@ -128,12 +145,64 @@ func (s *stage) put(item bundle.Item, r io.Reader) error {
 	}
 	if isFull(err) {
 		s.tooLarge(item)
-		_, err = io.Copy(io.Discard, r)
+		_, err = io.Copy(io.Discard, v)
 	}
 	if err != nil {
 		return fmt.Errorf("stage %s: %w", item.Digest, err)
 	}
 	return nil
+}
+
+// buffers are what bytes pass through.
+var buffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
+// fill writes a content, and notes what cannot be merged.
+func (s *stage) fill(f io.Writer, v *bundle.Verifier) error {
+	b := buffers.Get().(*[256 << 10]byte)
+	defer buffers.Put(b)
+	left := v.Item().Size
+	for {
+		n, err := io.ReadFull(v, b[:min(left+1, int64(len(b)))]) // one more: it may be too long
+		if err == io.ErrUnexpectedEOF {
+			err = io.EOF
+		}
+		if left -= int64(n); left < 0 {
+			return v.Check()
+		}
+		if bytes.IndexByte(b[:n], 0) >= 0 {
+			s.noText(v.Item().Digest)
+		}
+		if _, werr := f.Write(b[:n]); werr != nil {
+			return werr
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *stage) noText(d bundle.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.merging[d] == textBytes {
+		delete(s.merging, d)
+	}
+}
+
+// worthKeeping says whether most of a frame may be merged one day.
+func (s *stage) worthKeeping(f bundle.Frame) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	useful := int64(0)
+	for _, it := range f.Items {
+		if s.merging[it.Digest] != 0 {
+			useful += it.Size
+		}
+	}
+	return useful*2 > f.Size
 }
 
 func (s *stage) needs(item bundle.Item) bool {

@@ -45,10 +45,10 @@ func (c *Course) stale(ctx context.Context, tree *dir, facts map[string]Fact) ma
 
 // savedOver says that what lies at p is what mine was before a merge, and has
 // nothing of what came by that merge and by those since.
-func (c *Course) savedOver(tree, base *dir, p string, mine, merged bundle.Digest) bool {
+func (c *Course) savedOver(tree *dir, base *bases, p string, mine, merged bundle.Digest) bool {
 	var texts [3][]string
 	for i, sum := range []bundle.Digest{mine, merged, {}} {
-		data, err := base.unpack(sum, maxMergeNotebook)
+		data, err := base.read(sum)
 		if i == 2 {
 			data, err = readPath(tree, p, maxMergeNotebook)
 		}

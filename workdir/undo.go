@@ -216,7 +216,7 @@ func (c *Course) fromOwn(tree *dir, wanted []bundle.Item) (missing []bundle.Item
 			missing = append(missing, item)
 			continue
 		}
-		if err := c.Stage(item, f); err != nil {
+		if err := c.Stage(bundle.NewVerifier(f, item)); err != nil {
 			missing = append(missing, item)
 		}
 		f.Close()

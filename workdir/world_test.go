@@ -191,7 +191,7 @@ func (w *world) trySync() (*Result, error) {
 func (w *world) fetch(c *Course, p *Plan) error {
 	for _, item := range p.Wanted() {
 		w.fetched = append(w.fetched, item.Digest)
-		if err := c.Stage(item, strings.NewReader(w.contents[item.Digest])); err != nil {
+		if err := c.Stage(bundle.NewVerifier(strings.NewReader(w.contents[item.Digest]), item)); err != nil {
 			return err
 		}
 	}
