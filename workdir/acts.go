@@ -209,6 +209,12 @@ func (a *applier) add(act *Action, at *spot) error {
 		return err
 	}
 	a.used(act, name)
+	a.added(act, a.look(at, act.File.Digest))
+	return nil
+}
+
+// added notes a file that has its place.
+func (a *applier) added(act *Action, seen *Seen) {
 	a.res.Added++
 	a.undoable(act, act.before(act.File.Digest))
 	ev := Event{Other: a.renamed[act.File.Digest]}
@@ -218,8 +224,7 @@ func (a *applier) add(act *Action, at *spot) error {
 	if act.Return && act.Was != nil && ev.Other == "" {
 		ev.Other = a.renamed[act.Was.Digest]
 	}
-	a.done(act, a.entry(act, a.look(at, act.File.Digest)), ev)
-	return nil
+	a.done(act, a.entry(act, seen), ev)
 }
 
 // replace exchanges an untouched file for theirs.

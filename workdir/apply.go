@@ -147,16 +147,26 @@ func (a *applier) open() (err error) {
 	if a.tree, err = c.tree(p.folder); err != nil {
 		return err
 	}
+	if a.tree == nil && (c.stage == nil || c.stage.fresh == nil) {
+		return a.makeTree()
+	}
 	if a.tree == nil {
-		if err := top.mkdir(p.folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		if a.tree, err = top.sub(p.folder); err != nil {
-			return err
-		}
-		if err := top.sync(); err != nil {
-			return err
-		}
+		return nil // it comes with all that is in it
+	}
+	return a.name()
+}
+
+// makeTree makes the course's folder.
+func (a *applier) makeTree() (err error) {
+	top := a.c.home.top
+	if err := top.mkdir(a.p.folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if a.tree, err = top.sub(a.p.folder); err != nil {
+		return err
+	}
+	if err := top.sync(); err != nil {
+		return err
 	}
 	return a.name()
 }
@@ -223,6 +233,18 @@ func (a *applier) run(ctx context.Context) error {
 		return err
 	}
 	a.findRenamed(ctx)
+	whole, err := a.placeFresh(ctx)
+	if err == nil && a.tree == nil {
+		err = a.makeTree()
+	} else if whole {
+		err = a.name()
+	}
+	if err != nil {
+		return err
+	}
+	if whole {
+		return a.flush()
+	}
 	for _, room := range []bool{true, false} {
 		if err := a.pass(ctx, room); err != nil {
 			return err

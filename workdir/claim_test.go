@@ -16,6 +16,7 @@ func TestAnEditorTakesTheClaim(t *testing.T) {
 		w := newWorld(t)
 		w.do = poorHands()
 		w.do.noLink = true
+		w.makeFolder()
 		w.publish("a.txt", "one", "b.txt", "two")
 		w.do.before = func(op, name string) error {
 			if op == "claimed" && name == "a.txt" && inPlace {
@@ -40,6 +41,7 @@ func TestAClaimComesToNothing(t *testing.T) {
 		w := newWorld(t)
 		w.do = poorHands()
 		w.do.noLink = true
+		w.makeFolder()
 		w.publish("a.txt", "one")
 		w.do.before = func(op, name string) error {
 			switch {

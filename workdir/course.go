@@ -111,6 +111,7 @@ func (c *Course) Close() {
 	c.dropPack()
 	if c.stage != nil {
 		c.stage.wait()
+		c.stage.endFresh()
 		c.stage.d.close()
 		c.stage = nil
 	}

@@ -106,7 +106,11 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 	v.Stale = c.stale(ctx, tree, p.facts)
 	v.Origin = c.origins(ctx, tree, v, n, history)
 	p.actions = Compare(v)
-	return p, p.supply(ctx, false)
+	err = p.supply(ctx, false)
+	if err == nil && p.fresh(tree) {
+		err = writable(c.stage.beginFresh(p.actions))
+	}
+	return p, err
 }
 
 // renamed gives the publisher's hints, and those of an update before that

@@ -41,7 +41,7 @@ func (a *applier) findRenamed(ctx context.Context) {
 			l.want(a.c, act.Was)
 		}
 	}
-	if len(l.sizes) > 0 {
+	if len(l.sizes) > 0 && a.tree != nil {
 		l.walk(ctx, a.tree, "")
 	}
 	a.renamed = l.found

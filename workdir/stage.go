@@ -36,6 +36,7 @@ type stage struct {
 	short  map[bundle.Digest]int64 // sizes of what did not fit
 
 	merging map[bundle.Digest]mayMerge
+	fresh   *freshTree // nil: there is none
 }
 
 // mayMerge says which contents may be merged one day.
@@ -58,6 +59,7 @@ func mergesAs(path string) mayMerge {
 func (c *Course) openStage(ctx context.Context, need map[bundle.Digest]int64, keep bool) error {
 	if c.stage != nil {
 		c.stage.wait()
+		c.stage.endFresh()
 		c.stage.d.close()
 		c.stage = nil
 	}
@@ -67,6 +69,7 @@ func (c *Course) openStage(ctx context.Context, need map[bundle.Digest]int64, ke
 	}
 	s := &stage{c: c, d: d, pool: newPool(syncers), have: map[bundle.Digest]int64{}, short: map[bundle.Digest]int64{}, wanted: map[bundle.Digest]int64{}}
 	c.stage = s
+	c.dropFresh(ctx, need)
 	names, err := d.names()
 	if err != nil {
 		return err
@@ -140,8 +143,7 @@ func (s *stage) put(v *bundle.Verifier) error {
 			s.finish(f, name, item)
 			return nil
 		}
-		f.Close()
-		_ = s.d.remove(name)
+		s.discard(f, name, item)
 	}
 	if isFull(err) {
 		s.tooLarge(item)
@@ -212,10 +214,15 @@ func (s *stage) needs(item bundle.Item) bool {
 	return ok && size == item.Size
 }
 
-// open makes the part file with its bytes reserved.
+// open makes the part file with its bytes reserved, or the file in the fresh
+// tree, which has no other name.
 func (s *stage) open(item bundle.Item) (*os.File, string, error) {
-	name := "part-" + s.c.home.do.newName()
-	f, err := s.d.create(name, 0o600)
+	name := ""
+	f, err := s.fresh.create(item)
+	if f == nil && err == nil {
+		name = "part-" + s.c.home.do.newName()
+		f, err = s.d.create(name, 0o600)
+	}
 	for err == nil {
 		gap := int64(0)
 		if gap, err = s.room(item.Size); err == nil && item.Size > 0 && s.c.home.do.space == nil {
@@ -230,10 +237,19 @@ func (s *stage) open(item bundle.Item) (*os.File, string, error) {
 		err = nil
 	}
 	if err != nil && f != nil {
-		f.Close()
-		_ = s.d.remove(name)
+		s.discard(f, name, item)
 	}
 	return f, name, err
+}
+
+// discard takes a part away again.
+func (s *stage) discard(f *os.File, name string, item bundle.Item) {
+	f.Close()
+	if name == "" {
+		_ = s.fresh.drop(item.Digest)
+	} else {
+		_ = s.d.remove(name)
+	}
 }
 
 // room says whether size bytes fit, with all smaller ones that are still to
@@ -291,12 +307,19 @@ func (s *stage) giveUp(size, gap int64) bool {
 			largest = d
 		}
 	}
-	if largest.IsZero() || s.d.remove(largest.String()) != nil {
+	if largest.IsZero() || s.removeContent(largest) != nil {
 		return false
 	}
 	s.short[largest] = s.have[largest]
 	delete(s.have, largest)
 	return true
+}
+
+func (s *stage) removeContent(d bundle.Digest) error {
+	if _, ok := s.fresh.at(d); ok {
+		return s.fresh.drop(d)
+	}
+	return s.d.remove(d.String())
 }
 
 // larger adds up the staged contents above a size.
@@ -329,8 +352,15 @@ func (s *stage) drop(d bundle.Digest) {
 // finish brings the part to disk and gives it its name, beside.
 func (s *stage) finish(f *os.File, name string, item bundle.Item) {
 	s.pool.Go(func() {
-		err := errors.Join(s.syncFile(f), f.Close())
-		if err == nil {
+		err := s.syncFile(f)
+		var st Stat
+		if err == nil && name == "" {
+			st, err = statFD(int(f.Fd()))
+		}
+		err = errors.Join(err, f.Close())
+		if err == nil && name == "" {
+			s.fresh.settle(item.Digest, st)
+		} else if err == nil {
 			err = moveOver(s.d, name, s.d, item.Digest.String())
 		}
 		if err != nil {
@@ -406,7 +436,18 @@ func (s *stage) ready(d bundle.Digest, perm uint32, last bool) (name string, err
 }
 
 // read gives the bytes of a content, for merging.
-func (s *stage) read(d bundle.Digest, size int64) ([]byte, error) { return s.d.read(d.String(), size) }
+func (s *stage) read(d bundle.Digest, size int64) ([]byte, error) {
+	f, err := s.openContent(d)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, size+1))
+	if err == nil && int64(len(data)) != size {
+		err = fault("read", d.String(), fmt.Errorf("%w: %d bytes; want %d", bundle.ErrCorrupt, len(data), size))
+	}
+	return data, err
+}
 
 // write brings something that was made here to the stage, ready to be placed.
 func (s *stage) write(data []byte, perm uint32) (in incoming, err error) {

@@ -104,6 +104,7 @@ func TestANewlySignedHeadIsRemembered(t *testing.T) {
 // The foreground's time is over in the middle of an update.
 func TestApplyCutShort(t *testing.T) {
 	w := newWorld(t)
+	w.makeFolder()
 	w.publish("a.txt", "a1", "b.txt", "b1", "c.txt", "c1")
 	h := w.open()
 	c, _ := h.Course("scala101")

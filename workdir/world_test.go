@@ -315,3 +315,12 @@ func wantEvents(t testing.TB, r *Result, want ...string) {
 		t.Fatalf("events:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// makeFolder makes the course's folder, so that what comes is placed path by
+// path.
+func (w *world) makeFolder() {
+	w.t.Helper()
+	if err := os.MkdirAll(w.path(""), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+}
