@@ -94,6 +94,10 @@ func (p *pass) finish(ctx context.Context) {
 	} else {
 		p.forgetTold()
 	}
+	if p.mem.Glance = p.glance(); p.mem.keep(p.root) != nil { // the journals are as they stay
+		p.lg.Warn("the next login has to look closer")
+	}
+	p.over()
 	if len(p.mem.Unsent) > 0 && !p.out.Offline && p.a.client != nil {
 		p.tell(ctx)
 	}

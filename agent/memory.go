@@ -29,6 +29,7 @@ type memory struct {
 	Unsent  []hook.Receipt    `json:"unsent,omitempty"` // those that did not
 	News    []newsItem        `json:"news,omitempty"`   // newest first
 	Page    bool              `json:"page,omitempty"`   // the page could not be written: it lacks some of them
+	Glance  *glance           `json:"glance,omitempty"` // for the next login's first question
 
 	was      bundle.Digest // sum of what is on disk
 	wasAsked time.Time

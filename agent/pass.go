@@ -28,6 +28,9 @@ type SyncOptions struct {
 	// Within bounds the question, until its answer begins; the download that
 	// follows may take longer. Zero: as long as the service is patient.
 	Within time.Duration
+	// Answer is one that was had already, to be used in the place of the
+	// first question. nil: there is none.
+	Answer *hook.Answer
 	// Since is for the rights of a start while a session runs: a file that
 	// changed after it waits. Zero: none waits.
 	Since time.Time
@@ -60,9 +63,18 @@ type Outcome struct {
 func (a *Agent) Sync(ctx context.Context, o SyncOptions) Outcome {
 	p := a.newPass(o)
 	p.run(ctx)
-	a.said = p.said
-	a.show(Event{Kind: Finished, Code: p.out.Code, At: a.now()})
+	p.over()
 	return p.out
+}
+
+// over says, once, that the pass is over for whoever waits for it.
+func (p *pass) over() {
+	if p.ended {
+		return
+	}
+	p.ended = true
+	p.a.said = p.said
+	p.a.show(Event{Kind: Finished, Code: p.out.Code, At: p.a.now()})
 }
 
 func (a *Agent) newPass(o SyncOptions) *pass {
@@ -86,6 +98,7 @@ type pass struct {
 	said     map[string]bool // sentences
 	receipts []hook.Receipt  // to be sent
 	news     bool            // whether there is something for the page
+	ended    bool            // said that it is over
 	docs     documents       // the latest answer of the student's Jupyter servers
 }
 
@@ -193,7 +206,12 @@ func (p *pass) cannotOpen(err error) {
 func (p *pass) once(ctx context.Context) error {
 	p.out.Code, p.out.Offline = "", false // of a try before this one
 	haves, text := p.haves()
-	ans, err := p.question(ctx, haves, p.etag(text))
+	var err error
+	etag := p.etag(text)
+	ans := p.given(etag)
+	if ans == nil {
+		ans, err = p.question(ctx, haves, etag)
+	}
 	if err != nil {
 		return errors.Join(err, p.withoutService(ctx))
 	}

@@ -18,6 +18,8 @@ type WatchOptions struct {
 	// Start is set where a server has just started: the first pass has the
 	// rights of a start, and a start pass follows once.
 	Start bool
+	// Answer is what a login was answered, for the first pass. nil: it asks.
+	Answer *hook.Answer
 	// Begun is called when the first pass is over, or another watch was found.
 	Begun func()
 	// ServerPID ends the watch with that process; 0: it ends with its context.
@@ -82,7 +84,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 func (a *Agent) beside(ctx context.Context, o WatchOptions) {
 	a.lg.Info("another watch runs here")
 	if o.Start {
-		a.Sync(ctx, SyncOptions{Mode: workdir.Start, Within: a.s.Budget * 3 / 4})
+		a.Sync(ctx, SyncOptions{Mode: workdir.Start, Within: a.s.Budget * 3 / 4, Answer: o.Answer})
 		return
 	}
 	if _, err := askWatch(ctx, a.s, askNow); err != nil {
@@ -157,7 +159,12 @@ func (w *watcher) loop(ctx context.Context, ready chan struct{}) {
 	if w.o.Start {
 		o.Mode, o.Within = workdir.Start, w.a.s.Budget*3/4
 	}
-	out := w.pass(ctx, o)
+	var out Outcome
+	asked := w.o.Answer
+	if asked == nil || !asked.NotModified { // else only a walk can find what there is to do
+		o.Answer, asked = asked, nil
+		out = w.pass(ctx, o)
+	}
 	w.o.Begun()
 	close(ready)
 	failures := 0
@@ -169,7 +176,7 @@ func (w *watcher) loop(ctx context.Context, ready chan struct{}) {
 		}
 		if walk && !out.Offline && w.quiet(ctx, rand.N(2*time.Second)) {
 			walk = false
-			out = w.pass(ctx, SyncOptions{Mode: workdir.Start, Walk: true, Since: w.since})
+			out = w.pass(ctx, SyncOptions{Mode: workdir.Start, Walk: true, Since: w.since, Answer: asked})
 			continue
 		}
 		if !w.await(ctx, w.pause(out, failures)) {

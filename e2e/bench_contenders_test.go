@@ -259,9 +259,12 @@ func (g *arena) satchels() []*contender {
 func (g *arena) published() {
 	g.t.Helper()
 	tip := strings.TrimSpace(mustRun(g.t, exec.Command("git", "-C", g.bare, "rev-parse", "main")))
-	if g.v.version() == 0 {
-		g.v.ready(1)
-	}
+	eventually(g.t, 10*time.Minute, "the first version", func() error {
+		if g.v.version() == 0 {
+			return fmt.Errorf("not yet")
+		}
+		return nil
+	})
 	g.v.publish()
 	eventually(g.t, 10*time.Minute, "the tip at the hookserver", func() error {
 		e := newestEntries(g.site, g.v)

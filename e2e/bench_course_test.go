@@ -269,7 +269,7 @@ const courseFolder = "notebooks"
 // commit writes pieces as one commit of a bare repository.
 func commit(t testing.TB, bare, message string, first bool, pieces []*piece) {
 	t.Helper()
-	c := exec.Command("git", "-C", bare, "-c", "core.bigFileThreshold=512m", "fast-import", "--quiet", "--force")
+	c := exec.Command("git", "-C", bare, "-c", "core.compression=1", "fast-import", "--quiet", "--force")
 	in, err := c.StdinPipe()
 	must(t, err)
 	var said bytes.Buffer
@@ -301,7 +301,8 @@ func (m *material) repository(t testing.TB, bare string) {
 	for i := range m.commits - 1 {
 		commit(t, bare, fmt.Sprint("commit ", i), false, m.revise(pushCell))
 	}
-	mustRun(t, exec.Command("git", "-C", bare, "repack", "-adq")) // as a git host has it
+	// As a git host has it, but for the time that looking for deltas among large files takes.
+	mustRun(t, exec.Command("git", "-C", bare, "-c", "core.bigFileThreshold=1m", "-c", "core.compression=1", "repack", "-adq"))
 }
 
 // write puts the course into a folder, as plain files.

@@ -1,6 +1,7 @@
 package hook
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
@@ -136,6 +137,58 @@ func (a *Answer) Close() error {
 		return nil
 	}
 	return a.body.Close()
+}
+
+// handed is what stands before an answer that one process hands to another.
+type handed struct {
+	NotModified bool      `json:"not_modified,omitempty"`
+	ETag        string    `json:"etag,omitempty"`
+	Date        time.Time `json:"date"`
+}
+
+// HandOver writes the answer, of which nothing was read yet, for TakeOver, and
+// ends it.
+func (a *Answer) HandOver(w io.Writer) error {
+	defer a.Close()
+	data, err := json.Marshal(handed{a.NotModified, a.ETag, a.Date})
+	if err == nil {
+		_, err = w.Write(append(data, '\n'))
+	}
+	if err != nil || a.NotModified {
+		return err
+	}
+	offer, err := EncodeOffer(a.Offer)
+	if err == nil {
+		_, err = w.Write(offer)
+	}
+	if err == nil {
+		_, err = io.Copy(w, a.body)
+	}
+	return err
+}
+
+// TakeOver reads what HandOver wrote. Where the other process ends, so does
+// the answer, as one that was cut off.
+func TakeOver(r io.ReadCloser) (*Answer, error) {
+	in := bufio.NewReader(r)
+	line, err := in.ReadSlice('\n')
+	var h handed
+	if err == nil {
+		err = json.Unmarshal(line, &h)
+	}
+	a := &Answer{NotModified: h.NotModified, ETag: h.ETag, Date: h.Date}
+	a.body = struct {
+		io.Reader
+		io.Closer
+	}{in, r}
+	if err == nil && !h.NotModified {
+		a.Offer, err = ReadOffer(in)
+	}
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	return a, nil
 }
 
 // frameReader says io.ErrUnexpectedEOF where a frame is cut off.

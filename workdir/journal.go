@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -177,6 +178,21 @@ func (c *Course) load(ctx context.Context) error {
 	c.rec, c.fresh, c.size, c.untold = rec, !whole || s.links != 1, s.Size, rec.untold
 	return nil
 }
+
+// JournalStat is one look at a course's journal, without opening anything: as
+// long as it is the same, so is all that is remembered of the course.
+func JournalStat(root, course string) (Stat, error) {
+	var st unix.Stat_t
+	path := filepath.Join(root, ownFolder, course, journalName)
+	if err := again(func() error { return unix.Lstat(path, &st) }); err != nil {
+		return Stat{}, fault("look at", path, err)
+	}
+	return statOf(&st), nil
+}
+
+// Same says that nobody can have written to the file between two looks, as far
+// as size, both times and inode can tell.
+func (s Stat) Same(t Stat) bool { return s.same(t) }
 
 // openJournal opens the journal; nil where there is none, or what is as good
 // as lost: a link, a folder, somebody else's file. That it cannot be read just

@@ -14,6 +14,7 @@ import (
 
 	"satchel/agent"
 	"satchel/bundle"
+	"satchel/hook"
 )
 
 func (p *program) sync(ctx context.Context, args []string) int {
@@ -91,6 +92,7 @@ func (p *program) watch(ctx context.Context, args []string) int {
 	orphan := f.Bool("orphan", false, "")
 	report := f.Int("report", 0, "")
 	server := f.Int("server-pid", 0, "")
+	answer := f.Int("answer", 0, "")
 	asJSON := f.Bool("json", false, "")
 	if code, done := p.parse(f, args, 0); done {
 		return code
@@ -103,6 +105,10 @@ func (p *program) watch(ctx context.Context, args []string) int {
 	}
 	show := agent.Printer(p.out, p.look(*asJSON, false), p.words)
 	o := agent.WatchOptions{Start: *cont, ServerPID: *server}
+	if *answer > 2 {
+		unix.CloseOnExec(*answer)
+		o.Answer, _ = hook.TakeOver(os.NewFile(uintptr(*answer), "answer")) // else it asks itself
+	}
 	if *cont {
 		show, o.Begun = reportTo(*report, agent.Printer(io.Discard, agent.Quiet, p.words))
 		defer o.Begun()

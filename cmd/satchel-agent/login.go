@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -21,13 +22,28 @@ import (
 // pass of a start, and shows what that does for as long as a login may wait.
 // All that can go wrong goes wrong in the other process.
 func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent.Event)) {
-	r, err := p.leave(nil, serverPID(), false)
+	ans := p.glance(ctx, s, show)
+	r, err := p.leave(nil, serverPID(), false, ans)
+	if ans != nil && ans.NotModified && err == nil {
+		r.Close()
+		return
+	}
 	if err != nil {
 		fmt.Fprintf(p.errOut, "satchel-agent: no process can be left behind (%v); going on without\n", err)
 		p.inForeground(ctx, s, show)
 		return
 	}
 	agent.Attend(ctx, r, s.Budget, p.words, show)
+}
+
+// glance asks whether anything is new; nil where the process that is left
+// behind has to.
+func (p *program) glance(ctx context.Context, s agent.Settings, show func(agent.Event)) *hook.Answer {
+	a, err := agent.New(slog.New(slog.DiscardHandler), s, agent.Options{Show: show})
+	if err != nil {
+		return nil
+	}
+	return a.Glance(ctx)
 }
 
 // inForeground is for where no process can be started.
@@ -56,8 +72,9 @@ func serverPID() int {
 
 // leave starts `watch --continue` as a session of its own and gives what it
 // reports. With orphan it is nobody's child, so that a program that this one
-// becomes has no child it does not know of.
-func (p *program) leave(become *identity, server int, orphan bool) (io.ReadCloser, error) {
+// becomes has no child it does not know of. ans is handed over, for as long as
+// this process lives; it may be nil.
+func (p *program) leave(become *identity, server int, orphan bool, ans *hook.Answer) (io.ReadCloser, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -67,10 +84,21 @@ func (p *program) leave(become *identity, server int, orphan bool) (io.ReadClose
 	if orphan {
 		c.Args = append(c.Args, "--orphan")
 	}
-	c.Args[0] = "satchel-agent"
 	c.Dir = "/"
 	c.Env = p.list
 	c.ExtraFiles = []*os.File{w}
+	if ans != nil {
+		given, giving, err := os.Pipe()
+		if err != nil {
+			r.Close()
+			return nil, err
+		}
+		defer given.Close()
+		c.Args = append(c.Args, "--answer", "4")
+		c.ExtraFiles = append(c.ExtraFiles, given)
+		defer handOver(ans, giving)
+	}
+	c.Args[0] = "satchel-agent"
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if become != nil {
 		c.Env = lower(p.env)
@@ -90,12 +118,29 @@ func (p *program) leave(become *identity, server int, orphan bool) (io.ReadClose
 	return r, err
 }
 
+// handOver gives an answer to the process that was left behind. A short one is
+// in the pipe when it returns.
+func handOver(ans *hook.Answer, w *os.File) {
+	give := func() {
+		_ = ans.HandOver(w)
+		w.Close()
+	}
+	if ans.NotModified {
+		give()
+	} else {
+		go give() // ends with this process; what is cut off is asked for anew
+	}
+}
+
 // again starts this very watch once more and lets it go.
 func (p *program) again(args []string) error {
 	c := exec.Command(p.self, append([]string{"watch"}, args...)...)
 	c.Args[0] = "satchel-agent"
 	c.Env = p.list
 	c.ExtraFiles = []*os.File{os.NewFile(3, "report")}
+	if slices.Contains(args, "--answer") {
+		c.ExtraFiles = append(c.ExtraFiles, os.NewFile(4, "answer"))
+	}
 	if err := c.Start(); err != nil {
 		return err
 	}
@@ -143,12 +188,21 @@ func (p *program) beforeCommand(ctx context.Context) (env []string) {
 		fmt.Fprintln(p.out, p.words.AsRoot())
 		return env
 	}
-	r, err := p.leave(become, os.Getpid(), true)
+	var ans *hook.Answer
+	show := agent.Printer(p.out, agent.Lines, p.words)
+	if s, serr := p.env.settings(p.uid); become == nil && serr == nil {
+		ans = p.glance(ctx, s, show)
+	}
+	r, err := p.leave(become, os.Getpid(), true, ans)
+	if ans != nil && ans.NotModified && err == nil {
+		r.Close()
+		return without(p.list, hook.EnvTicket)
+	}
 	if err != nil {
 		fmt.Fprintf(p.errOut, "satchel-agent: no process can be left behind: %v\n", err)
 		return env
 	}
-	agent.Attend(ctx, r, p.env.budget(), p.words, agent.Printer(p.out, agent.Lines, p.words))
+	agent.Attend(ctx, r, p.env.budget(), p.words, show)
 	return without(p.list, hook.EnvTicket)
 }
 
