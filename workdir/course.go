@@ -25,7 +25,9 @@ type Course struct {
 	shelf  string  // this pass's folder on the shelf
 	untold []Event // of passes before this Home
 	packs  packs   // of base bytes
-	stage  *stage
+
+	manifests map[bundle.Digest]*bundle.Manifest // read, and checked
+	stage     *stage
 }
 
 // State is what a course's folder holds, as far as Satchel put it there.
@@ -157,8 +159,11 @@ func (c *Course) known(a *applied) Known {
 	return k
 }
 
-// manifest reads one by its digest, and believes only that.
+// manifest reads one by its digest, once, and believes only that.
 func (c *Course) manifest(want bundle.Digest) (*bundle.Manifest, error) {
+	if m := c.manifests[want]; m != nil {
+		return m, nil
+	}
 	d, err := c.state.sub(manifestsName)
 	if err != nil {
 		return nil, err
@@ -168,7 +173,18 @@ func (c *Course) manifest(want bundle.Digest) (*bundle.Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return bundle.DecodeManifest(text)
+	m, err := bundle.DecodeManifest(text)
+	if err == nil {
+		c.remembers(want, m)
+	}
+	return m, err
+}
+
+func (c *Course) remembers(d bundle.Digest, m *bundle.Manifest) {
+	if c.manifests == nil {
+		c.manifests = map[bundle.Digest]*bundle.Manifest{}
+	}
+	c.manifests[d] = m
 }
 
 // unpack reads a compressed file that is named by its content's digest.
@@ -198,6 +214,7 @@ func (c *Course) saveManifests(all map[string]*bundle.Manifest) (map[string]bund
 	for _, id := range sortedKeys(all) {
 		text := all[id].Encode()
 		out[id] = bundle.Sum(text)
+		c.remembers(out[id], all[id])
 		if _, err := d.unpack(out[id], bundle.MaxManifestSize); err == nil {
 			continue
 		}

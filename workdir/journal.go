@@ -56,13 +56,23 @@ func firstLine(format int) string {
 func readJournal(ctx context.Context, r io.Reader) (rec *record, whole bool, err error) {
 	rec, whole = newRecord(), true
 	in := bufio.NewReaderSize(r, 64<<10)
+	var texts [][]byte
+	size := 0
+	take := func() {
+		whole = rec.takeAll(texts) && whole
+		texts, size = texts[:0], 0
+	}
 	for n := 0; ; n++ {
-		if n%1024 == 1023 && ctx.Err() != nil {
-			return nil, false, ctx.Err()
+		if len(texts) == hashers*parsedAtOnce || size > 2*maxLine {
+			take()
+			if ctx.Err() != nil {
+				return nil, false, ctx.Err()
+			}
 		}
 		text, complete, err := nextLine(in)
 		switch {
 		case err == io.EOF, err == errEndless:
+			take()
 			return rec, whole && n > 0 && err == io.EOF, nil
 		case err != nil:
 			return nil, false, err
@@ -75,14 +85,43 @@ func readJournal(ctx context.Context, r io.Reader) (rec *record, whole bool, err
 			whole = ok && complete
 			continue
 		}
-		l, ok := parseLine(text)
-		if !ok || !complete {
-			whole = false
+		whole = whole && complete
+		texts, size = append(texts, text), size+len(text)
+	}
+}
+
+// parsedAtOnce is how many lines one goroutine parses.
+const parsedAtOnce = 512
+
+// takeAll takes lines in their order, parsed at once. whole says that every
+// one was good.
+func (rec *record) takeAll(texts [][]byte) (whole bool) {
+	type part struct {
+		texts [][]byte
+		lines []line
+		whole bool
+	}
+	var parts []*part
+	for chunk := range slices.Chunk(texts, parsedAtOnce) {
+		parts = append(parts, &part{texts: chunk, whole: true})
+	}
+	each(hashers, parts, func(p *part) {
+		for _, text := range p.texts {
+			if l, ok := parseLine(text); ok {
+				p.lines = append(p.lines, l)
+			} else {
+				p.whole = false
+			}
 		}
-		if ok {
+	})
+	whole = true
+	for _, p := range parts {
+		whole = whole && p.whole
+		for _, l := range p.lines {
 			rec.take(l)
 		}
 	}
+	return whole
 }
 
 // errEndless means: what follows is no line, whatever it is.
