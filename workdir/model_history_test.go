@@ -59,6 +59,7 @@ func newModel(t testing.TB, root string, seed uint64) *model {
 		m.do = poorHands()
 		m.do.noLink = m.chance(30)
 	}
+	m.framed = seed%2 == 1
 	m.do.names, m.unsure = namesOf(seed), true // how fast this machine is must not matter
 	return m
 }

@@ -1,0 +1,226 @@
+package workdir
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"satchel/bundle"
+)
+
+// based lists what lies among the base bytes: packs, and contents alone.
+func (w *world) based() (packs, alone []string) {
+	w.t.Helper()
+	entries, err := os.ReadDir(filepath.Join(w.root, ".satchel/scala101/base"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, e := range entries {
+		switch {
+		case strings.HasPrefix(e.Name(), packPrefix):
+			packs = append(packs, e.Name())
+		case strings.HasPrefix(e.Name(), "new-"):
+			w.t.Errorf("%s is left", e.Name())
+		default:
+			alone = append(alone, e.Name())
+		}
+	}
+	return packs, alone
+}
+
+// What came in frames is kept as it came, and merged from there.
+func TestBaseBytesFromAPack(t *testing.T) {
+	w := newWorld(t)
+	w.framed = true
+	w.publish("a.txt", poem, "b.txt", poem+"b", "p.png", "\x00one")
+	w.sync()
+	if packs, alone := w.based(); len(packs) != 1 || len(alone) != 0 {
+		t.Fatalf("packs %q, alone %q", packs, alone)
+	}
+	w.write("a.txt", edit(poem, "two", "2"))
+	w.publish("a.txt", edit(poem, "five", "5"))
+	w.sync()
+	w.has("a.txt", edit(poem, "two", "2", "five", "5"), "b.txt", poem+"b", "p.png", "\x00one")
+}
+
+// A frame that holds mostly what cannot be merged is not kept: what can be is
+// kept alone.
+func TestAFrameThatIsNotWorthKeeping(t *testing.T) {
+	w := newWorld(t)
+	w.framed = true
+	w.publish("a.txt", poem, "p.png", "\x00"+strings.Repeat("x", 1000))
+	w.sync()
+	if packs, alone := w.based(); len(packs) != 0 || len(alone) != 1 {
+		t.Errorf("packs %q, alone %q", packs, alone)
+	}
+}
+
+// A pack is written anew once less than half of it is needed.
+func TestPacksAreTidied(t *testing.T) {
+	w := newWorld(t)
+	w.framed = true
+	rng := rand.New(rand.NewPCG(1, 2))
+	text := func() string {
+		b := make([]byte, 5000)
+		for i := range b {
+			b[i] = byte('a' + rng.IntN(26))
+		}
+		return string(b)
+	}
+	for i := range 10 {
+		w.publish(fmt.Sprintf("%d.txt", i), text())
+	}
+	w.sync()
+	first, _ := w.based()
+	for round := range 40 {
+		for i := range 4 {
+			w.publish(fmt.Sprintf("%d.txt", i), text())
+		}
+		w.now = w.now.Add(unneededFor / 3)
+		w.sync()
+		if round == 0 {
+			if now, _ := w.based(); len(now) != 2 || now[0] != first[0] && now[1] != first[0] {
+				t.Errorf("after one change: %q, before %q", now, first)
+			}
+		}
+	}
+	h := w.open()
+	defer h.Close()
+	c, _ := h.Course("scala101")
+	defer c.Close()
+	size := c.state.usage(baseName, 0)
+	t.Logf("%d bytes for ten files of 5,000", size)
+	if size > 400_000 { // the ten, their last days' versions, and as much again
+		t.Errorf("%d bytes are kept", size)
+	}
+	for p, text := range w.files {
+		if data, err := c.baseBytes(bundle.Sum([]byte(text))); err != nil || string(data) != text {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+}
+
+// What was withdrawn is erased from a pack at once; what lay beside it stays.
+func TestWithdrawnFromAPack(t *testing.T) {
+	w := newWorld(t)
+	w.framed = true
+	w.publish("s.txt", "the secret solution", "t.txt", poem, "u.txt", poem+"u")
+	w.sync()
+	w.withdraw = []bundle.Pair{{Path: "s.txt", Digest: bundle.Sum([]byte("the secret solution"))}}
+	w.publish("s.txt", "-")
+	w.sync()
+	h := w.open()
+	defer h.Close()
+	c, _ := h.Course("scala101")
+	defer c.Close()
+	if _, err := c.baseBytes(w.withdraw[0].Digest); err == nil {
+		t.Error("the withdrawn bytes are kept")
+	}
+	for _, text := range []string{poem, poem + "u"} {
+		if data, err := c.baseBytes(bundle.Sum([]byte(text))); err != nil || string(data) != text {
+			t.Errorf("%v", err)
+		}
+	}
+	if packs, _ := w.based(); len(packs) != 0 {
+		t.Errorf("packs %q", packs)
+	}
+}
+
+// A pack that is damaged holds nothing, and stands in nobody's way; one of a
+// later format stays as it is.
+func TestDamagedPacks(t *testing.T) {
+	for name, spoil := range map[string]func([]byte) []byte{
+		"empty":     func([]byte) []byte { return nil },
+		"cut":       func(b []byte) []byte { return b[:len(b)-3] },
+		"no end":    func(b []byte) []byte { return append(b, 0) },
+		"too long":  func(b []byte) []byte { binary.BigEndian.PutUint32(b[len(b)-packTrailer:], 1<<31); return b },
+		"its index": func(b []byte) []byte { b[len(b)-packTrailer-5] ^= 0x55; return b },
+		"its bytes": func(b []byte) []byte { b[20] ^= 0x55; return b },
+		"later":     func(b []byte) []byte { b[len(b)-1] = 2; return b },
+	} {
+		w := newWorld(t)
+		w.framed = true
+		w.publish("a.txt", poem)
+		w.sync()
+		packs, _ := w.based()
+		file := filepath.Join(w.root, ".satchel/scala101/base", packs[0])
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, spoil(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.write("a.txt", edit(poem, "two", "2"))
+		w.publish("a.txt", edit(poem, "five", "5"))
+		w.sync()
+		w.has("a.txt", edit(poem, "two", "2"), "a (course v2).txt", edit(poem, "five", "5"))
+		if _, err := os.Stat(file); (err == nil) != (name == "later" || name == "its bytes") {
+			t.Errorf("%s: the pack: %v", name, err)
+		}
+	}
+}
+
+// A frame is kept only for what was staged: a plan that is given up leaves
+// nothing.
+func TestAPackThatNobodyFinishes(t *testing.T) {
+	w := newWorld(t)
+	w.framed = true
+	w.publish("a.txt", poem)
+	h := w.open()
+	c, _ := h.Course("scala101")
+	p, err := c.Plan(t.Context(), w.newest(), w.ask, How{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.fetch(c, p); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	h.Close()
+	if packs, alone := w.based(); len(packs)+len(alone) > 0 {
+		t.Errorf("packs %q, alone %q", packs, alone)
+	}
+	w.sync()
+	w.has("a.txt", poem)
+	if _, alone := w.based(); len(alone) != 1 {
+		t.Errorf("alone: %q", alone)
+	}
+}
+
+func FuzzPackIndex(f *testing.F) {
+	dirOf := func(t testing.TB, data []byte) *dir {
+		root := t.TempDir()
+		if err := os.WriteFile(filepath.Join(root, packPrefix+"1"), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h, err := open(t.Context(), logger(t), root, day, &hands{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(h.Close)
+		return h.top
+	}
+	var index bytes.Buffer
+	_ = bundle.Compress(&index, strings.NewReader(`{"format":1,"frames":[{"kind":"whole","offset":0,"length":9,"size":0,"items":[{"digest":"`+bundle.Sum(nil).String()+`","size":0}]}]}`))
+	good := append(make([]byte, 9), index.Bytes()...)
+	good = binary.BigEndian.AppendUint32(good, uint32(index.Len()))
+	f.Add(append(good, packMagic...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d := dirOf(t, data)
+		x, err := d.readPackIndex(packPrefix + "1")
+		if err != nil {
+			return
+		}
+		for i := range x.Frames {
+			for _, it := range x.Frames[i].Items {
+				_, _ = d.unpackFrom(packed{packPrefix + "1", &x.Frames[i]}, it.Digest, 1<<20)
+			}
+		}
+	})
+}
