@@ -14,7 +14,7 @@ import (
 func deltaFrame(t testing.TB, content, base string) (Frame, []byte) {
 	t.Helper()
 	var b bytes.Buffer
-	if err := writeDelta(&b, BaseBytes([]byte(content)), BaseBytes([]byte(base)), 1<<30); err != nil {
+	if err := WriteDelta(&b, BaseBytes([]byte(content)), BaseBytes([]byte(base)), 1<<30); err != nil {
 		t.Fatal(err)
 	}
 	return Frame{
@@ -111,8 +111,8 @@ func TestDeltaOfRandomEdits(t *testing.T) {
 func TestDeltaIsGivenUpWhereNothingIsGained(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	w := &counter{w: io.Discard}
-	err := writeDelta(w, BaseBytes([]byte(noise(rng, 5<<20))), BaseBytes([]byte(noise(rng, 5<<20))), 100_000)
-	if !errors.Is(err, errNoGain) || w.n > 100_000 {
+	err := WriteDelta(w, BaseBytes([]byte(noise(rng, 5<<20))), BaseBytes([]byte(noise(rng, 5<<20))), 100_000)
+	if !errors.Is(err, ErrNoGain) || w.n > 100_000 {
 		t.Errorf("%v after %d bytes", err, w.n)
 	}
 }
@@ -121,7 +121,7 @@ func TestDeltaIsGivenUpWhereNothingIsGained(t *testing.T) {
 // keep a publish busy for ever.
 func TestDeltaGivesUpOnManyFalseHits(t *testing.T) {
 	d := &differ{base: newView(BaseBytes(make([]byte, 100))), content: newView(BaseBytes(make([]byte, 100))), block: minBlock, misses: maxMisses}
-	if _, _, _, err := d.extend(0, 0, 0, []byte(strings.Repeat("x", minBlock))); !errors.Is(err, errNoGain) {
+	if _, _, _, err := d.extend(0, 0, 0, []byte(strings.Repeat("x", minBlock))); !errors.Is(err, ErrNoGain) {
 		t.Error(err)
 	}
 }
@@ -199,7 +199,7 @@ func BenchmarkDelta(b *testing.B) {
 			b.SetBytes(int64(size))
 			b.ReportMetric(float64(len(data)), "frame-bytes")
 			for b.Loop() {
-				_ = writeDelta(io.Discard, BaseBytes([]byte(content)), BaseBytes([]byte(base)), 1<<30)
+				_ = WriteDelta(io.Discard, BaseBytes([]byte(content)), BaseBytes([]byte(base)), 1<<30)
 			}
 		})
 		b.Run(fmt.Sprintf("follow %d", size), func(b *testing.B) {

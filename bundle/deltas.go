@@ -75,8 +75,8 @@ func (w *frameWriter) addDelta(before fs.FS, was, f File, most int64) error {
 	}
 	defer content.Close()
 	count := &counter{w: w.w}
-	err = writeDelta(count, content, base, most)
-	if errors.Is(err, errNoGain) {
+	err = WriteDelta(count, content, base, most)
+	if errors.Is(err, ErrNoGain) {
 		_, err = w.w.Seek(w.at, io.SeekStart)
 		return err
 	}

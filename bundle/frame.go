@@ -20,15 +20,22 @@ const maxPatchBase = 8 << 20
 // ever chooses at the default level is 8 MiB; patches need their base's size.
 const window = 32 << 20
 
-var encoders = sync.Pool{New: func() any {
-	// Pictures in notebooks are base64: without a match, and yet a quarter of
-	// their bytes can be saved.
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithAllLitEntropyCompression(true))
-	if err != nil {
-		panic(err) // only wrong options
-	}
-	return e
-}}
+// Pictures in notebooks are base64: without a match, and yet a quarter of their
+// bytes can be saved (AllLitEntropyCompression). A larger window saves nothing
+// that was measured, and costs a reader its size. What is read is checked by
+// its digest, so it needs no checksum.
+var encoders, fastEncoders = encodersAt(zstd.SpeedDefault), encodersAt(zstd.SpeedFastest)
+
+func encodersAt(level zstd.EncoderLevel) *sync.Pool {
+	return &sync.Pool{New: func() any {
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20),
+			zstd.WithAllLitEntropyCompression(true), zstd.WithEncoderCRC(false))
+		if err != nil {
+			panic(err) // only wrong options
+		}
+		return e
+	}}
+}
 
 var decoders = sync.Pool{New: func() any {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
@@ -39,17 +46,23 @@ var decoders = sync.Pool{New: func() any {
 }}
 
 // Compress writes all of r to w as one zstd frame.
-func Compress(w io.Writer, r io.Reader) error {
-	return compressFrom(w, func(z io.Writer) error {
-		_, err := io.Copy(z, r)
+func Compress(w io.Writer, r io.Reader) error { return compressFrom(encoders, w, copyFrom(r)) }
+
+// CompressFast is Compress for what is written once and seldom read, on a
+// machine that has other things to do.
+func CompressFast(w io.Writer, r io.Reader) error { return compressFrom(fastEncoders, w, copyFrom(r)) }
+
+func copyFrom(r io.Reader) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := io.Copy(w, r)
 		return err
-	})
+	}
 }
 
 // compressFrom writes what from writes to w as one zstd frame.
-func compressFrom(w io.Writer, from func(io.Writer) error) error {
-	e := encoders.Get().(*zstd.Encoder)
-	defer encoders.Put(e)
+func compressFrom(pool *sync.Pool, w io.Writer, from func(io.Writer) error) error {
+	e := pool.Get().(*zstd.Encoder)
+	defer pool.Put(e)
 	e.Reset(w)
 	err := from(e)
 	return errors.Join(err, e.Close())

@@ -22,15 +22,15 @@ const (
 	maxMisses = 1 << 16   // blocks of equal hash and other bytes, before it is given up
 )
 
-// errNoGain means: the instructions get longer than they are worth.
-var errNoGain = errors.New("no gain")
+// ErrNoGain means: the instructions get longer than they are worth.
+var ErrNoGain = errors.New("no gain")
 
-// writeDelta writes zstd of the instructions that make content of base, as a
-// Delta frame has them, and gives up (errNoGain) once they have more than most
+// WriteDelta writes zstd of the instructions that make content of base, as a
+// Delta frame has them, and gives up (ErrNoGain) once they have more than most
 // bytes.
-func writeDelta(w io.Writer, content, base Base, most int64) error {
+func WriteDelta(w io.Writer, content, base Base, most int64) error {
 	bounded := &boundedWriter{w: w, left: most}
-	return compressFrom(bounded, func(z io.Writer) error {
+	return compressFrom(encoders, bounded, func(z io.Writer) error {
 		out := bufio.NewWriterSize(z, 64<<10)
 		d := &differ{base: newView(base), content: newView(content), out: out}
 		if err := d.run(); err != nil {
@@ -40,7 +40,7 @@ func writeDelta(w io.Writer, content, base Base, most int64) error {
 	})
 }
 
-// boundedWriter gives errNoGain once more than left bytes come.
+// boundedWriter gives ErrNoGain once more than left bytes come.
 type boundedWriter struct {
 	w    io.Writer
 	left int64
@@ -48,7 +48,7 @@ type boundedWriter struct {
 
 func (b *boundedWriter) Write(p []byte) (int, error) {
 	if b.left -= int64(len(p)); b.left < 0 {
-		return 0, errNoGain
+		return 0, ErrNoGain
 	}
 	return b.w.Write(p)
 }
@@ -129,7 +129,7 @@ func (d *differ) extend(b, at, most int64, p []byte) (from, n, back int64, err e
 	q, err := d.base.bytes(b, d.block)
 	if err != nil || !bytes.Equal(q, p) {
 		if d.misses++; d.misses > maxMisses && err == nil {
-			err = errNoGain
+			err = ErrNoGain
 		}
 		return 0, 0, 0, err
 	}

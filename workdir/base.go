@@ -239,14 +239,19 @@ func (c *Course) tidyBase(withdrawn map[bundle.Pair]bool) {
 	defer base.close()
 	needs, erase := c.needs(), map[bundle.Digest]bool{}
 	for p := range withdrawn {
-		erase[p.Digest] = true
+		if needs[p.Digest] != merging {
+			erase[p.Digest] = true
+		}
 	}
+	erased := func(d bundle.Digest) bool { return erase[d] }
+	base.free(needs, erased)
+	base.lean(needs)
 	left := c.home.do.mostBase()
 	names, _ := base.names()
 	for _, name := range base.newestFirst(names) {
 		d, err := bundle.ParseDigest(name)
 		s, serr := base.stat(name)
-		if err != nil && !strings.HasPrefix(name, "new-") || serr != nil || err == nil && needs[d] == merging {
+		if err != nil && !strings.HasPrefix(name, "new-") || serr != nil || err == nil && needs[d] == merging && !erase[d] {
 			continue
 		}
 		left -= s.Size
@@ -256,8 +261,7 @@ func (c *Course) tidyBase(withdrawn map[bundle.Pair]bool) {
 		}
 	}
 	base.tidyPacks(
-		func(d bundle.Digest) bool { return needs[d] != unneeded },
-		func(d bundle.Digest) bool { return erase[d] && needs[d] != merging })
+		func(d bundle.Digest) bool { return needs[d] != unneeded }, erased)
 }
 
 // dropBase gives up base bytes: those that no next merge needs, or all of
@@ -271,6 +275,7 @@ func (c *Course) dropBase(all bool) (dropped bool) {
 	defer base.close()
 	dropped = c.dropPack()
 	needs := c.needs()
+	base.lean(needs)
 	names, _ := base.names()
 	for _, name := range names {
 		d, err := bundle.ParseDigest(name)

@@ -43,10 +43,35 @@ func (b *bases) read(sum bundle.Digest) ([]byte, error) {
 	if err == nil {
 		return data, nil
 	}
-	if at, ok := b.c.packs.find(b.dir, sum); ok {
-		return b.unpackFrom(at, sum, maxMergeNotebook)
+	if at, ok := b.c.packs.find(b.dir, sum); ok && b.deltas(sum) <= maxDeltas {
+		return b.unpackFrom(at, sum, maxMergeNotebook, b.base)
 	}
 	return nil, err
+}
+
+// base gives what a delta in a pack is made on.
+func (b *bases) base(sum bundle.Digest) (bundle.Base, error) {
+	data, err := b.read(sum)
+	return bundle.BaseBytes(data), err
+}
+
+// deltas is how many deltas lead to a content, at most one more than may;
+// that many too where there is nothing to begin with.
+func (b *bases) deltas(sum bundle.Digest) (n int) {
+	for ; n <= maxDeltas; n++ {
+		if b.alone(sum) {
+			return n
+		}
+		at, ok := b.c.packs.find(b.dir, sum)
+		switch {
+		case !ok:
+			return maxDeltas + 1
+		case at.frame.Kind == bundle.Whole:
+			return n
+		}
+		sum = at.frame.Base
+	}
+	return n
 }
 
 // holds says whether a content lies here. Only its bytes say so: what merely
@@ -78,7 +103,7 @@ func (b *bases) alone(sum bundle.Digest) bool {
 // pack keeps a content in a file of its own.
 func (b *bases) pack(sum bundle.Digest, data []byte) error {
 	var packed bytes.Buffer
-	if err := bundle.Compress(&packed, bytes.NewReader(data)); err != nil {
+	if err := bundle.CompressFast(&packed, bytes.NewReader(data)); err != nil {
 		return err
 	}
 	tmp := "new-" + b.do.newName()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"strings"
 	"sync"
@@ -124,22 +125,27 @@ func (d *dir) readPackIndex(name string) (*packIndex, error) {
 		return nil, none
 	}
 	for i := range x.Frames {
-		if fr := &x.Frames[i]; fr.Kind != bundle.Whole || fr.Check() != nil || fr.Offset+fr.Length > frames {
+		fr := &x.Frames[i]
+		if fr.Kind != bundle.Whole && fr.Kind != bundle.Delta || fr.Check() != nil || fr.Offset+fr.Length > frames {
 			return nil, none
 		}
 	}
 	return x, nil
 }
 
-// unpackFrom gives a content of a pack, checked.
-func (d *dir) unpackFrom(at packed, sum bundle.Digest, limit int64) (data []byte, err error) {
+// maxDeltas is how many deltas may lead to a content that is kept as one.
+const maxDeltas = 8
+
+// unpackFrom gives a content of a pack, checked; base gives what a delta is
+// made on.
+func (d *dir) unpackFrom(at packed, sum bundle.Digest, limit int64, base func(bundle.Digest) (bundle.Base, error)) (data []byte, err error) {
 	f, _, err := d.open(at.pack)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	found := errors.New("found")
-	err = bundle.ReadFrame(*at.frame, io.NewSectionReader(f, at.frame.Offset, at.frame.Length), nil, func(it bundle.Item, v *bundle.Verifier) error {
+	err = bundle.ReadFrame(*at.frame, io.NewSectionReader(f, at.frame.Offset, at.frame.Length), base, func(it bundle.Item, v *bundle.Verifier) error {
 		if it.Digest != sum {
 			_, err := io.Copy(io.Discard, v)
 			return err
@@ -238,22 +244,28 @@ func (w *packWriter) finish() (name string, err error) {
 // short, it keeps nothing: then Apply keeps what is needed. It may be called
 // from several goroutines.
 func (c *Course) KeepFrame(f bundle.Frame, data []byte) {
-	if f.Kind != bundle.Whole || int64(len(data)) != f.Length || c.name == notesName || c.stage == nil || !c.stage.worthKeeping(f) {
+	if f.Kind != bundle.Whole && f.Kind != bundle.Delta || int64(len(data)) != f.Length || c.name == notesName || c.stage == nil || !c.stage.worthKeeping(f) {
+		return
+	}
+	base, err := c.bases()
+	if err != nil {
+		return
+	}
+	if f.Kind == bundle.Delta && base.deltas(f.Base) >= maxDeltas {
+		base.close()
 		return
 	}
 	p := &c.packs
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.writing == nil {
-		base, err := c.state.private(baseName)
-		if err != nil {
-			return
-		}
 		base.dropUnfinished()
-		if p.writing, err = newPackWriter(base); err != nil {
+		if p.writing, err = newPackWriter(base.dir); err != nil {
 			base.close()
 			return
 		}
+	} else {
+		base.close()
 	}
 	if err := p.writing.add(f, data); err != nil {
 		c.home.lg.Info("base bytes not kept as they came", "course", c.name, "error", err)
@@ -313,17 +325,59 @@ func (c *Course) dropPack() bool {
 	return true
 }
 
-// tidyPacks writes packs anew of which less than half is needed, or that hold
-// what is to be erased; needed says what stays.
-func (b *bases) tidyPacks(needed, erase func(bundle.Digest) bool) {
+// snapshot gives the packs as they are.
+func (b *bases) snapshot() map[string]*packIndex {
 	p := &b.c.packs
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.load(b.dir)
-	for _, name := range sortedKeys(p.all) {
+	return maps.Clone(p.all)
+}
+
+// lean gives each base that a delta is made on, of the contents that are kept
+// as nothing else, the need of the content.
+func (b *bases) lean(needs map[bundle.Digest]need) {
+	packs := b.snapshot()
+	for changed := true; changed; {
+		changed = false
+		for _, x := range packs {
+			for _, f := range x.Frames {
+				n := needs[f.Items[0].Digest]
+				if f.Kind == bundle.Delta && n > needs[f.Base] && !b.alone(f.Items[0].Digest) {
+					needs[f.Base], changed = n, true
+				}
+			}
+		}
+	}
+}
+
+// free keeps alone what is kept as a delta on something that is to be erased.
+func (b *bases) free(needs map[bundle.Digest]need, erase func(bundle.Digest) bool) {
+	for _, x := range b.snapshot() {
+		for _, f := range x.Frames {
+			sum := f.Items[0].Digest
+			if f.Kind != bundle.Delta || !erase(f.Base) || needs[sum] == unneeded || b.alone(sum) {
+				continue
+			}
+			data, err := b.read(sum)
+			if err == nil {
+				err = b.pack(sum, data)
+			}
+			if err != nil {
+				b.c.home.lg.Info("base bytes are lost", "course", b.c.name, "error", err)
+			}
+		}
+	}
+}
+
+// tidyPacks writes packs anew of which less than half is needed, or that hold
+// what is to be erased; needed says what stays.
+func (b *bases) tidyPacks(needed, erase func(bundle.Digest) bool) {
+	packs := b.snapshot()
+	for _, name := range sortedKeys(packs) {
 		var all, live int64
 		must := false
-		for _, f := range p.all[name].Frames {
+		for _, f := range packs[name].Frames {
 			some := false
 			for _, it := range f.Items {
 				some = some || needed(it.Digest)
@@ -337,11 +391,10 @@ func (b *bases) tidyPacks(needed, erase func(bundle.Digest) bool) {
 		if !must && live*2 >= all {
 			continue
 		}
-		if err := b.rewrite(name, p.all[name], func(d bundle.Digest) bool { return needed(d) && !erase(d) }); err != nil {
+		if err := b.rewrite(name, packs[name], func(d bundle.Digest) bool { return needed(d) && !erase(d) }); err != nil {
 			b.c.home.lg.Info("base bytes stay as they are", "course", b.c.name, "pack", name, "error", err)
-			continue
 		}
-		p.read = false
+		b.c.packs.forget()
 	}
 }
 
@@ -389,7 +442,7 @@ func (b *bases) rewrite(name string, x *packIndex, stays func(bundle.Digest) boo
 // takeApart keeps some contents of a frame, each in a file of its own. What is
 // damaged was worth nothing.
 func (b *bases) takeApart(f bundle.Frame, pack *os.File, stays func(bundle.Digest) bool) error {
-	err := bundle.ReadFrame(f, io.NewSectionReader(pack, f.Offset, f.Length), nil, func(it bundle.Item, v *bundle.Verifier) error {
+	err := bundle.ReadFrame(f, io.NewSectionReader(pack, f.Offset, f.Length), b.base, func(it bundle.Item, v *bundle.Verifier) error {
 		if !stays(it.Digest) || b.alone(it.Digest) {
 			_, err := io.Copy(io.Discard, v)
 			return err

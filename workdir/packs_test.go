@@ -131,6 +131,58 @@ func TestWithdrawnFromAPack(t *testing.T) {
 	}
 }
 
+// What came as a delta is kept as one, a few of them one after the other.
+func TestBaseBytesFromDeltas(t *testing.T) {
+	w := newWorld(t)
+	w.framed = true
+	long := strings.Repeat(poem, 20)
+	text := func(n int) string { return fmt.Sprint(n, "\n") + long }
+	w.publish("a.txt", text(0))
+	w.sync()
+	for n := 1; n <= 2*maxDeltas; n++ {
+		w.publish("a.txt", text(n))
+		w.now = w.now.Add(unneededFor / 4)
+		w.sync()
+		w.has("a.txt", text(n))
+	}
+	packs, alone := w.based()
+	t.Logf("%d packs, %d alone", len(packs), len(alone))
+	if len(packs) < 3 || len(alone) == 0 {
+		t.Errorf("packs %q, alone %q", packs, alone)
+	}
+	w.write("a.txt", text(2*maxDeltas)+"mine\n")
+	w.publish("a.txt", text(99))
+	w.sync()
+	w.has("a.txt", text(99)+"mine\n")
+}
+
+// A base that is withdrawn goes, and what was a delta on it stays.
+func TestWithdrawnBaseOfADelta(t *testing.T) {
+	w := newWorld(t)
+	w.framed = true
+	long := strings.Repeat(poem, 20)
+	w.publish("a.txt", long+"the solution\n")
+	w.sync()
+	w.publish("a.txt", long)
+	w.sync()
+	if packs, _ := w.based(); len(packs) != 2 {
+		t.Fatalf("packs %q", packs)
+	}
+	w.withdraw = []bundle.Pair{{Path: "a.txt", Digest: bundle.Sum([]byte(long + "the solution\n"))}}
+	w.publish("b.txt", "b")
+	w.sync()
+	h := w.open()
+	defer h.Close()
+	c, _ := h.Course("scala101")
+	defer c.Close()
+	if _, err := c.keptBytes(w.withdraw[0].Digest); err == nil {
+		t.Error("the withdrawn bytes are kept")
+	}
+	if data, err := c.keptBytes(bundle.Sum([]byte(long))); err != nil || string(data) != long {
+		t.Error(err)
+	}
+}
+
 // A pack that is damaged holds nothing, and stands in nobody's way; one of a
 // later format stays as it is.
 func TestDamagedPacks(t *testing.T) {
@@ -219,7 +271,7 @@ func FuzzPackIndex(f *testing.F) {
 		}
 		for i := range x.Frames {
 			for _, it := range x.Frames[i].Items {
-				_, _ = d.unpackFrom(packed{packPrefix + "1", &x.Frames[i]}, it.Digest, 1<<20)
+				_, _ = d.unpackFrom(packed{packPrefix + "1", &x.Frames[i]}, it.Digest, 1<<20, func(bundle.Digest) (bundle.Base, error) { return bundle.BaseBytes(data), nil })
 			}
 		}
 	})

@@ -41,9 +41,10 @@ type world struct {
 	asked    int // histories
 	fetched  []bundle.Digest
 	between  func() // between plan and apply
-	framed   bool   // contents come in frames, which are kept
-	unsure   bool   // every file is read, however long ago it was written
-	untold   bool   // the agent dies before the student can read what was done
+	after    []func()
+	framed   bool // contents come in frames, which are kept
+	unsure   bool // every file is read, however long ago it was written
+	untold   bool // the agent dies before the student can read what was done
 }
 
 // quickDir is a folder in memory where there is one: the tests that sync
@@ -194,6 +195,9 @@ func (w *world) fetch(c *Course, p *Plan) error {
 	frame := bundle.Frame{Kind: bundle.Whole}
 	var text strings.Builder
 	for _, item := range p.Wanted() {
+		if w.framed && w.keepDelta(c, item) {
+			continue
+		}
 		frame.Items, frame.Size = append(frame.Items, item), frame.Size+item.Size
 		text.WriteString(w.contents[item.Digest])
 	}
@@ -211,7 +215,32 @@ func (w *world) fetch(c *Course, p *Plan) error {
 			return err
 		}
 	}
+	for _, keep := range w.after {
+		keep()
+	}
+	w.after = nil
 	return nil
+}
+
+// keepDelta keeps a content as a delta on what the course had before, where
+// that gains something.
+func (w *world) keepDelta(c *Course, item bundle.Item) bool {
+	for path, text := range w.files {
+		e := c.rec.files[path]
+		if bundle.Sum([]byte(text)) != item.Digest || e == nil || len(text) == 0 {
+			continue
+		}
+		var data bytes.Buffer
+		err := bundle.WriteDelta(&data, bundle.BaseBytes([]byte(text)), bundle.BaseBytes([]byte(w.contents[e.Digest])), int64(len(text))/2)
+		if err != nil {
+			return false
+		}
+		w.after = append(w.after, func() {
+			c.KeepFrame(bundle.Frame{Kind: bundle.Delta, Length: int64(data.Len()), Size: item.Size, Base: e.Digest, Items: []bundle.Item{item}}, data.Bytes())
+		})
+		return true
+	}
+	return false
 }
 
 func (w *world) state() State {

@@ -8,8 +8,13 @@ package main
 import (
 	"context"
 	"os"
+	"runtime/debug"
 )
 
 func main() {
+	// Most runs are over before there is anything worth collecting; the limit
+	// is for those that bring much.
+	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(64 << 20)
 	os.Exit(run(context.Background(), os.Args, os.Environ(), os.Stdin, os.Stdout, os.Stderr))
 }
