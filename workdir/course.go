@@ -19,12 +19,13 @@ type Course struct {
 	name   string
 	state  *dir // .satchel/NAME; nil where there is none yet
 	rec    *record
-	fresh  bool    // the journal is to be written anew before anything is appended
-	size   int64   // of the journal
-	area   *dir    // where stage, hold and shelf are
-	shelf  string  // this pass's folder on the shelf
-	untold []Event // of passes before this Home
-	packs  packs   // of base bytes
+	fresh  bool            // the journal is to be written anew before anything is appended
+	size   int64           // of the journal
+	area   *dir            // where stage, hold and shelf are
+	shelf  string          // this pass's folder on the shelf
+	untold []Event         // of passes before this Home
+	packs  packs           // of base bytes
+	held   map[string]Seen // of this process: what it read in the hold
 
 	manifests map[bundle.Digest]*bundle.Manifest // read, and checked
 	stage     *stage

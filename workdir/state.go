@@ -103,6 +103,7 @@ type hold struct {
 	Look time.Time     `json:"look,omitzero"`  // the first look after ten minutes
 	Next *Entry        `json:"next,omitempty"` // a merge: to be recorded of Path once New lies there
 	Tell *Event        `json:"tell,omitempty"` // what a run that died before it could record that would have told
+	Seen *Seen         `json:"seen,omitempty"` // what it looked like when it was read last
 	Done bool          `json:"done,omitempty"` // the exchange is over and its path recorded
 	Gone bool          `json:"gone,omitempty"` // nothing is left of it
 }
