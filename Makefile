@@ -16,6 +16,8 @@ HUB         := HUB_VENV=$(CACHE)/venv-hub HUB_VENV_5=$(CACHE)/venv-hub5 HUB_NODE
 SBOM        := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 SETUPTOOLS  := 80.9.0
 FUZZTIME ?= 30s
+# Of the benchmarks: L has 1.1 GB and takes its time.
+COURSES  ?= S,M
 # What makes and mounts the filesystems of the e2e tests, and the kernel for those that this one lacks.
 FILESYSTEMS := linux.uml modprobe ip setpriv fusermount3 bindfs sshfs unionfs mergerfs fuse-overlayfs mkfs.exfat mount.exfat-fuse mkfs.vfat mkfs.ext4 mkfs.btrfs setquota rpcbind rpc.nfsd mount.nfs
 CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|FullQuota
@@ -80,8 +82,9 @@ $(CACHE)/venv-peers/made: e2e/testdata/peers.txt
 	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install -q --disable-pip-version-check -r $< && touch $@
 
-bench: build ## speed, as ratios to peers or limits in one run
-	$(GO) test -tags e2e -timeout 40m -run 'Bench' -v ./e2e | grep -v -E '^(===|---|PASS|ok)'
+bench: build $(CACHE)/venv-peers/made ## speed, as ratios to peers or limits in one run (COURSES=S,M,L ROUNDS=5)
+	.ci/need sshd curl zstd
+	PEERS_VENV=$(CACHE)/venv-peers COURSES=$(COURSES) ROUNDS=$(ROUNDS) SATCHEL_BIN=$(CURDIR)/bin $(GO) test -tags e2e -count=1 -timeout 120m -run 'Bench' -v ./e2e | grep -v -E '^(===|---|PASS|ok)'
 
 fuzz: ## every fuzz test for FUZZTIME each
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \

@@ -26,7 +26,8 @@
 //	former                             zstd of the canonical text of a History:
 //	                                   what this version adds to it, all of it
 //	                                   in a full bundle
-//	frames                             each independent; Index says where
+//	frames                             each independent, or on one former
+//	                                   content; Index says where
 //
 // All formats carry a number; a reader refuses one that it does not know with
 // ErrFormat.
