@@ -222,8 +222,11 @@ const (
 	// crewSize is how many frames are worked on at once: more than processors,
 	// for some wait for the disk.
 	crewSize = 4
-	// smallFrame is up to how many bytes a frame is read whole.
+	// smallFrame is up to how many bytes a frame is read whole, and smallSize
+	// up to how many are in it: with what a delta is made on, so many times the
+	// crew may be in memory.
 	smallFrame = 2 << 20
+	smallSize  = 8 << 20
 )
 
 // crew works on frames that have been read.
@@ -255,7 +258,7 @@ func (c *crew) failed(err error) {
 func (a *Agent) takeFrame(ctx context.Context, c *crew, h *haul, f hook.Offered, r io.Reader) error {
 	rest := a.resumable(ctx, h.course, f, r)
 	defer rest.Close()
-	if f.Length > smallFrame {
+	if f.Length > smallFrame || f.Size > smallSize {
 		return a.judge(c, h, f, a.unpack(h, f, rest), rest.failed)
 	}
 	data := <-c.slots

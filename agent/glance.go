@@ -12,6 +12,9 @@ import (
 	"satchel/workdir"
 )
 
+// GlanceTime bounds a login's first question.
+const GlanceTime = 2 * time.Second
+
 // glance is what a login's first question needs: written down at the end of a
 // pass that left nothing to do. While the journals are as they were then, the
 // next login opens none, however large the course.
@@ -60,7 +63,7 @@ func (a *Agent) Glance(ctx context.Context) *hook.Answer {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	late := time.AfterFunc(min(a.s.Budget/4, 2*time.Second), cancel)
+	late := time.AfterFunc(min(a.s.Budget/4, GlanceTime), cancel)
 	defer late.Stop()
 	mem, ok := a.remembered()
 	if !ok || !a.stands(mem.Glance) {

@@ -61,7 +61,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 		if lock, err = a.succeed(ctx, o.ServerPID); errors.Is(err, errRunning) {
 			return
 		}
-		o.Start = false // that is done
+		o.Start, o.Answer = false, nil // that is done
 	}
 	if err != nil { // two watches do no harm, for workdir has a lock of its own
 		a.lg.Warn("no lock for this watch", "error", err)
@@ -83,7 +83,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 // else the other one is asked to look.
 func (a *Agent) beside(ctx context.Context, o WatchOptions) {
 	a.lg.Info("another watch runs here")
-	if o.Start {
+	if o.Start { // which uses and closes the answer
 		a.Sync(ctx, SyncOptions{Mode: workdir.Start, Within: a.s.Budget * 3 / 4, Answer: o.Answer})
 		return
 	}

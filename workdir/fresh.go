@@ -207,8 +207,7 @@ func (c *Course) emptyFresh(ctx context.Context, d *dir, need map[bundle.Digest]
 			}
 		case s.Kind == Regular && s.links == 1 && sizes[s.Size]:
 			sum, _, err := hashName(ctx, d, name)
-			if _, needed := need[sum]; err == nil && needed {
-				_ = moveOver(d, name, c.stage.d, sum.String())
+			if _, needed := need[sum]; err == nil && needed && c.salvage(d, name, sum) == nil {
 				continue
 			}
 			_ = d.remove(name)
@@ -216,6 +215,20 @@ func (c *Course) emptyFresh(ctx context.Context, d *dir, need map[bundle.Digest]
 			_ = d.remove(name)
 		}
 	}
+}
+
+// salvage brings a content that a run that died had laid to the stage. Whether
+// it came to be on disk nobody knows.
+func (c *Course) salvage(d *dir, name string, sum bundle.Digest) error {
+	f, _, err := d.open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := c.stage.syncFile(f); err != nil {
+		return err
+	}
+	return moveOver(d, name, c.stage.d, sum.String())
 }
 
 // complete says whether all that a plan needs is laid or staged.
@@ -234,7 +247,7 @@ func (a *applier) placeFresh(ctx context.Context) (bool, error) {
 	}
 	seen, err := a.completeFresh(ctx)
 	if err == nil {
-		err = a.moveFresh()
+		err = moveNew(s.fresh.up, freshName, a.c.home.top, a.p.folder)
 	}
 	if err != nil {
 		a.c.home.lg.Info("the folder comes path by path", "course", a.c.name, "reason", err)
@@ -242,9 +255,12 @@ func (a *applier) placeFresh(ctx context.Context) (bool, error) {
 		return false, ctx.Err()
 	}
 	t := s.fresh
-	s.fresh = nil
+	s.fresh = nil // from here on it is the student's folder
 	t.close()
 	_ = a.c.area.rmdir(freshName)
+	if err := a.openMoved(); err != nil {
+		return false, err // the next pass finds its files in place
+	}
 	for _, f := range slices.Sorted(maps.Keys(t.made)) {
 		a.lines = append(a.lines, line{Folder: &folderLine{Path: f}})
 	}
@@ -346,12 +362,9 @@ func (s *stage) copyFresh(f bundle.File, d *dir, name string) (st Stat, err erro
 	return statFD(int(to.Fd()))
 }
 
-// moveFresh gives the tree its name, which must be free.
-func (a *applier) moveFresh() error {
+// openMoved opens the folder that has its place now, once that is on disk.
+func (a *applier) openMoved() error {
 	top := a.c.home.top
-	if err := moveNew(a.c.stage.fresh.up, freshName, top, a.p.folder); err != nil {
-		return err
-	}
 	if err := top.sync(); err != nil {
 		return err
 	}

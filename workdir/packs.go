@@ -30,7 +30,8 @@ const (
 	packMagic    = "satpack\x01"
 	packFormat   = 1
 	packTrailer  = 4 + len(packMagic)
-	maxPackIndex = 64 << 20
+	maxPackIndex = 16 << 20
+	maxKept      = 4 << 20 // bytes of a frame
 )
 
 type packIndex struct {
@@ -66,8 +67,8 @@ func (p *packs) load(base *dir) {
 		}
 		if x, err := base.readPackIndex(name); err == nil {
 			p.add(name, x)
-		} else if !errors.Is(err, bundle.ErrFormat) {
-			_ = base.remove(name) // what an agent of another time wrote stays
+		} else if errors.Is(err, bundle.ErrCorrupt) {
+			_ = base.remove(name) // what cannot be read just now stays, and what a later agent wrote
 		}
 	}
 }
@@ -104,8 +105,11 @@ func (d *dir) readPackIndex(name string) (*packIndex, error) {
 	defer f.Close()
 	none := fault("read", name, fmt.Errorf("%w: no pack", bundle.ErrCorrupt))
 	end := make([]byte, packTrailer)
-	if _, err := f.ReadAt(end, s.Size-int64(len(end))); err != nil {
+	if s.Size < int64(len(end)) {
 		return nil, none
+	}
+	if _, err := f.ReadAt(end, s.Size-int64(len(end))); err != nil {
+		return nil, err
 	}
 	size := int64(binary.BigEndian.Uint32(end))
 	switch magic := string(end[4:]); {
@@ -120,13 +124,20 @@ func (d *dir) readPackIndex(name string) (*packIndex, error) {
 		return nil, none
 	}
 	x := &packIndex{}
-	err = bundle.Decompress(io.NewSectionReader(f, frames, size), maxPackIndex, func(r io.Reader) error { return json.NewDecoder(r).Decode(x) })
+	var text []byte
+	err = bundle.Decompress(io.NewSectionReader(f, frames, size), maxPackIndex, func(r io.Reader) (err error) {
+		text, err = io.ReadAll(r)
+		return err
+	})
 	if err != nil {
+		return nil, err
+	}
+	if json.Unmarshal(text, x) != nil {
 		return nil, none
 	}
 	for i := range x.Frames {
 		fr := &x.Frames[i]
-		if fr.Kind != bundle.Whole && fr.Kind != bundle.Delta || fr.Check() != nil || fr.Offset+fr.Length > frames {
+		if fr.Kind != bundle.Whole && fr.Kind != bundle.Delta || fr.Check() != nil || fr.Length > maxKept || fr.Offset+fr.Length > frames {
 			return nil, none
 		}
 	}
@@ -184,9 +195,12 @@ type packWriter struct {
 
 func newPackWriter(base *dir) (*packWriter, error) {
 	w := &packWriter{d: base, name: "new-" + base.do.newName(), index: packIndex{Format: packFormat}}
-	var err error
-	w.f, err = base.create(w.name, 0o600)
-	return w, err
+	f, err := base.create(w.name, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	w.f = f
+	return w, nil
 }
 
 func (w *packWriter) add(f bundle.Frame, data []byte) error {
@@ -244,7 +258,7 @@ func (w *packWriter) finish() (name string, err error) {
 // short, it keeps nothing: then Apply keeps what is needed. It may be called
 // from several goroutines.
 func (c *Course) KeepFrame(f bundle.Frame, data []byte) {
-	if f.Kind != bundle.Whole && f.Kind != bundle.Delta || int64(len(data)) != f.Length || c.name == notesName || c.stage == nil || !c.stage.worthKeeping(f) {
+	if f.Kind != bundle.Whole && f.Kind != bundle.Delta || int64(len(data)) != f.Length || f.Length > maxKept || c.name == notesName || c.stage == nil || !c.stage.worthKeeping(f) {
 		return
 	}
 	base, err := c.bases()
@@ -260,10 +274,12 @@ func (c *Course) KeepFrame(f bundle.Frame, data []byte) {
 	defer p.mu.Unlock()
 	if p.writing == nil {
 		base.dropUnfinished()
-		if p.writing, err = newPackWriter(base.dir); err != nil {
+		w, err := newPackWriter(base.dir)
+		if err != nil {
 			base.close()
 			return
 		}
+		p.writing = w
 	} else {
 		base.close()
 	}

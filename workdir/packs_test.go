@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"satchel/bundle"
 )
@@ -243,6 +246,133 @@ func TestAPackThatNobodyFinishes(t *testing.T) {
 	if _, alone := w.based(); len(alone) != 1 {
 		t.Errorf("alone: %q", alone)
 	}
+}
+
+// A pack that cannot be begun is no pack: nothing of it is closed or finished.
+func TestAPackThatCannotBeBegun(t *testing.T) {
+	w := newWorld(t)
+	w.framed = true
+	w.publish("a.txt", poem)
+	h := w.open()
+	defer h.Close()
+	c, _ := h.Course("scala101")
+	defer c.Close()
+	p, err := c.Plan(t.Context(), w.newest(), w.ask, How{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.stage.wait()
+	w.do.before = func(op, name string) error {
+		if op == "create" && strings.HasPrefix(name, "new-") {
+			return unix.ENOSPC
+		}
+		return nil
+	}
+	if err := w.fetch(c, p); err != nil {
+		t.Fatal(err)
+	}
+	c.stage.wait()
+	w.do.before = nil
+	if c.packs.writing != nil {
+		t.Error("a pack is being written")
+	}
+	if r, err := c.Apply(t.Context(), p); err != nil || !r.Complete {
+		t.Errorf("%+v, %v", r, err)
+	}
+	w.has("a.txt", poem)
+}
+
+// A pack that cannot be read just now is not lost for that.
+func TestAPackThatCannotBeReadNow(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Log("as root all can be read; the pack must only stay")
+	}
+	w := newWorld(t)
+	w.framed = true
+	w.publish("a.txt", poem)
+	w.sync()
+	packs, _ := w.based()
+	file := filepath.Join(w.root, ".satchel/scala101/base", packs[0])
+	if err := os.Chmod(file, 0); err != nil {
+		t.Fatal(err)
+	}
+	w.write("a.txt", edit(poem, "two", "2"))
+	w.publish("b.txt", "b")
+	w.sync()
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+}
+
+// Where space is short, frames are no longer kept as they come, and what was
+// kept of them goes first.
+func TestAPackGoesFirst(t *testing.T) {
+	w := newWorld(t)
+	w.framed = true
+	w.publish("a.txt", poem, "b.txt", poem+"b")
+	h := w.open()
+	defer h.Close()
+	c, _ := h.Course("scala101")
+	defer c.Close()
+	p, err := c.Plan(t.Context(), w.newest(), w.ask, How{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.fetch(c, p); err != nil {
+		t.Fatal(err)
+	}
+	if c.packs.writing == nil || !c.stage.giveUp(1<<30, 1<<30) || c.packs.writing != nil {
+		t.Error("the pack was not given up")
+	}
+	if c.stage.worthKeeping(bundle.Frame{Size: 1, Items: []bundle.Item{{Digest: bundle.Sum([]byte(poem)), Size: 1}}}) {
+		t.Error("frames are kept where space is short")
+	}
+}
+
+// What a run that died left in the way of a new folder does not keep the
+// course from coming.
+func TestAFreshFolderThatCannotBeBegun(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", poem)
+	stuck := filepath.Join(w.root, ".satchel/scala101/fresh/fresh")
+	if err := os.MkdirAll(stuck, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.do.before = func(op, name string) error {
+		if op == "rmdir" && name == "fresh" {
+			return unix.EACCES
+		}
+		return nil
+	}
+	w.sync()
+	w.has("a.txt", poem)
+}
+
+// After the folder has its place it is the student's: no error takes a file
+// out of it again.
+func TestAFaultAfterTheFolderHasItsPlace(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", poem, "b.txt", "b")
+	placed := false
+	w.do.before = func(op, name string) error {
+		if op == "rename" && name == w.folder {
+			placed = true
+			return nil
+		}
+		if placed && op == "sync" {
+			w.do.before = nil
+			w.write("a.txt", "mine")
+			return unix.EIO
+		}
+		return nil
+	}
+	if _, err := w.trySync(); err == nil {
+		t.Error("no error")
+	}
+	w.has("a.txt", "mine", "b.txt", "b")
+	w.now = w.now.Add(time.Hour)
+	w.sync()
+	w.has("a.txt", "mine", "a (course v1).txt", poem, "b.txt", "b")
 }
 
 func FuzzPackIndex(f *testing.F) {

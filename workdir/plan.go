@@ -108,7 +108,9 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 	p.actions = Compare(v)
 	err = p.supply(ctx, false)
 	if err == nil && p.fresh(tree) {
-		err = writable(c.stage.beginFresh(p.actions))
+		if err := c.stage.beginFresh(p.actions); err != nil {
+			c.home.lg.Info("the folder comes path by path", "course", c.name, "reason", err)
+		}
 	}
 	return p, err
 }

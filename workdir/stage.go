@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -37,6 +38,7 @@ type stage struct {
 
 	merging map[bundle.Digest]mayMerge
 	fresh   *freshTree // nil: there is none
+	full    bool       // something did not fit
 }
 
 // mayMerge says which contents may be merged one day.
@@ -198,6 +200,9 @@ func (s *stage) noText(d bundle.Digest) {
 func (s *stage) worthKeeping(f bundle.Frame) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.full {
+		return false
+	}
 	useful := int64(0)
 	for _, it := range f.Items {
 		if s.merging[it.Digest] != 0 {
@@ -219,7 +224,7 @@ func (s *stage) needs(item bundle.Item) bool {
 func (s *stage) open(item bundle.Item) (*os.File, string, error) {
 	name := ""
 	f, err := s.fresh.create(item)
-	if f == nil && err == nil {
+	if f == nil && err == nil || errors.Is(err, fs.ErrExist) { // it comes a second time meanwhile
 		name = "part-" + s.c.home.do.newName()
 		f, err = s.d.create(name, 0o600)
 	}
@@ -293,6 +298,10 @@ func (s *stage) free() (int64, error) {
 // then the largest staged content above that size. Nothing, where all of it
 // would not be enough.
 func (s *stage) giveUp(size, gap int64) bool {
+	s.tight()
+	if s.c.dropPack() {
+		return true
+	}
 	if s.larger(size)+s.c.spare() < gap {
 		return false
 	}
@@ -320,6 +329,13 @@ func (s *stage) removeContent(d bundle.Digest) error {
 		return s.fresh.drop(d)
 	}
 	return s.d.remove(d.String())
+}
+
+// tight ends the keeping of frames as they come: space is for what is placed.
+func (s *stage) tight() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = true
 }
 
 // larger adds up the staged contents above a size.

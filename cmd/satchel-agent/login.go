@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,6 +23,7 @@ import (
 // pass of a start, and shows what that does for as long as a login may wait.
 // All that can go wrong goes wrong in the other process.
 func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent.Event)) {
+	began := time.Now()
 	ans := p.glance(ctx, s, show)
 	r, err := p.leave(nil, serverPID(), false, ans)
 	if ans != nil && ans.NotModified && err == nil {
@@ -33,17 +35,37 @@ func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent
 		p.inForeground(ctx, s, show)
 		return
 	}
-	agent.Attend(ctx, r, s.Budget, p.words, show)
+	agent.Attend(ctx, r, s.Budget-time.Since(began), p.words, show)
 }
 
 // glance asks whether anything is new; nil where the process that is left
-// behind has to.
+// behind has to, also where a home that hangs gives no answer in time.
 func (p *program) glance(ctx context.Context, s agent.Settings, show func(agent.Event)) *hook.Answer {
-	a, err := agent.New(slog.New(slog.DiscardHandler), s, agent.Options{Show: show})
+	var told []agent.Event
+	a, err := agent.New(slog.New(slog.DiscardHandler), s, agent.Options{Show: func(e agent.Event) { told = append(told, e) }})
 	if err != nil {
 		return nil
 	}
-	return a.Glance(ctx)
+	done := make(chan *hook.Answer, 1)
+	go func() {
+		defer func() {
+			if recover() != nil { // what was read is the student's
+				done <- nil
+			}
+		}()
+		done <- a.Glance(ctx)
+	}()
+	late := time.NewTimer(agent.GlanceTime)
+	defer late.Stop()
+	select {
+	case ans := <-done:
+		for _, e := range told {
+			show(e)
+		}
+		return ans
+	case <-late.C:
+		return nil
+	}
 }
 
 // inForeground is for where no process can be started.
@@ -189,6 +211,7 @@ func (p *program) beforeCommand(ctx context.Context) (env []string) {
 		return env
 	}
 	var ans *hook.Answer
+	began := time.Now()
 	show := agent.Printer(p.out, agent.Lines, p.words)
 	if s, serr := p.env.settings(p.uid); become == nil && serr == nil {
 		ans = p.glance(ctx, s, show)
@@ -202,7 +225,7 @@ func (p *program) beforeCommand(ctx context.Context) (env []string) {
 		fmt.Fprintf(p.errOut, "satchel-agent: no process can be left behind: %v\n", err)
 		return env
 	}
-	agent.Attend(ctx, r, p.env.budget(), p.words, show)
+	agent.Attend(ctx, r, p.env.budget()-time.Since(began), p.words, show)
 	return without(p.list, hook.EnvTicket)
 }
 
