@@ -337,17 +337,23 @@ func (a *Agent) takeItem(h *haul, it bundle.Item, v *bundle.Verifier, passed *in
 	case errors.Is(err, bundle.ErrCorrupt):
 		return err
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.want, it.Digest)
+	a.took(h, it.Digest, err)
 	if err != nil {
-		h.here[it.Digest] = err
 		a.lg.Warn("content not kept", "course", h.course, "path", h.where[it.Digest], "error", err)
 		_, err = io.Copy(io.Discard, v)
-		return err
 	}
-	a.progress(h, it.Digest, len(h.want) == 0)
-	return nil
+	return err
+}
+
+// took notes a content that is staged, or could not be kept.
+func (a *Agent) took(h *haul, d bundle.Digest, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if delete(h.want, d); err != nil {
+		h.here[d] = err
+		return
+	}
+	a.progress(h, d, len(h.want) == 0)
 }
 
 func (h *haul) missing(it bundle.Item) bool {
