@@ -83,7 +83,6 @@ func (p *pass) finish(ctx context.Context) {
 	if p.out.Code == "" || p.out.Code == CodeWaiting || p.out.Code == CodeNothing {
 		p.mem.Code, p.mem.Error = "", ""
 	}
-	p.over() // a login need not wait for what follows
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWork)
 	defer cancel()
 	if p.news || p.mem.Page {
@@ -98,6 +97,7 @@ func (p *pass) finish(ctx context.Context) {
 	if p.mem.Glance = p.glance(); p.mem.keep(p.root) != nil { // the journals are as they stay
 		p.lg.Warn("the next login has to look closer")
 	}
+	p.over() // the page is there; a login need not wait until the service is told
 	if len(p.mem.Unsent) > 0 && !p.out.Offline && p.a.client != nil {
 		p.tell(ctx)
 	}
