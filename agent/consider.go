@@ -194,9 +194,11 @@ func (p *pass) unopened(course string, err error) {
 }
 
 // words are in the course's language.
-func (p *pass) words(course string) Words {
-	if m := p.mem.Courses[course]; m != nil {
-		return WordsFor(m.Language, p.a.s.Language)
+func (p *pass) words(course string) Words { return p.a.wordsOf(p.mem, course) }
+
+func (a *Agent) wordsOf(mem *memory, course string) Words {
+	if m := mem.Courses[course]; m != nil {
+		return WordsFor(m.Language, a.s.Language)
 	}
-	return p.a.words
+	return a.words
 }

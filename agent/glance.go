@@ -79,18 +79,14 @@ func (a *Agent) Glance(ctx context.Context) *hook.Answer {
 	}
 	if ans.NotModified {
 		for _, c := range mem.Glance.Courses {
-			a.show(Event{Kind: Sentence, Course: c.Course, Text: upToDate(mem, a.s.Language, c)})
+			a.show(Event{Kind: Sentence, Course: c.Course, Text: a.upToDate(mem, c)})
 		}
 	}
 	return ans
 }
 
-func upToDate(m *memory, language string, c glanced) string {
-	w := WordsFor(language)
-	if k := m.Courses[c.Course]; k != nil {
-		w = WordsFor(k.Language, language)
-	}
-	text := w.UpToDate(c.Version)
+func (a *Agent) upToDate(m *memory, c glanced) string {
+	text := a.wordsOf(m, c.Course).UpToDate(c.Version)
 	if len(m.Courses) > 1 {
 		text = Plain(c.Course) + ": " + text
 	}

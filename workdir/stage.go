@@ -18,9 +18,6 @@ import (
 	"satchel/bundle"
 )
 
-// reserveBytes is what is always left free on the filesystem.
-const reserveBytes = 50 << 20
-
 // syncers is how many files are brought to disk at once.
 const syncers = 8
 
@@ -39,21 +36,6 @@ type stage struct {
 	merging map[bundle.Digest]mayMerge
 	fresh   *freshTree // nil: there is none
 	full    bool       // something did not fit
-}
-
-// mayMerge says which contents may be merged one day.
-type mayMerge int
-
-const (
-	textBytes     mayMerge = iota + 1 // if it is text
-	notebookBytes                     // whatever it is
-)
-
-func mergesAs(path string) mayMerge {
-	if isNotebook(path) {
-		return notebookBytes
-	}
-	return textBytes
 }
 
 // openStage opens the stage and verifies what it has of need. The rest goes,
@@ -157,61 +139,6 @@ func (s *stage) put(v *bundle.Verifier) error {
 	return nil
 }
 
-// buffers are what bytes pass through.
-var buffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
-
-// fill writes a content, and notes what cannot be merged.
-func (s *stage) fill(f io.Writer, v *bundle.Verifier) error {
-	b := buffers.Get().(*[256 << 10]byte)
-	defer buffers.Put(b)
-	left := v.Item().Size
-	for {
-		n, err := io.ReadFull(v, b[:min(left+1, int64(len(b)))]) // one more: it may be too long
-		if err == io.ErrUnexpectedEOF {
-			err = io.EOF
-		}
-		if left -= int64(n); left < 0 {
-			return v.Check()
-		}
-		if bytes.IndexByte(b[:n], 0) >= 0 {
-			s.noText(v.Item().Digest)
-		}
-		if _, werr := f.Write(b[:n]); werr != nil {
-			return werr
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-func (s *stage) noText(d bundle.Digest) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.merging[d] == textBytes {
-		delete(s.merging, d)
-	}
-}
-
-// worthKeeping says whether most of a frame may be merged one day.
-func (s *stage) worthKeeping(f bundle.Frame) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.full {
-		return false
-	}
-	useful := int64(0)
-	for _, it := range f.Items {
-		if s.merging[it.Digest] != 0 {
-			useful += it.Size
-		}
-	}
-	return useful*2 > f.Size
-}
-
 func (s *stage) needs(item bundle.Item) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -256,102 +183,6 @@ func (s *stage) discard(f *os.File, name string, item bundle.Item) {
 		_ = s.d.remove(name)
 	}
 }
-
-// room says whether size bytes fit, with all smaller ones that are still to
-// come, so that a large one never keeps the small ones out; and how many are
-// missing.
-func (s *stage) room(size int64) (gap int64, err error) {
-	free, err := s.free()
-	if err != nil {
-		return 0, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if free >= s.left {
-		return 0, nil
-	}
-	for _, other := range s.wanted {
-		if other < size {
-			free -= other
-		}
-	}
-	if free < size {
-		return size - free, unix.ENOSPC
-	}
-	return 0, nil
-}
-
-// free is what may be used of the filesystem.
-func (s *stage) free() (int64, error) {
-	if s.c.home.do.space != nil {
-		return s.c.home.do.space() - reserveBytes, nil
-	}
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(s.d.fd, &st); err != nil {
-		return 0, fault("ask for space", stageName, err)
-	}
-	return int64(st.Bavail)*int64(st.Bsize) - reserveBytes, nil
-}
-
-// giveUp makes room for size bytes, of which gap are missing: first the
-// course's bytes that are kept for undo and restore, then those for merging,
-// then the largest staged content above that size. Nothing, where all of it
-// would not be enough.
-func (s *stage) giveUp(size, gap int64) bool {
-	s.tight()
-	if s.c.dropPack() {
-		return true
-	}
-	if s.larger(size)+s.c.spare() < gap {
-		return false
-	}
-	if s.c.dropKept() || s.c.dropBase(false) || s.c.dropBase(true) {
-		return true
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var largest bundle.Digest
-	for d, n := range s.have {
-		if n > size && n > s.have[largest] {
-			largest = d
-		}
-	}
-	if largest.IsZero() || s.removeContent(largest) != nil {
-		return false
-	}
-	s.short[largest] = s.have[largest]
-	delete(s.have, largest)
-	return true
-}
-
-func (s *stage) removeContent(d bundle.Digest) error {
-	if _, ok := s.fresh.at(d); ok {
-		return s.fresh.drop(d)
-	}
-	return s.d.remove(d.String())
-}
-
-// tight ends the keeping of frames as they come: space is for what is placed.
-func (s *stage) tight() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.full = true
-}
-
-// larger adds up the staged contents above a size.
-func (s *stage) larger(size int64) (sum int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, n := range s.have {
-		if n > size {
-			sum += n
-		}
-	}
-	return sum
-}
-
-// spare is how many of the course's bytes can be given up.
-func (c *Course) spare() int64 { return c.area.usage(keptName, 0) + c.state.usage(baseName, 0) }
 
 func (s *stage) tooLarge(item bundle.Item) {
 	s.mu.Lock()

@@ -23,19 +23,31 @@ import (
 // pass of a start, and shows what that does for as long as a login may wait.
 // All that can go wrong goes wrong in the other process.
 func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent.Event)) {
-	began := time.Now()
-	ans := p.glance(ctx, s, show)
-	r, err := p.leave(nil, serverPID(), false, ans)
-	if ans != nil && ans.NotModified && err == nil {
-		r.Close()
-		return
-	}
-	if err != nil {
+	if err := p.begin(ctx, &s, s.Budget, left{server: serverPID()}, show); err != nil {
 		fmt.Fprintf(p.errOut, "satchel-agent: no process can be left behind (%v); going on without\n", err)
 		p.inForeground(ctx, s, show)
-		return
 	}
-	agent.Attend(ctx, r, s.Budget-time.Since(began), p.words, show)
+}
+
+// begin asks what is new (where s is nil that is left to the watch), leaves a
+// watch behind, and shows what that does as long as the budget lasts. An error
+// means that there is none.
+func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Duration, l left, show func(agent.Event)) error {
+	began := time.Now()
+	var ans *hook.Answer
+	if s != nil {
+		ans = p.glance(ctx, *s, show)
+	}
+	r, err := p.leave(l, ans)
+	switch {
+	case err != nil:
+		return err
+	case ans != nil && ans.NotModified:
+		r.Close()
+	default:
+		agent.Attend(ctx, r, budget-time.Since(began), p.words, show)
+	}
+	return nil
 }
 
 // glance asks whether anything is new; nil where the process that is left
@@ -92,18 +104,23 @@ func serverPID() int {
 	return sid
 }
 
+// left says how a watch is left behind.
+type left struct {
+	become *identity // as whom; nil: as this process
+	server int       // the process with which it ends; 0: none
+	orphan bool      // it is nobody's child: a program that this one becomes has none that it does not know of
+}
+
 // leave starts `watch --continue` as a session of its own and gives what it
-// reports. With orphan it is nobody's child, so that a program that this one
-// becomes has no child it does not know of. ans is handed over, for as long as
-// this process lives; it may be nil.
-func (p *program) leave(become *identity, server int, orphan bool, ans *hook.Answer) (io.ReadCloser, error) {
+// reports. ans is handed over, for as long as this process lives; it may be nil.
+func (p *program) leave(l left, ans *hook.Answer) (io.ReadCloser, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close()
-	c := exec.Command(p.self, "watch", "--continue", "--report", "3", "--server-pid", strconv.Itoa(server))
-	if orphan {
+	c := exec.Command(p.self, "watch", "--continue", "--report", "3", "--server-pid", strconv.Itoa(l.server))
+	if l.orphan {
 		c.Args = append(c.Args, "--orphan")
 	}
 	c.Dir = "/"
@@ -122,17 +139,17 @@ func (p *program) leave(become *identity, server int, orphan bool, ans *hook.Ans
 	}
 	c.Args[0] = "satchel-agent"
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if become != nil {
+	if l.become != nil {
 		c.Env = lower(p.env)
 		c.SysProcAttr.Credential = &syscall.Credential{
-			Uid: uint32(become.uid), Gid: uint32(become.gid), Groups: []uint32{uint32(become.gid)},
+			Uid: uint32(l.become.uid), Gid: uint32(l.become.gid), Groups: []uint32{uint32(l.become.gid)},
 		}
 	}
 	if err := c.Start(); err != nil {
 		r.Close()
 		return nil, err
 	}
-	if orphan {
+	if l.orphan {
 		err = c.Wait()
 	} else {
 		err = c.Process.Release()
@@ -210,22 +227,15 @@ func (p *program) beforeCommand(ctx context.Context) (env []string) {
 		fmt.Fprintln(p.out, p.words.AsRoot())
 		return env
 	}
-	var ans *hook.Answer
-	began := time.Now()
-	show := agent.Printer(p.out, agent.Lines, p.words)
-	if s, serr := p.env.settings(p.uid); become == nil && serr == nil {
-		ans = p.glance(ctx, s, show)
+	var ask *agent.Settings
+	if s, err := p.env.settings(p.uid); become == nil && err == nil {
+		ask = &s
 	}
-	r, err := p.leave(become, os.Getpid(), true, ans)
-	if ans != nil && ans.NotModified && err == nil {
-		r.Close()
-		return without(p.list, hook.EnvTicket)
-	}
-	if err != nil {
+	l := left{become: become, server: os.Getpid(), orphan: true}
+	if err := p.begin(ctx, ask, p.env.budget(), l, agent.Printer(p.out, agent.Lines, p.words)); err != nil {
 		fmt.Fprintf(p.errOut, "satchel-agent: no process can be left behind: %v\n", err)
 		return env
 	}
-	agent.Attend(ctx, r, p.env.budget()-time.Since(began), p.words, show)
 	return without(p.list, hook.EnvTicket)
 }
 

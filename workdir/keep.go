@@ -1,0 +1,236 @@
+package workdir
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"strings"
+
+	"satchel/bundle"
+)
+
+// KeepFrame keeps a frame's bytes for the next merge of what it holds, after
+// Stage took that. Where it holds mostly what cannot be merged, or space is
+// short, it keeps nothing: then Apply keeps what is needed. It may be called
+// from several goroutines.
+func (c *Course) KeepFrame(f bundle.Frame, data []byte) {
+	if f.Kind != bundle.Whole && f.Kind != bundle.Delta || int64(len(data)) != f.Length || f.Length > maxKept || c.name == notesName || c.stage == nil || !c.stage.worthKeeping(f) {
+		return
+	}
+	base, err := c.bases()
+	if err != nil {
+		return
+	}
+	if f.Kind == bundle.Delta && base.deltas(f.Base) >= maxDeltas {
+		base.close()
+		return
+	}
+	p := &c.packs
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.writing == nil {
+		base.dropUnfinished()
+		w, err := newPackWriter(base.dir)
+		if err != nil {
+			base.close()
+			return
+		}
+		p.writing = w
+	} else {
+		base.close()
+	}
+	if err := p.writing.add(f, data); err != nil {
+		c.home.lg.Info("base bytes not kept as they came", "course", c.name, "error", err)
+	}
+}
+
+// dropUnfinished removes what writers that died left behind.
+func (d *dir) dropUnfinished() {
+	names, _ := d.names()
+	for _, name := range names {
+		if strings.HasPrefix(name, "new-") {
+			_ = d.remove(name)
+		}
+	}
+}
+
+// finishPack has what KeepFrame kept count, and gives it.
+func (c *Course) finishPack() (kept []bundle.Digest) {
+	p := &c.packs
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.writing
+	if w == nil {
+		return nil
+	}
+	p.writing = nil
+	defer w.d.close()
+	name, err := w.finish()
+	if err != nil {
+		c.home.lg.Info("base bytes not kept as they came", "course", c.name, "error", err)
+	}
+	if name == "" {
+		return nil
+	}
+	if p.read {
+		p.add(name, &w.index)
+	}
+	for _, f := range w.index.Frames {
+		for _, it := range f.Items {
+			kept = append(kept, it.Digest)
+		}
+	}
+	return kept
+}
+
+// dropPack gives up the pack that is being written.
+func (c *Course) dropPack() bool {
+	p := &c.packs
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.writing == nil {
+		return false
+	}
+	p.writing.discard()
+	p.writing.d.close()
+	p.writing = nil
+	return true
+}
+
+// snapshot gives the packs as they are.
+func (b *bases) snapshot() map[string]*packIndex {
+	p := &b.c.packs
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.load(b.dir)
+	return maps.Clone(p.all)
+}
+
+// lean gives each base that a delta is made on, of the contents that are kept
+// as nothing else, the need of the content.
+func (b *bases) lean(needs map[bundle.Digest]need) {
+	packs := b.snapshot()
+	for changed := true; changed; {
+		changed = false
+		for _, x := range packs {
+			for _, f := range x.Frames {
+				n := needs[f.Items[0].Digest]
+				if f.Kind == bundle.Delta && n > needs[f.Base] && !b.alone(f.Items[0].Digest) {
+					needs[f.Base], changed = n, true
+				}
+			}
+		}
+	}
+}
+
+// free keeps alone what is kept as a delta on something that is to be erased.
+func (b *bases) free(needs map[bundle.Digest]need, erase func(bundle.Digest) bool) {
+	for _, x := range b.snapshot() {
+		for _, f := range x.Frames {
+			sum := f.Items[0].Digest
+			if f.Kind != bundle.Delta || !erase(f.Base) || needs[sum] == unneeded || b.alone(sum) {
+				continue
+			}
+			data, err := b.read(sum)
+			if err == nil {
+				err = b.pack(sum, data)
+			}
+			if err != nil {
+				b.c.home.lg.Info("base bytes are lost", "course", b.c.name, "error", err)
+			}
+		}
+	}
+}
+
+// tidyPacks writes packs anew of which less than half is needed, or that hold
+// what is to be erased; needed says what stays.
+func (b *bases) tidyPacks(needed, erase func(bundle.Digest) bool) {
+	packs := b.snapshot()
+	for _, name := range sortedKeys(packs) {
+		var all, live int64
+		must := false
+		for _, f := range packs[name].Frames {
+			some := false
+			for _, it := range f.Items {
+				some = some || needed(it.Digest)
+				must = must || erase(it.Digest)
+			}
+			all += f.Length
+			if some {
+				live += f.Length
+			}
+		}
+		if !must && live*2 >= all {
+			continue
+		}
+		if err := b.rewrite(name, packs[name], func(d bundle.Digest) bool { return needed(d) && !erase(d) }); err != nil {
+			b.c.home.lg.Info("base bytes stay as they are", "course", b.c.name, "pack", name, "error", err)
+		}
+		b.c.packs.forget()
+	}
+}
+
+// rewrite puts what stays of a pack into a new one: whole frames as they are,
+// else the contents one by one.
+func (b *bases) rewrite(name string, x *packIndex, stays func(bundle.Digest) bool) error {
+	old, _, err := b.open(name)
+	if err != nil {
+		return err
+	}
+	defer old.Close()
+	w, err := newPackWriter(b.dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range x.Frames {
+		n := 0
+		for _, it := range f.Items {
+			if stays(it.Digest) {
+				n++
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		if n == len(f.Items) {
+			data := make([]byte, f.Length)
+			if _, err = old.ReadAt(data, f.Offset); err == nil {
+				err = w.add(f, data)
+			}
+		} else {
+			err = b.takeApart(f, old, stays)
+		}
+		if err != nil {
+			w.discard()
+			return err
+		}
+	}
+	if _, err := w.finish(); err != nil {
+		return err
+	}
+	return b.remove(name)
+}
+
+// takeApart keeps some contents of a frame, each in a file of its own. What is
+// damaged was worth nothing.
+func (b *bases) takeApart(f bundle.Frame, pack *os.File, stays func(bundle.Digest) bool) error {
+	err := bundle.ReadFrame(f, io.NewSectionReader(pack, f.Offset, f.Length), b.base, func(it bundle.Item, v *bundle.Verifier) error {
+		if !stays(it.Digest) || b.alone(it.Digest) {
+			_, err := io.Copy(io.Discard, v)
+			return err
+		}
+		data, err := io.ReadAll(v)
+		if err == nil {
+			err = v.Check()
+		}
+		if err == nil {
+			err = b.pack(it.Digest, data)
+		}
+		return err
+	})
+	if errors.Is(err, bundle.ErrCorrupt) {
+		return nil
+	}
+	return err
+}
