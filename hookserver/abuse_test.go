@@ -458,7 +458,7 @@ func TestConnectionsOfOneAddress(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := perAddress(inner, limit)
+		l := capped(inner, 100, limit)
 		accepted := make(chan net.Conn, 10)
 		go func() {
 			for {

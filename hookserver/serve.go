@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 )
+
+// maxHubConnections is for the hub, health checks and metrics.
+const maxHubConnections = 1000
 
 var errDraining = errors.New("this replica is shutting down")
 
@@ -23,9 +25,10 @@ func (s *Server) Serve(ctx context.Context, student, hub net.Listener) error {
 	front := s.httpServer(s.student)
 	back := s.httpServer(s.hub)
 	g, ctx := errgroup.WithContext(ctx)
-	student = netutil.LimitListener(perAddress(student, s.o.Limits.PerAddress), s.o.Limits.Connections)
+	student = capped(student, s.o.Limits.Connections, s.o.Limits.PerAddress)
+	hub = capped(hub, maxHubConnections, -1)
 	g.Go(func() error { return serve(front, student) })
-	g.Go(func() error { return serve(back, netutil.LimitListener(hub, 1000)) })
+	g.Go(func() error { return serve(back, hub) })
 	g.Go(func() error {
 		<-ctx.Done()
 		s.Drain()
