@@ -107,13 +107,13 @@ func sentBytes(t *testing.T, file, addr string) map[string]int64 {
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var thread, call string
+		var call string
 		ours := false
 		if m := aCall.FindStringSubmatch(lines.Text()); m != nil {
-			thread, call, ours = m[1], m[2], strings.Contains(m[3], ":"+port+"->")
-			begun[thread] = ours
+			call, ours = m[2], strings.Contains(m[3], ":"+port+"->")
+			begun[m[1]] = ours
 		} else if m := aResumed.FindStringSubmatch(lines.Text()); m != nil {
-			thread, call, ours = m[1], m[2], begun[m[1]]
+			call, ours = m[2], begun[m[1]]
 		}
 		if m := aResult.FindStringSubmatch(lines.Text()); m != nil && ours {
 			n, _ := strconv.ParseInt(m[1], 10, 64)

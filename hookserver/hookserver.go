@@ -90,13 +90,14 @@ type Server struct {
 	lib *library
 	mix *assembler
 
-	prepared *lru[string, *prepared]
-	guests   *guests
-	events   *broadcast
-	logins   *loginLimits
-	strange  *strangers
-	hubAway  rate.Sometimes // for the log
-	metrics  *metrics
+	prepared  *lru[string, *prepared]
+	preparing *flights[*prepared]
+	guests    *guests
+	events    *broadcast
+	logins    *loginLimits
+	strange   *strangers
+	hubAway   rate.Sometimes // for the log
+	metrics   *metrics
 
 	student, hub http.Handler
 
@@ -125,6 +126,7 @@ func New(lg *slog.Logger, o Options) (*Server, error) {
 	s.guests = newGuests(o.Limits, o.Now)
 	s.mix = newAssembler(blobs, s.guests, o.Limits.Memory, s.metrics)
 	s.prepared = newLRU[string, *prepared](o.Limits.Memory)
+	s.preparing = newFlights[*prepared]()
 	s.logins = newLoginLimits(o.Limits)
 	s.strange = newStrangers(o.Limits)
 	s.hubAway.Interval = time.Minute

@@ -121,13 +121,28 @@ func (s *Server) prepare(ctx context.Context, v view, claim hook.Have) (*prepare
 	return p.with(v.left(claim)), nil
 }
 
-// newest leads from what the agent holds to the newest version.
+// newest leads from what the agent holds to the newest version. Who asks for the
+// same at once, as a class does after a release, waits for one making of it.
 func (s *Server) newest(ctx context.Context, v view, h holding) (*prepared, error) {
 	other := v.other(h.claim)
 	key := fmt.Sprintf("%d %s %t %q", v.shelf.edition.id, v.ids(), other, v.bases(h))
 	if p, ok := s.prepared.get(key); ok {
 		return p, nil
 	}
+	return s.preparing.do(ctx, key, func(ctx context.Context) (*prepared, error) {
+		if p, ok := s.prepared.get(key); ok { // by who was here a moment ago
+			return p, nil
+		}
+		p, err := s.lead(ctx, v, h, other)
+		if err == nil {
+			s.prepared.put(key, p, p.cost()+int64(len(key)))
+		}
+		return p, err
+	})
+}
+
+// lead makes the answer that newest gives.
+func (s *Server) lead(ctx context.Context, v view, h holding, other bool) (*prepared, error) {
 	c := &hook.CourseOffer{Course: v.course, Head: v.shelf.edition.record.Head, Prove: other}
 	held := s.heldManifests(v, h)
 	for _, ch := range v.channels {
@@ -137,11 +152,7 @@ func (s *Server) newest(ctx context.Context, v view, h holding) (*prepared, erro
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.pack(c, pieces)
-	if err == nil {
-		s.prepared.put(key, p, p.cost()+int64(len(key)))
-	}
-	return p, err
+	return s.pack(c, pieces)
 }
 
 // stale is StateAway while the store does not answer: then an agent that has

@@ -1,10 +1,7 @@
 package hookserver
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -218,7 +215,10 @@ func (s *Server) sendOffer(c *gin.Context, t hook.Ticket, list []*prepared) erro
 	if err != nil {
 		return err
 	}
-	total := int64(len(head))
+	total := int64(0)
+	for _, part := range head {
+		total += int64(len(part))
+	}
 	for _, p := range list {
 		for _, f := range p.pieces {
 			total += f.offered.Length
@@ -229,68 +229,27 @@ func (s *Server) sendOffer(c *gin.Context, t hook.Ticket, list []*prepared) erro
 	c.Status(http.StatusOK)
 	w := s.newBody(c, t)
 	defer w.close()
-	if err := w.bytes("offer", head); err != nil {
-		return err
+	for _, part := range head {
+		if err := w.bytes("offer", part); err != nil {
+			return err
+		}
 	}
 	for _, p := range list {
-		for _, f := range p.pieces {
-			if err := s.sendPiece(c.Request.Context(), w, p.course, f); err != nil {
-				return err
-			}
+		if err := s.sendFrames(c.Request.Context(), w, p); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// sendPiece writes one frame.
-func (s *Server) sendPiece(ctx context.Context, w *body, course string, f piece) error {
-	if f.made != nil {
-		return w.fill("made", f.offered.Length, func(w *body) error { return s.mix.send(ctx, guest{w.ticket.User, w.ticket.Server}, f.made, w) })
-	}
-	r, err := s.lib.blobs.section(ctx, course, f.stored, f.offered.Offset, f.offered.Length)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	return w.copy("stored", r, f.offered.Length)
-}
-
-// packOffer gives what stands before the frames. The courses' parts are
-// packed already; several zstd frames one after the other are one stream.
-func (s *Server) packOffer(t hook.Ticket, list []*prepared) ([]byte, error) {
-	o := hook.Offer{Format: hook.Format, Now: s.o.Now().UTC(), Courses: []hook.CourseOffer{}, Groups: t.Groups}
-	data, err := json.Marshal(o)
-	if err != nil {
-		return nil, err
-	}
-	const none = `"courses":[]`
-	before, after, _ := strings.Cut(string(data), none)
-	var out bytes.Buffer
-	out.Write(make([]byte, 4))
-	plain := int64(0)
-	add := func(text string) {
-		plain += int64(len(text))
-		if err == nil {
-			err = bundle.Compress(&out, strings.NewReader(text))
+// sendFrames writes the frames of one course.
+func (s *Server) sendFrames(ctx context.Context, w *body, p *prepared) error {
+	to := frameSender{s: s, w: w, course: p.course}
+	defer to.close()
+	for _, f := range p.pieces {
+		if err := to.send(ctx, f); err != nil {
+			return err
 		}
 	}
-	add(before + strings.TrimSuffix(none, "]"))
-	for i, p := range list {
-		out.Write(p.packed)
-		plain += p.plain
-		end := p.end()
-		if i < len(list)-1 {
-			end += ","
-		}
-		add(end)
-	}
-	add("]" + after)
-	if err != nil {
-		return nil, err
-	}
-	if plain > hook.MaxOffer || out.Len() > hook.MaxPackedOffer {
-		return nil, errLargeOffer
-	}
-	binary.BigEndian.PutUint32(out.Bytes(), uint32(out.Len()-4))
-	return out.Bytes(), nil
+	return nil
 }
