@@ -106,9 +106,9 @@ func BenchmarkSyncFirst(b *testing.B)      { benchSync(b, "first") }
 func TestAnswersCostTheSameHoweverLargeTheCourse(t *testing.T) {
 	for situation, perFrame := range map[string]uint64{"nothing": 0, "step": 0, "first": 600} {
 		small, _ := allocated(situations[situation](newWorld(t, nil), 30))
-		large, frames := allocated(situations[situation](newWorld(t, nil), 3000))
+		large, frames := allocated(situations[situation](newWorld(t, nil), 1000))
 		if most := small + small/10 + 500 + frames*perFrame; large > most {
-			t.Errorf("%s: %d bytes a login in a course of 3,000 files and %d frames, %d in one of 30", situation, large, frames, small)
+			t.Errorf("%s: %d bytes a login in a course of 1,000 files and %d frames, %d in one of 30", situation, large, frames, small)
 		}
 	}
 }
