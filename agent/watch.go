@@ -255,12 +255,6 @@ func (w *watcher) lookNow() {
 	}
 }
 
-// spread is the longest wait after an event: it grows with the number of those
-// who heard it, from one second to five minutes.
-func spread(listeners int) time.Duration {
-	return min(max(time.Duration(listeners)*20*time.Millisecond, time.Second), 5*time.Minute)
-}
-
 // listen keeps one event stream, from the first pass on. One that begins again
 // asks for a look: what was pushed meanwhile told nobody here.
 func (w *watcher) listen(ctx context.Context, ready <-chan struct{}) {
@@ -275,7 +269,7 @@ func (w *watcher) listen(ctx context.Context, ready <-chan struct{}) {
 			failures = 0
 			w.setStream(true)
 			if e.Kind == hook.EventChanged || e.Kind == hook.EventHello && broken {
-				w.hint(rand.N(spread(e.Listeners)))
+				w.hint(rand.N(hook.Spread(e.Listeners)))
 			}
 			return nil
 		})

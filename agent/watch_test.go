@@ -398,14 +398,6 @@ func TestRuntimeDirRefusesWhatOthersCanEnter(t *testing.T) {
 	}
 }
 
-func TestEventsAreSpreadWithTheNumberOfListeners(t *testing.T) {
-	for n, want := range map[int]time.Duration{0: time.Second, 30: time.Second, 2000: 40 * time.Second, 1 << 30: 5 * time.Minute, -5: time.Second} {
-		if got := spread(n); got != want {
-			t.Errorf("%d listeners: %s", n, got)
-		}
-	}
-}
-
 func TestWatchWithoutARuntimeFolderGoesOn(t *testing.T) {
 	w := newWorld(t)
 	w.course("scala101")

@@ -117,7 +117,7 @@ func (r *race) run() {
 // rest is for ext4, which avoids inodes that were freed in the last five
 // seconds: what is written into a folder just after others were removed
 // would look slow.
-func (r *race) rest() {
+func (g *arena) rest() {
 	syscall.Sync()
 	time.Sleep(6 * time.Second)
 }

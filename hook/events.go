@@ -35,6 +35,13 @@ const (
 	EventChanged = "changed" // ask sync
 )
 
+// Spread is the longest wait of who hears of a change before they ask: it grows
+// with the number of those who heard it, so that about 125 ask in a second, from
+// one second to five minutes.
+func Spread(listeners int) time.Duration {
+	return min(max(time.Duration(listeners)*8*time.Millisecond, time.Second), 5*time.Minute)
+}
+
 // Lines of a stream are short; longer is not ours.
 const maxEventLine = 8 << 10
 

@@ -4,6 +4,7 @@
 //	limits get URL ETAG      one conditional request
 //	limits write FROM TO     the files of FROM, read before, written by four; prints the seconds
 //	limits memory FILE CMD…  runs a command and writes the bytes of its largest process
+//	limits git BACKEND DIR   git over http; prints its address
 package main
 
 import (
@@ -34,8 +35,10 @@ func run(args []string) error {
 		return write(args[1], args[2])
 	case len(args) > 2 && args[0] == "memory":
 		return memory(args[1], args[2:])
+	case len(args) == 3 && args[0] == "git":
+		return gitServer(args[1], args[2])
 	}
-	return fmt.Errorf("get URL ETAG, write FROM TO, or memory FILE CMD…")
+	return fmt.Errorf("get URL ETAG, write FROM TO, memory FILE CMD…, or git BACKEND DIR")
 }
 
 func memory(file string, args []string) error {
