@@ -34,7 +34,7 @@ func newHTTP(o ClientOptions) (*http.Client, error) {
 		MaxIdleConnsPerHost:    2,
 		IdleConnTimeout:        50 * time.Second, // below the service's own
 		TLSHandshakeTimeout:    10 * time.Second,
-		ForceAttemptHTTP2:      false,
+		ForceAttemptHTTP2:      true, // also with roots of its own or a reach, which would else keep it to HTTP/1
 	}
 	if o.Reach != Anywhere {
 		t.DialContext = (&net.Dialer{Timeout: 10 * time.Second, ControlContext: o.Reach.allow}).DialContext

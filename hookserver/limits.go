@@ -22,7 +22,7 @@ type Limits struct {
 	BytesPerHour int64 // sent to one student's server; 50 GB
 	Requests     int   // a second for one student's server, 10 times that at once; 10
 	Logins       int   // posted a second, in all; 500
-	Memory       int64 // bytes for each of three caches; 128 MiB
+	Memory       int64 // bytes for each of three caches; 32 MiB
 
 	// Body is how long a request's body may take. 10 s.
 	Body time.Duration
@@ -50,7 +50,7 @@ func (l *Limits) complete() {
 		l.BytesPerHour = 50 << 30
 	}
 	if l.Memory == 0 {
-		l.Memory = 128 << 20
+		l.Memory = 32 << 20 // all three full, and what the collector has not seen yet: below 192 MB
 	}
 	if l.Body == 0 {
 		l.Body = 10 * time.Second
