@@ -80,6 +80,7 @@ type Agent struct {
 	bureau  *hook.Client         // takes the hub's token for a ticket; nil: none does
 	refused time.Time            // when it was last refused
 	patrol  time.Duration        // see outlive
+	calm    time.Duration        // see the constant
 }
 
 // agentVersion is what the service is told of this program.
@@ -100,7 +101,7 @@ func New(lg *slog.Logger, s Settings, o Options) (*Agent, error) {
 	if s.Patience <= 0 {
 		s.Patience = 20 * time.Second
 	}
-	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff, early: early, fresh: freshFor, patrol: 10 * time.Second, looked: map[string]time.Time{}}
+	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff, early: early, fresh: freshFor, patrol: 10 * time.Second, calm: calm, looked: map[string]time.Time{}}
 	if a.show == nil {
 		a.show = func(Event) {}
 	}

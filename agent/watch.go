@@ -29,6 +29,10 @@ type WatchOptions struct {
 // poll is how often is asked where no event comes; jittered by half.
 const poll = time.Minute
 
+// calm is within what a start pass begins, after the login: it reads every
+// file's times, and a whole class may be logging in on this machine.
+const calm = 10 * time.Second
+
 // watcher is one running watch.
 type watcher struct {
 	a      *Agent
@@ -174,7 +178,7 @@ func (w *watcher) loop(ctx context.Context, ready chan struct{}) {
 		} else {
 			failures = 0
 		}
-		if walk && !out.Offline && w.quiet(ctx, rand.N(2*time.Second)) {
+		if walk && !out.Offline && w.quiet(ctx, rand.N(w.a.calm)) {
 			walk = false
 			out = w.pass(ctx, SyncOptions{Mode: workdir.Start, Walk: true, Since: w.since, Answer: asked})
 			continue

@@ -316,7 +316,7 @@ func (h *home) agent() *Agent {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	a.wait = fast
+	a.wait, a.calm = fast, time.Second
 	return a
 }
 
