@@ -227,13 +227,15 @@ func newestEntries(s *site, v *service) (all []logEntry) {
 }
 
 // TestBenchBehind measures a student who was away for thirty versions: what
-// one answer brings, beside what it brings where the thirty came as one.
+// one answer brings, beside what it brings where the thirty came as one. Three of
+// them changed a tenth of the files, the others a cell.
 func TestBenchBehind(t *testing.T) {
 	if want := os.Getenv("COURSES"); want != "" && !slices.Contains(strings.Split(want, ","), "M") {
 		t.Skip("course M is not asked for")
 	}
 	m := materials()[1]
 	r := &race{arena: newArena(t, m), out: &figures{}}
+	r.limits() // builds what tells the memory
 	agents := r.satchels()
 	agents[0].pushed()
 	away := func(name string) string {
@@ -243,8 +245,12 @@ func TestBenchBehind(t *testing.T) {
 	}
 	many, direct := away("many"), away("direct")
 	all := map[string]measured{}
-	for range 30 {
-		r.push(pushCell, agents[:1])
+	for i := range 30 {
+		kind := pushCell
+		if i%10 == 9 {
+			kind = pushTenth
+		}
+		r.push(kind, agents[:1])
 	}
 	all["30 steps"] = r.count(agents[1], many)
 	r.compare(agents[1], many)
