@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -44,6 +45,9 @@ func (s *Syncer) Sync(ctx context.Context, c *course.Course, r Request) (Outcome
 		err = fmt.Errorf("publish %s: %w", c.Name, err)
 	}
 	s.board.record(p, err)
+	if p.out.Published {
+		debug.FreeOSMemory() // a publish needs much, and the next may be days away
+	}
 	return p.out, err
 }
 
