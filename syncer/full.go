@@ -51,6 +51,11 @@ func (s *Syncer) Compact(ctx context.Context, c *course.Course) (did bool, err e
 	if err := p.read(ctx); err != nil || p.rec == nil || !slices.ContainsFunc(p.rec.Channels, dueForFull) {
 		return false, err
 	}
+	// Who published the newest version knows by its bundles that it did: they
+	// stay what they are until that is in the log.
+	if !p.logged(ctx, p.rec.Version) && (p.o.Now().Sub(p.head.Published) <= settled || !p.logNewest(ctx)) {
+		return false, nil
+	}
 	if err := p.compact(ctx); err != nil {
 		return false, fmt.Errorf("full bundle of %s %d: %w", c.Name, p.rec.Version, err)
 	}
