@@ -13,11 +13,14 @@ JUPYTER     := jupyter_server==2.21.1 ipykernel==7.4.0 nbformat==5.11.1
 HUB_NODE    := configurable-http-proxy@5.3.0 playwright-core@1.65.1
 HUB_SCALA   := 3.2.0
 HUB         := HUB_VENV=$(CACHE)/venv-hub HUB_VENV_5=$(CACHE)/venv-hub5 HUB_NODE=$(CACHE)/node-hub HUB_KERNELS=$(CACHE)/scala3
+AWS         := awscli==1.46.3
 SBOM        := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 SETUPTOOLS  := 80.9.0
 FUZZTIME ?= 30s
 # Of the benchmarks: L has 1.1 GB and takes its time.
 COURSES  ?= S,M
+RESULTS  ?= $(CACHE)/results
+BENCH    = PEERS_VENV=$(CACHE)/venv-peers AWS_CLI=$(CACHE)/venv-aws/bin/aws VERSITYGW=$(TOOLS)/versitygw COURSES=$(COURSES) ROUNDS=$(ROUNDS) BENCH_RESULTS=$(RESULTS) BENCH_CACHE=$(CACHE)/bench SATCHEL_BIN=$(CURDIR)/bin $(GO) test -tags e2e -count=1 -timeout 150m -v ./e2e
 # What makes and mounts the filesystems of the e2e tests, and the kernel for those that this one lacks.
 FILESYSTEMS := linux.uml modprobe ip setpriv fusermount3 bindfs sshfs unionfs mergerfs fuse-overlayfs mkfs.exfat mount.exfat-fuse mkfs.vfat mkfs.ext4 mkfs.btrfs setquota rpcbind rpc.nfsd mount.nfs
 CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|FullQuota
@@ -25,7 +28,7 @@ CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|Full
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help build try test check fmt vet race e2e e2e-docker hub try-hub filesystems peers bench bench-storm fuzz chaos cross release release-check clean
+.PHONY: help build try test check fmt vet race e2e e2e-docker hub try-hub filesystems peers bench bench-publish bench-storm plots fuzz chaos cross release release-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,13 +85,33 @@ $(CACHE)/venv-peers/made: e2e/testdata/peers.txt
 	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install -q --disable-pip-version-check -r $< && touch $@
 
-bench: build $(CACHE)/venv-peers/made ## speed, as ratios to peers or limits in one run (COURSES=S,M,L ROUNDS=5)
-	.ci/need sshd curl zstd
-	PEERS_VENV=$(CACHE)/venv-peers COURSES=$(COURSES) ROUNDS=$(ROUNDS) SATCHEL_BIN=$(CURDIR)/bin $(GO) test -tags e2e -count=1 -timeout 120m -run 'Bench' -skip 'BenchStorm' -v ./e2e | grep -v -E '^(===|---|PASS|ok)'
+bench: build $(CACHE)/venv-peers/made $(CACHE)/venv-aws/made $(TOOLS)/versitygw ## one login beside git, nbgitpuller, tarballs, rclone, as ratios in one run (COURSES=S,M,L ROUNDS=5)
+	.ci/need sshd curl zstd rclone
+	@mkdir -p $(CACHE)/bench
+	$(BENCH) -run '^TestBench(Login|Behind)$$' | grep -v -E '^(===|---|PASS|ok)'
+
+bench-publish: build ## a publish: time, bytes, memory (COURSES=S,M,L ROUNDS=5)
+	.ci/need sshd
+	@mkdir -p $(CACHE)/bench
+	$(BENCH) -run '^TestBenchPublish$$' | grep -v -E '^(===|---|PASS|ok)'
 
 bench-storm: build ## many at once: 300 logins, 100 first ones, 2,000 event streams, the service's memory (STUDENTS=30 STREAMS=200 STORMS=nothing,u1 ROUNDS=1 measure less)
 	.ci/need sshd curl
-	STUDENTS=$(STUDENTS) STREAMS=$(STREAMS) STORMS=$(STORMS) ROUNDS=$(ROUNDS) SATCHEL_BIN=$(CURDIR)/bin $(GO) test -tags e2e -count=1 -timeout 60m -run 'BenchStorm' -v ./e2e | grep -v -E '^(===|---|PASS|ok)'
+	@mkdir -p $(CACHE)/bench
+	STUDENTS=$(STUDENTS) STREAMS=$(STREAMS) STORMS=$(STORMS) $(BENCH) -run '^TestBenchStorm' | grep -v -E '^(===|---|PASS|ok)'
+
+plots: $(CACHE)/venv-plots/made ## docs/performance/*.svg of what the benchmarks left in RESULTS
+	$(CACHE)/venv-plots/bin/python e2e/plots/plots.py $(RESULTS) docs/performance
+
+$(CACHE)/venv-aws/made: Makefile
+	.ci/need python3 python3-venv
+	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check $(AWS) && touch $@
+
+$(CACHE)/venv-plots/made: e2e/plots/requirements.txt
+	.ci/need python3 python3-venv
+	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check -r $< && touch $@
 
 fuzz: ## every fuzz test for FUZZTIME each
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \

@@ -52,6 +52,17 @@ func (b *Built) Discard() { b.File.Close(); os.Remove(b.File.Name()) }
 // not a bundle. What makes a delta is read once more, and the former content;
 // where that cannot be had, or it gains nothing, there is none.
 func Build(ctx context.Context, dir string, s Spec, fsys fs.FS) (*Built, error) {
+	return s.build(dir, func(w *frameWriter) error {
+		contents := newContents(s)
+		if err := w.addAll(ctx, contents, fsys); err != nil {
+			return err
+		}
+		return w.addDeltas(ctx, s, contents, fsys)
+	})
+}
+
+// build makes a bundle with the frames that write writes.
+func (s Spec) build(dir string, write func(*frameWriter) error) (*Built, error) {
 	if err := s.Manifest.Check(); err != nil {
 		return nil, err
 	}
@@ -63,22 +74,18 @@ func Build(ctx context.Context, dir string, s Spec, fsys fs.FS) (*Built, error) 
 	if s.Base != nil {
 		x.Base = s.Base.Digest()
 	}
+	return x.build(dir, write)
+}
+
+// build makes a bundle of an index without frames, and those that write writes.
+func (x *Index) build(dir string, write func(*frameWriter) error) (*Built, error) {
 	frames, err := os.CreateTemp(dir, "frames-*")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { frames.Close(); os.Remove(frames.Name()) }()
-	w := &frameWriter{dir: dir, w: frames, fsys: fsys, index: x}
-	contents := newContents(s)
-	for _, group := range groups(contents) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := w.add(group); err != nil {
-			return nil, err
-		}
-	}
-	if err := w.addDeltas(ctx, s, contents); err != nil {
+	w := &frameWriter{dir: dir, w: frames, index: x}
+	if err := write(w); err != nil {
 		return nil, err
 	}
 	if _, err := frames.Seek(0, io.SeekStart); err != nil {
@@ -136,18 +143,30 @@ func groups(files []File) (out [][]File) {
 type frameWriter struct {
 	dir   string
 	w     io.WriteSeeker
-	fsys  fs.FS
 	index *Index
 	at    int64
 }
 
-func (w *frameWriter) add(group []File) error {
+// addAll writes whole frames of files, whose contents fsys has by their paths.
+func (w *frameWriter) addAll(ctx context.Context, files []File, fsys fs.FS) error {
+	for _, group := range groups(files) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.add(group, fsys); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *frameWriter) add(group []File, fsys fs.FS) error {
 	f := Frame{Kind: Whole, Offset: w.at}
 	var readers []io.Reader
 	for _, file := range group {
 		f.Items = append(f.Items, Item{file.Digest, file.Size})
 		f.Size += file.Size
-		readers = append(readers, &checkedFile{fsys: w.fsys, file: file})
+		readers = append(readers, &checkedFile{fsys: fsys, file: file})
 	}
 	count := &counter{w: w.w}
 	if err := Compress(count, io.MultiReader(readers...)); err != nil {

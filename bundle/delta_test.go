@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -169,7 +170,7 @@ func TestHostileInstructions(t *testing.T) {
 	}{
 		"a run past the end":          {ops("", uint64(20), 990), 20},
 		"a run before the beginning":  {ops("", uint64(20), -1), 20},
-		"a run of too few bytes":      {ops("", uint64(minRun-1), 0), 20},
+		"too many runs":               {ops(append([]any{strings.Repeat("x", 160)}, slices.Repeat([]any{uint64(1), 5, ""}, freeRuns+16)...)...), 160 + freeRuns + 16},
 		"a run longer than the item":  {ops("", uint64(21), 0), 20},
 		"more bytes than the item":    {ops(strings.Repeat("x", 21)), 20},
 		"instructions for nothing":    {ops("", uint64(0), "", uint64(0), strings.Repeat("x", 20)), 20},

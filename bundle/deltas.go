@@ -20,7 +20,7 @@ const (
 // addDeltas appends a delta for each content whose path, or the path it was
 // renamed from, had another one in the base: where it has at most four fifths
 // of the bytes that the content has in its whole frame.
-func (w *frameWriter) addDeltas(ctx context.Context, s Spec, contents []File) error {
+func (w *frameWriter) addDeltas(ctx context.Context, s Spec, contents []File, fsys fs.FS) error {
 	if s.Base == nil || s.Before == nil {
 		return nil
 	}
@@ -37,7 +37,7 @@ func (w *frameWriter) addDeltas(ctx context.Context, s Spec, contents []File) er
 		if !ok || f.Size < minDelta || withdrawn[Pair{was.Path, was.Digest}] {
 			continue
 		}
-		if err := w.addDelta(s.Before, was, f, packed[f.Digest]*4/5); err != nil {
+		if err := w.addDelta(file{s.Before, was}, file{fsys, f}, packed[f.Digest]*4/5); err != nil {
 			return err
 		}
 	}
@@ -62,14 +62,20 @@ func packedSizes(frames []Frame) map[Digest]int64 {
 	return out
 }
 
+// file is one, and where its content is.
+type file struct {
+	fsys fs.FS
+	File
+}
+
 // addDelta appends one delta of at most most bytes, or none.
-func (w *frameWriter) addDelta(before fs.FS, was, f File, most int64) error {
-	base, err := openContent(before, w.dir, was)
+func (w *frameWriter) addDelta(was, f file, most int64) error {
+	base, err := openContent(w.dir, was)
 	if err != nil {
 		return nil // it is only a saving
 	}
 	defer base.Close()
-	content, err := openContent(w.fsys, w.dir, f)
+	content, err := openContent(w.dir, f)
 	if err != nil {
 		return fmt.Errorf("bundle: %w", err)
 	}
@@ -89,8 +95,8 @@ func (w *frameWriter) addDelta(before fs.FS, was, f File, most int64) error {
 
 // openContent gives a file's content if it is what its digest says: in
 // memory, or in a temporary file in dir.
-func openContent(fsys fs.FS, dir string, f File) (Base, error) {
-	r := &checkedFile{fsys: fsys, file: f}
+func openContent(dir string, f file) (Base, error) {
+	r := &checkedFile{fsys: f.fsys, file: f.File}
 	if f.Size <= inMemory {
 		data, err := io.ReadAll(r)
 		return BaseBytes(data), err

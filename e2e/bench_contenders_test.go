@@ -209,22 +209,31 @@ func (g *arena) buckets() (out []*contender) {
 			"RCLONE_CONFIG_S_ENDPOINT=http://" + addr, "RCLONE_CONFIG_S_REGION=us-east-1",
 		}
 	}
-	if rclone != "" {
-		sync := func(from, to string) []string {
-			return []string{"sync", "-q", "--fast-list", "--transfers=16", "--checkers=16", "--size-only=false", "--use-server-modtime", "--update", from, to}
+	fill := func() { // once for both
+		c := exec.Command(aws, "s3", "sync", "--only-show-errors", "--endpoint-url", endpoint, g.tree, "s3://"+bucket)
+		if rclone != "" {
+			c = exec.Command(rclone, "sync", "-q", "--transfers=8", "--checksum", g.tree, "s:"+bucket)
 		}
+		c.Env = append(os.Environ(), env(addr)...)
+		mustRun(g.t, c)
+	}
+	if rclone != "" {
 		out = append(out, &contender{
-			name: "rclone sync", addr: addr, folder: "work/course",
-			pushed: func() {
-				c := exec.Command(rclone, "sync", "-q", "--transfers=8", "--checksum", g.tree, "s:"+bucket)
-				c.Env = append(os.Environ(), env(addr)...)
-				mustRun(g.t, c)
-			},
+			name: "rclone sync, tuned", addr: addr, folder: "work/course",
 			login: func(home, addr string) *exec.Cmd {
-				return g.as(home, env(addr), rclone, sync("s:"+bucket, "course")...)
+				return g.as(home, env(addr), rclone, "sync", "-q", "--fast-list", "--transfers=16", "--checkers=16", "--use-server-modtime", "--update", "s:"+bucket, "course")
 			},
 		})
 	}
+	if aws != "" {
+		out = append(out, &contender{
+			name: "aws s3 sync", addr: addr, folder: "work/course",
+			login: func(home, addr string) *exec.Cmd {
+				return g.as(home, env(addr), aws, "s3", "sync", "--only-show-errors", "--endpoint-url", "http://"+addr, "s3://"+bucket, "course")
+			},
+		})
+	}
+	out[0].pushed = fill
 	return out
 }
 

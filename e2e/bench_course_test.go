@@ -293,9 +293,18 @@ func commit(t testing.TB, bare, message string, first bool, pieces []*piece) {
 	}
 }
 
-// repository makes the bare repository with its past.
+// repository makes the bare repository with its past. BENCH_CACHE is a folder
+// that keeps it for the next time: that of L takes minutes.
 func (m *material) repository(t testing.TB, bare string) {
 	t.Helper()
+	kept := filepath.Join(os.Getenv("BENCH_CACHE"), "course-"+m.name+".git")
+	if _, err := os.Stat(kept); err == nil && filepath.IsAbs(kept) {
+		mustRun(t, exec.Command("cp", "-a", kept, bare))
+		for range m.commits - 1 {
+			m.revise(pushCell)
+		}
+		return
+	}
 	mustRun(t, exec.Command("git", "init", "-q", "--bare", "-b", "main", bare))
 	commit(t, bare, "first", true, m.files)
 	for i := range m.commits - 1 {
@@ -303,6 +312,9 @@ func (m *material) repository(t testing.TB, bare string) {
 	}
 	// As a git host has it, but for the time that looking for deltas among large files takes.
 	mustRun(t, exec.Command("git", "-C", bare, "-c", "core.bigFileThreshold=1m", "-c", "core.compression=1", "repack", "-adq"))
+	if filepath.IsAbs(kept) {
+		mustRun(t, exec.Command("cp", "-a", bare, kept))
+	}
 }
 
 // write puts the course into a folder, as plain files.

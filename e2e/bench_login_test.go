@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -53,11 +52,7 @@ func TestBenchLogin(t *testing.T) {
 			b.out.print()
 		})
 	}
-	if dir := os.Getenv("BENCH_RESULTS"); dir != "" {
-		data, err := json.MarshalIndent(all, "", " ")
-		must(t, err)
-		write(t, filepath.Join(dir, "login.json"), string(data))
-	}
+	results(t, "login.json", all)
 }
 
 // race is all contenders on one course.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -15,22 +16,34 @@ import (
 // largeRecipe is where a put-together frame is no longer held in memory.
 const largeRecipe = 8 << 20
 
-// recipe says which contents to put into one new frame, and where each lies.
+// recipe says what to make a new frame of: contents, and where each lies, or
+// for one content on base the deltas that lead there (joined.go).
 type recipe struct {
 	course string
 	items  []bundle.Item
-	from   []place // of each item
+	from   []place // of each item, or the deltas
+	base   bundle.Digest
 }
 
 // key names the result: the same contents in the same order give the same
-// bytes, whatever course they are of.
+// bytes, whatever course they are of, and the same deltas do.
 func (r *recipe) key() bundle.Digest {
 	h := sha256.New()
 	for _, it := range r.items {
 		h.Write(it.Digest[:])
 	}
+	if !r.base.IsZero() {
+		h.Write(r.base[:])
+		for _, at := range r.from {
+			h.Write(at.bundle[:])
+			h.Write(binary.BigEndian.AppendUint64(nil, uint64(at.frame.Offset)))
+		}
+	}
 	return bundle.Digest(h.Sum(nil))
 }
+
+// large says that the frame is not held in memory.
+func (r *recipe) large() bool { return r.base.IsZero() && r.size() > largeRecipe }
 
 func (r *recipe) size() (n int64) {
 	for _, it := range r.items {
@@ -75,7 +88,7 @@ func (a *assembler) slot(ctx context.Context) (back func(), err error) {
 
 // length is how many bytes the frame of r will have.
 func (a *assembler) length(ctx context.Context, who guest, r *recipe) (int64, error) {
-	if r.size() <= largeRecipe {
+	if !r.large() {
 		data, err := a.frame(ctx, who, r)
 		return int64(len(data)), err
 	}
@@ -114,7 +127,7 @@ func (a *assembler) count(ctx context.Context, r *recipe) (int64, error) {
 // send writes the frame of r. A large one takes the guest's turn but no slot:
 // its reader sets the pace, and must not keep others waiting.
 func (a *assembler) send(ctx context.Context, who guest, r *recipe, w io.Writer) error {
-	if r.size() > largeRecipe {
+	if r.large() {
 		back, err := a.guests.turn(ctx, who)
 		if err != nil {
 			return err
@@ -163,6 +176,9 @@ func (a *assembler) makeOnce(ctx context.Context, key bundle.Digest, r *recipe) 
 }
 
 func (a *assembler) make(ctx context.Context, r *recipe) ([]byte, error) {
+	if !r.base.IsZero() {
+		return a.join(ctx, r)
+	}
 	contents, err := a.collect(ctx, r)
 	if err != nil {
 		return nil, err
@@ -244,13 +260,18 @@ func (a *assembler) pour(ctx context.Context, r *recipe, w io.Writer) error {
 	return nil
 }
 
-// read decodes a stored whole frame. What the cache held damaged is had anew,
-// once.
+// read decodes a stored whole frame.
 func (a *assembler) read(ctx context.Context, course string, at place, place func(bundle.Item, *bundle.Verifier) error) error {
-	err := a.readOnce(ctx, course, at, place)
+	return a.again(at, func() error { return a.readOnce(ctx, course, at, place) })
+}
+
+// again is for what reads a stored frame: what the cache held damaged is had
+// anew, once.
+func (a *assembler) again(at place, read func() error) error {
+	err := read()
 	if errors.Is(err, bundle.ErrCorrupt) && a.blobs.cache != nil {
 		a.blobs.doubt(at.bundle)
-		err = a.readOnce(ctx, course, at, place)
+		err = read()
 	}
 	if err != nil {
 		return fmt.Errorf("bundle %s: %w", at.bundle, err)

@@ -34,6 +34,7 @@ type channel struct {
 	indexes  map[bundle.Digest]*bundle.Index // by the bundle's digest; without Former
 	named    map[bundle.Digest]content       // contents that the manifest names
 	places   map[bundle.Digest][]place       // where these lie
+	deltas   map[bundle.Digest][]place       // all that there are, by what they make
 	was      map[uint64]bool                 // pathSum of each path that the channel ever named
 }
 
@@ -187,11 +188,15 @@ func (ch *channel) find() error {
 		ch.named[f.Digest] = content{bundle.Item{Digest: f.Digest, Size: f.Size}, rank}
 	}
 	whole := map[bundle.Digest]bool{}
-	ch.places = make(map[bundle.Digest][]place, len(ch.named))
+	ch.places, ch.deltas = make(map[bundle.Digest][]place, len(ch.named)), map[bundle.Digest][]place{}
 	for _, ref := range ch.sources() {
 		x := ch.indexes[ref.Digest]
 		for i := range x.Frames {
 			f := &x.Frames[i]
+			if f.Kind == bundle.Delta {
+				d := f.Items[0].Digest
+				ch.deltas[d] = append(ch.deltas[d], place{ref.Digest, ref.Size, f})
+			}
 			for _, it := range f.Items {
 				if c, ok := ch.named[it.Digest]; ok && c.Size == it.Size {
 					ch.places[it.Digest] = append(ch.places[it.Digest], place{ref.Digest, ref.Size, f})

@@ -22,16 +22,21 @@ type piece struct {
 	rank    int
 }
 
-// choose gives frames with all wanted contents, the small ones first. A
-// stored frame is sent as it is when this student may have all of it and
-// needs at least half; what remains is put together.
+// choose gives frames with all wanted contents, the small ones first. Where
+// deltas lead there from what the student has they are joined. A stored frame
+// is sent as it is when this student may have all of it and needs at least
+// half; what remains is put together.
 func (s *Server) choose(ctx context.Context, v view, want map[bundle.Digest]content, held map[string]*bundle.Manifest) ([]piece, error) {
 	left := make(map[bundle.Digest]content, len(want))
 	for d, c := range want {
 		left[d] = c
 	}
-	var out []piece
-	for _, at := range s.candidates(v, want, heldContents(held)) {
+	has := heldContents(held)
+	out, err := s.joined(ctx, v, left, has)
+	if err != nil {
+		return nil, err
+	}
+	for _, at := range s.candidates(v, want, has) {
 		if p, ok := takeStored(at, left); ok {
 			out = append(out, p)
 		}

@@ -80,7 +80,7 @@ type Options struct {
 	Silent   func() float64 // agents that did not run, for the metrics; nil: not told
 	Now      func() time.Time
 
-	Poll time.Duration // between looks at a record; 0 is 3s
+	Poll time.Duration // between looks at a record; 0 is 3s, of a folder 500ms
 }
 
 // Server answers students and the hub.
@@ -150,6 +150,9 @@ func (o *Options) complete() error {
 	}
 	if o.Poll == 0 {
 		o.Poll = 3 * time.Second
+		if _, folder := o.Store.(*store.Dir); folder {
+			o.Poll = 500 * time.Millisecond // a small file, on this disk
+		}
 	}
 	if o.Students == nil {
 		o.Students = nobody{}

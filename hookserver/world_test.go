@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -53,6 +54,7 @@ type published struct {
 	etag      string
 	manifests map[string]*bundle.Manifest
 	histories map[string]bundle.History
+	trees     map[string]fs.FS
 }
 
 // audienceOf is a channel as a test writes it.
@@ -182,7 +184,7 @@ func (w *world) write(name string, channels map[string]audienceOf, change ...fun
 	w.t.Helper()
 	p := w.state[name]
 	if p == nil {
-		p = &published{record: &store.Record{Format: store.RecordFormat, Course: name}, manifests: map[string]*bundle.Manifest{}, histories: map[string]bundle.History{}}
+		p = &published{record: &store.Record{Format: store.RecordFormat, Course: name}, manifests: map[string]*bundle.Manifest{}, histories: map[string]bundle.History{}, trees: map[string]fs.FS{}}
 		w.state[name] = p
 	}
 	r := *p.record
@@ -239,7 +241,7 @@ func (w *world) channel(p *published, course, id string, v bundle.Version, c sto
 	if base != nil && base.Digest() == m.Digest() && !a.full {
 		return c
 	}
-	spec := bundle.Spec{Course: course, Channel: id, From: c.Since, To: v, Base: base, Manifest: m, Former: added, Renamed: a.renamed}
+	spec := bundle.Spec{Course: course, Channel: id, From: c.Since, To: v, Base: base, Manifest: m, Former: added, Renamed: a.renamed, Before: p.trees[id]}
 	if base == nil || a.full {
 		spec.From, spec.Base, spec.Former = 0, nil, all
 	}
@@ -254,6 +256,7 @@ func (w *world) channel(p *published, course, id string, v bundle.Version, c sto
 	c.Bundles = append(slices.Clone(c.Bundles), store.BundleRef{From: spec.From, To: v, Digest: b.Digest, Size: b.Size})
 	c.Since = v
 	p.manifests[id], p.histories[id] = m, all
+	p.trees[id] = fsys
 	return c
 }
 

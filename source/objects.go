@@ -142,12 +142,6 @@ func (o *objects) size(name plumbing.Hash) (size int64, err error) {
 	return size, err
 }
 
-// has is nil if there is such an object; it is not read.
-func (o *objects) has(name plumbing.Hash) error {
-	_, err := o.size(name) // go-git's HasEncodedObject finds nothing in packs with ExclusiveAccess
-	return err
-}
-
 func (o *objects) commit(name plumbing.Hash) (c *object.Commit, err error) {
 	defer recovered(&err)
 	data, err := o.read(plumbing.CommitObject, name, maxCommit)

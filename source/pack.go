@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 
@@ -136,6 +137,43 @@ func (c *clone) packFiles() ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// named tells which objects the packs' indexes name, without a look into the
+// packs: go-git's own answer to that unpacks what it finds.
+func (c *clone) named() (func(plumbing.Hash) bool, error) {
+	files, err := c.packFiles()
+	if err != nil {
+		return nil, err
+	}
+	var all []*idxfile.MemoryIndex
+	for _, name := range files {
+		if !strings.HasSuffix(name, ".idx") {
+			continue
+		}
+		index, err := readIndex(name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
+		}
+		all = append(all, index)
+	}
+	return func(object plumbing.Hash) bool {
+		return slices.ContainsFunc(all, func(index *idxfile.MemoryIndex) bool {
+			found, err := index.Contains(object)
+			return found && err == nil
+		})
+	}, nil
+}
+
+func readIndex(name string) (index *idxfile.MemoryIndex, err error) {
+	defer recovered(&err)
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	index = idxfile.NewMemoryIndex()
+	return index, idxfile.NewDecoder(f).Decode(index)
 }
 
 // tidy removes what a fetch left that died: unfinished files, and halves of

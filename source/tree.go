@@ -93,7 +93,11 @@ func (m *Mirror) read(c *clone, want plumbing.Hash) (tree *Tree, err error) {
 		}
 		return nil, m.mirrorDamaged(err)
 	}
-	if err := t.complete(); err != nil {
+	named, err := c.named()
+	if err == nil {
+		err = t.complete(named)
+	}
+	if err != nil {
 		return nil, m.mirrorDamaged(err)
 	}
 	return t, nil
@@ -180,9 +184,8 @@ func noFolder(m *Mirror, at, name string, entries []object.TreeEntry) *Error {
 	return fault(Folder, nil, "the branch %s has no folder %s: %s there is %s. Correct `folder`", m.remote.Branch, m.remote.Folder, where, has)
 }
 
-// complete sees that all listings can be read and all contents are there,
-// each once, however often it is used.
-func (t *Tree) complete() error {
+// complete sees that all listings can be read and the packs name all contents.
+func (t *Tree) complete(named func(plumbing.Hash) bool) error {
 	todo := []plumbing.Hash{t.top}
 	seen := map[plumbing.Hash]bool{t.top: true}
 	for len(todo) > 0 {
@@ -198,8 +201,8 @@ func (t *Tree) complete() error {
 			seen[e.Hash] = true
 			if e.Mode == filemode.Dir {
 				todo = append(todo, e.Hash)
-			} else if err := t.objects.has(e.Hash); err != nil {
-				return hideAbsent(fmt.Errorf("%s: %w", said(e.Name), err))
+			} else if !named(e.Hash) {
+				return hideAbsent(fmt.Errorf("%s: %w", said(e.Name), errAbsent))
 			}
 		}
 	}

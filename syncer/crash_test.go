@@ -26,7 +26,7 @@ func deeds() []deed {
 	return []deed{
 		{"first publish", nil, 0, files{"a": "1", "b.ipynb": lesson("1")}, 1},
 		{"change", []files{{"a": "1", "big": big}}, 0, files{"a": "2", "big": big}, 2},
-		{"change with a full bundle after it", []files{{"a": "1"}, {"a": "2"}}, 0, files{"a": "3", "c": big}, 3},
+		{"change, and a full bundle after it", []files{{"a": "1"}, {"a": "2"}}, 0, files{"a": "3", "c": big}, 3},
 		{"signing anew", []files{{"a": "1"}}, 25 * time.Hour, files{"a": "1"}, 1},
 		{"a commit to note", []files{{"a": "1"}}, 0, files{"a": "1", "private/x": "1"}, 1},
 	}
@@ -38,7 +38,11 @@ func deeds() []deed {
 func TestKilledAtEachOperation(t *testing.T) {
 	eachDeed(t, func(t *testing.T, s *site, d deed, m *mortal) {
 		old := s.view()
-		_, err := s.try(s.syncer(m))
+		y := s.syncer(m)
+		_, err := s.try(y)
+		if err == nil {
+			_, err = y.Compact(t.Context(), &s.c)
+		}
 		if !m.reached() {
 			if err != nil {
 				t.Fatal(err)
@@ -56,6 +60,7 @@ func TestKilledAtEachOperation(t *testing.T) {
 		again := s.syncer()
 		s.sync(again)
 		s.sync(again)
+		s.compact(again)
 		if now := s.want(d.version, seen(d.then)); now.head.Checked.Before(old.checked()) {
 			t.Errorf("checked %v", now.head.Checked)
 		}
@@ -70,6 +75,7 @@ func TestStumbleAtEachOperation(t *testing.T) {
 		m.once = true
 		y := s.syncer(m)
 		_, _ = s.try(y)
+		_, _ = y.Compact(t.Context(), &s.c)
 		if !m.reached() {
 			return
 		}
@@ -77,7 +83,10 @@ func TestStumbleAtEachOperation(t *testing.T) {
 		s.clock.add(2 * time.Minute)
 		s.sync(y)
 		s.sync(y)
-		s.want(d.version, seen(d.then))
+		s.compact(y)
+		if v := s.want(d.version, seen(d.then)); slices.ContainsFunc(v.record.Channels, dueForFull) {
+			t.Error("a full bundle is due still")
+		}
 		s.wantEachVersionLogged(d.version)
 	})
 }

@@ -74,16 +74,27 @@ func chain(ch store.Channel, from bundle.Version) ([]store.BundleRef, bool) {
 
 // walk applies bundles to start and checks what comes out.
 func (p *pass) walk(ctx context.Context, ch store.Channel, start composed, refs []store.BundleRef, want bundle.Digest) (composed, error) {
-	m, h := start.manifest, start.history
+	var steps []*bundle.Index
 	for _, ref := range refs {
 		x, err := readIndex(ctx, p.st, p.rec.Course, ch.ID, ref)
 		if err != nil {
 			return composed{}, err
 		}
-		if m, err = bundle.Compose(m, x); err != nil {
-			return composed{}, err
-		}
-		if ref.From == 0 {
+		x.Frames = nil // large, and nobody asks
+		steps = append(steps, x)
+	}
+	return follow(ch, start, steps, want)
+}
+
+// follow applies steps to start and checks what comes out.
+func follow(ch store.Channel, start composed, steps []*bundle.Index, want bundle.Digest) (composed, error) {
+	m, err := bundle.Compose(start.manifest, steps...)
+	if err != nil {
+		return composed{}, err
+	}
+	h := start.history
+	for _, x := range steps {
+		if x.From == 0 {
 			h = nil
 		}
 		h, _ = h.Add(x.Former...)

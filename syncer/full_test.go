@@ -1,9 +1,12 @@
 package syncer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -81,72 +84,82 @@ func TestFullBundleBesideTheWay(t *testing.T) {
 	s := newSite(t)
 	y := s.syncer()
 	s.publishMany(y, fullSteps+1)
+	if s.compact(y) {
+		t.Fatal("a full bundle before it is due")
+	}
 	if v := s.view(); len(v.record.Named()) != fullSteps+1 {
 		t.Fatalf("%d bundles for %d versions", len(v.record.Named()), v.version)
 	}
-	s.clock.add(time.Minute)
 	s.repo.write("n", "the next")
 	s.repo.save()
-	out := s.sync(y)
-	if !out.Full || !out.Published || out.Version != fullSteps+2 {
+	if out := s.sync(y); !out.Published || !out.fullIsDue {
 		t.Errorf("outcome %+v", out)
+	}
+	os.RemoveAll(s.repo.dir) // all of it is in the store
+	if !s.compact(s.syncer()) {
+		t.Error("no full bundle was written")
 	}
 	v := s.view()
 	ch := v.record.Channels[0]
-	if way, _ := chain(ch, 0); len(way) != 1 || way[0].To != fullSteps+2 {
+	if way, _ := chain(ch, 0); len(way) != 1 || way[0].To != fullSteps+2 || v.files["n"] != "the next" {
 		t.Errorf("the way to the newest version is %v", way)
 	}
 	if way, ok := chain(ch, 1); !ok || len(way) != fullSteps+1 {
 		t.Error("whoever has version 1 has no steps any more")
 	}
-	if out := s.sync(y); out.Full || out.Stats.Objects > 0 {
-		t.Errorf("again: %+v", out)
+	for _, ref := range ch.Bundles {
+		x, err := readIndex(t.Context(), s.st, "scala101", ch.ID, ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if whole, _ := frameBytes(x); (whole > 0) != (ref.From == 0 && ref.To == v.version) {
+			t.Errorf("bundle %d to %d has %d bytes of whole contents", ref.From, ref.To, whole)
+		}
 	}
-	s.publishMany(s.syncer(), 2)
-	if v := s.view(); v.version != fullSteps+4 {
-		t.Errorf("version %d", v.version)
+	if s.compact(y) {
+		t.Error("again")
 	}
 }
 
 func TestOldStepsLeaveTheRecord(t *testing.T) {
-	ch := &store.Channel{Since: 300, Bundles: refs(0, 1, 1)}
+	ch := &store.Channel{Since: 300}
 	for v := int64(1); v < 300; v++ {
 		ch.Bundles = append(ch.Bundles, refs(v, v+1, 1)...)
 	}
-	withFull(ch, refs(0, 300, 9)[0])
-	if n := len(ch.Bundles); n != keepSteps+1 {
+	for v := int64(30); v < 300; v += 30 {
+		ch.Bundles = append(ch.Bundles, refs(0, v, 1)...)
+	}
+	sortRefs(ch.Bundles)
+	compacted{full: refs(0, 300, 9)[0]}.apply(ch)
+	if n := len(ch.Bundles); n != 90+3+1 { // of a hundred steps ten have no full one before them
 		t.Errorf("%d bundles are named", n)
 	}
-	if way, ok := chain(*ch, 200); !ok || len(way) != 100 {
-		t.Errorf("from version 200: %d steps, %v", len(way), ok)
+	if way, ok := chain(*ch, 210); !ok || len(way) != 90 {
+		t.Errorf("from version 210: %d steps, %v", len(way), ok)
 	}
 	before := len(ch.Bundles)
-	withFull(ch, refs(0, 250, 9)[0])  // another syncer's, older than what is there
-	withFull(ch, refs(0, 1000, 9)[0]) // of a version that the record does not lead over
-	if len(ch.Bundles) != before || ch.Bundles[0].To != 300 {
-		t.Errorf("an older or unknown full bundle was named")
+	compacted{full: refs(0, 250, 9)[0]}.apply(ch)  // another syncer's, older than what is there
+	compacted{full: refs(0, 1000, 9)[0]}.apply(ch) // of a version that the record does not lead over
+	if len(ch.Bundles) != before || ch.Bundles[0].To != 210 {
+		t.Errorf("an older or unknown full bundle was named: %v", ch.Bundles[:4])
 	}
 }
 
-// While a syncer writes a full bundle another one publishes: the full bundle is
+// While a full bundle is written another syncer publishes: the full bundle is
 // still named, for its version is on the way to the newest.
 func TestFullBundleOfAVersionThatWasOvertaken(t *testing.T) {
 	s := newSite(t)
 	other := s.syncer()
-	s.publishMany(other, fullSteps+1)
-	s.repo.write("n", "overtaken")
-	s.repo.save()
+	s.publishMany(other, fullSteps+2)
 	st := &overtaken{Store: s.st}
 	st.then = func() {
 		s.repo.write("n", "newest")
 		s.repo.save()
 		st.then = nil
-		other.known["scala101"].noFull = s.clock.Now().Add(time.Hour)
 		s.sync(other)
 	}
-	out := s.sync(s.syncer(st))
-	if !out.Full || out.Version != fullSteps+3 {
-		t.Errorf("outcome %+v", out)
+	if !s.compact(s.syncer(st)) {
+		t.Error("no full bundle")
 	}
 	v := s.view()
 	if v.files["n"] != "newest" {
@@ -157,57 +170,51 @@ func TestFullBundleOfAVersionThatWasOvertaken(t *testing.T) {
 	}
 }
 
-// overtaken lets then happen before the second swap.
+// overtaken lets then happen before the first swap.
 type overtaken struct {
 	store.Store
-	swaps int
-	then  func()
+	then func()
 }
 
 func (o *overtaken) CompareAndSwap(ctx context.Context, key, etag string, data []byte) (string, error) {
-	if o.swaps++; o.swaps == 2 && o.then != nil {
+	if o.then != nil {
 		o.then()
 	}
 	return o.Store.CompareAndSwap(ctx, key, etag, data)
 }
 
-// A full bundle that cannot be written is no failed publish, and is tried again
-// after an hour, not at each poll.
-func TestFullBundleThatFailsWaits(t *testing.T) {
+// A full bundle that cannot be written, or whose parts are damaged, changes
+// nothing.
+func TestFullBundleThatFails(t *testing.T) {
 	s := newSite(t)
-	s.publishMany(s.syncer(), fullSteps+1)
-	s.repo.write("n", "the next")
-	s.repo.save()
-	y := s.syncer(&noFullPuts{Store: s.st})
-	out := s.sync(y)
-	if !out.Published || out.Full {
-		t.Errorf("outcome %+v", out)
+	s.publishMany(s.syncer(), fullSteps+2)
+	before := s.view()
+	if did, err := s.syncer(&noSwaps{Store: s.st}).Compact(t.Context(), &s.c); did || err == nil {
+		t.Errorf("%v, %v", did, err)
 	}
-	if out := s.sync(y); out.Stats.Took("fetch") > 0 {
-		t.Error("it is tried again at once")
+	if v := s.view(); v.record.Publish != before.record.Publish {
+		t.Error("the record changed")
 	}
-	s.clock.add(retryFull + time.Minute)
-	y.st = s.st
-	if out := s.sync(y); !out.Full || out.Published {
-		t.Errorf("an hour later: %+v", out)
+	ref := before.record.Channels[0].Bundles[0]
+	body, _, err := s.st.Get(t.Context(), store.BundleKey("scala101", ref.Digest))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if way, _ := chain(s.view().record.Channels[0], 0); len(way) != 1 {
-		t.Errorf("the way is %v", way)
+	data, _ := io.ReadAll(body)
+	body.Close()
+	data[len(data)-20]++
+	if err := s.st.Put(t.Context(), store.BundleKey("scala101", ref.Digest), bytes.NewReader(data)); err != nil {
+		t.Fatal(err)
+	}
+	if did, err := s.syncer().Compact(t.Context(), &s.c); did || !errors.Is(err, bundle.ErrCorrupt) {
+		t.Errorf("of damaged parts: %v, %v", did, err)
 	}
 }
 
-// noFullPuts takes one bundle, and no second one.
-type noFullPuts struct {
-	store.Store
-	swapped bool
-}
+type noSwaps struct{ store.Store }
 
-func (n *noFullPuts) CompareAndSwap(ctx context.Context, key, etag string, data []byte) (string, error) {
-	if n.swapped {
-		return "", errors.New("no more swaps")
-	}
-	n.swapped = true
-	return n.Store.CompareAndSwap(ctx, key, etag, data)
+func (*noSwaps) CompareAndSwap(context.Context, string, string, []byte) (string, error) {
+	return "", errors.New("no more swaps")
 }
 
 // What students have stays known when a full bundle is renewed; how much is
@@ -219,17 +226,17 @@ func TestFormerFullBundlesStay(t *testing.T) {
 	}{
 		"the newest of them, whatever it holds": {
 			refs(0, 1, 90<<20, 1, 2, 1<<20), refs(0, 1, 90<<20, 0, 2, 9<<20, 1, 2, 1<<20), refs(0, 2, 9<<20)[0]},
-		"more, together not above the new one": {
-			refs(0, 1, 4<<20, 1, 2, 1, 0, 2, 5<<20, 2, 3, 1), refs(0, 1, 4<<20, 1, 2, 1, 0, 2, 5<<20, 2, 3, 1, 0, 3, 9<<20), refs(0, 3, 9<<20)[0]},
-		"no more than that": {
-			refs(0, 1, 5<<20, 1, 2, 1, 0, 2, 5<<20, 2, 3, 1), refs(1, 2, 1, 0, 2, 5<<20, 2, 3, 1, 0, 3, 9<<20), refs(0, 3, 9<<20)[0]},
+		"more, together not above a quarter of the new one": {
+			refs(0, 1, 4<<20, 1, 2, 1, 0, 2, 5<<20, 2, 3, 1), refs(0, 1, 4<<20, 1, 2, 1, 0, 2, 5<<20, 2, 3, 1, 0, 3, 36<<20), refs(0, 3, 36<<20)[0]},
+		"no more than that, and no steps from what nobody can tell": {
+			refs(0, 1, 5<<20, 1, 2, 1, 0, 2, 5<<20, 2, 3, 1), refs(0, 2, 5<<20, 2, 3, 1, 0, 3, 36<<20), refs(0, 3, 36<<20)[0]},
 		"small ones anyhow": {
 			refs(0, 1, 1<<20, 1, 2, 1, 0, 2, 2<<20, 2, 3, 1), refs(0, 1, 1<<20, 1, 2, 1, 0, 2, 2<<20, 2, 3, 1, 0, 3, 10), refs(0, 3, 10)[0]},
 		"none from which no step leads on": {
-			refs(0, 1, 10, 2, 3, 1), refs(2, 3, 1, 0, 3, 10), refs(0, 3, 10)[0]},
+			refs(0, 1, 10, 2, 3, 1), refs(0, 3, 10), refs(0, 3, 10)[0]},
 	} {
 		ch := &store.Channel{Since: c.full.To, Bundles: c.had}
-		withFull(ch, c.full)
+		compacted{full: c.full}.apply(ch)
 		if !slices.Equal(ch.Bundles, c.want) {
 			t.Errorf("%s: %v", name, ch.Bundles)
 		}

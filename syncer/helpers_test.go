@@ -185,6 +185,16 @@ func (s *site) sync(y *Syncer, r ...Request) Outcome {
 	return out
 }
 
+// compact writes full bundles where they are due.
+func (s *site) compact(y *Syncer) bool {
+	s.t.Helper()
+	did, err := y.Compact(s.t.Context(), &s.c)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return did
+}
+
 func (s *site) try(y *Syncer, r ...Request) (Outcome, error) {
 	s.t.Helper()
 	req := Request{Course: string(s.c.Name)}
@@ -320,6 +330,9 @@ func (s *site) readBundle(ctx context.Context, ref store.BundleRef, contents map
 	}
 	base := func(d bundle.Digest) (bundle.Base, error) { return bundle.BaseBytes([]byte(contents[d])), nil }
 	for _, f := range x.Frames {
+		if _, ok := contents[f.Base]; f.OnBase() && !ok {
+			continue // of a slim step
+		}
 		err := bundle.ReadFrame(f, bytes.NewReader(data[f.Offset:]), base, func(it bundle.Item, r *bundle.Verifier) error {
 			b, err := io.ReadAll(r)
 			contents[it.Digest] = string(b)

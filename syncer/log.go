@@ -87,14 +87,18 @@ func (p *pass) settlePending(ctx context.Context) {
 // settleNewest logs the newest version if nobody did. It is asked once for
 // each course in a process.
 func (p *pass) settleNewest(ctx context.Context) {
-	if !p.logged(ctx, p.rec.Version) {
-		e := p.publishEntry(p.rec, p.head, 0)
-		e.Who, e.Why, e.Notes = "syncer", "logged late: whoever published it was stopped", nil
-		if !p.enter(ctx, entryID(e.Version, p.rec.Publish), e) {
-			return
-		}
+	p.k.settled = p.logNewest(ctx)
+}
+
+// logNewest logs the newest version if nobody did, and says whether it is in
+// the log.
+func (p *pass) logNewest(ctx context.Context) bool {
+	if p.logged(ctx, p.rec.Version) {
+		return true
 	}
-	p.k.settled = true
+	e := p.publishEntry(p.rec, p.head, 0)
+	e.Who, e.Why, e.Notes = "syncer", "logged late: whoever published it was stopped", nil
+	return p.enter(ctx, entryID(e.Version, p.rec.Publish), e)
 }
 
 // logged says whether there is an entry of that version. When that cannot be

@@ -16,6 +16,7 @@ const (
 	firstWait   = time.Minute            // after one error, doubled for each more
 	longestWait = 15 * time.Minute       // after many
 	gather      = 300 * time.Millisecond // hints that come together make one pass
+	retryFull   = time.Hour              // when a full bundle that could not be made is tried again
 )
 
 // loop repeats passes: one worker for each course, so that none waits for
@@ -23,6 +24,7 @@ const (
 type loop struct {
 	lg      *slog.Logger
 	sync    func(context.Context, *course.Course, Request) (Outcome, error)
+	compact func(context.Context, *course.Course) (bool, error)
 	watch   func(context.Context, *course.Course, func()) // calls back when the repository may have moved
 	planned func(name course.Name, next time.Time)
 	removed func(name course.Name)
@@ -37,6 +39,7 @@ type loop struct {
 type worker struct {
 	course atomic.Pointer[course.Course]
 	hints  chan struct{} // holds one: more say the same
+	due    chan struct{} // holds one: a full bundle is due
 	stop   context.CancelFunc
 	done   chan struct{}
 }
@@ -48,7 +51,7 @@ type worker struct {
 // is taken up, and all others look at once (a key may have changed). A pass
 // that panics is an error of that course.
 func (s *Syncer) Run(ctx context.Context, courses func() []course.Course, changed <-chan struct{}) error {
-	l := &loop{lg: s.lg, sync: s.Sync, watch: s.watch, planned: s.board.plan, removed: s.claims.drop, workers: map[course.Name]*worker{}}
+	l := &loop{lg: s.lg, sync: s.Sync, compact: s.compactInTurn, watch: s.watch, planned: s.board.plan, removed: s.claims.drop, workers: map[course.Name]*worker{}}
 	s.attach(l, courses)
 	var tidy sync.WaitGroup
 	tidy.Go(func() { s.housekeep(ctx, courses) })
@@ -91,10 +94,41 @@ func (l *loop) hint(name course.Name) {
 	}
 }
 
-func (w *worker) hint() {
+func (w *worker) hint() { tell(w.hints) }
+
+// tell never blocks: who has not heard the last yet hears it once.
+func tell(c chan<- struct{}) {
 	select {
-	case w.hints <- struct{}{}:
+	case c <- struct{}{}:
 	default:
+	}
+}
+
+// tidy compacts a course after its passes, beside them. After an error it
+// leaves the course alone for an hour: the version stays what it is.
+func (l *loop) tidy(ctx context.Context, w *worker) {
+	var next time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.due:
+		}
+		c := w.course.Load()
+		if time.Now().Before(next) {
+			continue
+		}
+		err := careful(l.lg, func() error {
+			did, err := l.compact(ctx, c)
+			if did {
+				l.lg.Info("full bundle written", "course", c.Name)
+			}
+			return err
+		})
+		if err != nil && ctx.Err() == nil {
+			next = time.Now().Add(retryFull)
+			l.lg.Warn("no full bundle was written; it is tried again in an hour", "course", c.Name, "error", err)
+		}
 	}
 }
 
@@ -149,14 +183,15 @@ func (l *loop) take(ctx context.Context, courses []course.Course) {
 
 func (l *loop) start(ctx context.Context, c *course.Course) *worker {
 	ctx, stop := context.WithCancel(ctx)
-	w := &worker{hints: make(chan struct{}, 1), stop: stop, done: make(chan struct{})}
+	w := &worker{hints: make(chan struct{}, 1), due: make(chan struct{}, 1), stop: stop, done: make(chan struct{})}
 	w.course.Store(c)
 	go func() {
 		defer close(w.done)
-		var watching sync.WaitGroup
-		watching.Go(func() { l.watch(ctx, c, w.hint) })
+		var beside sync.WaitGroup
+		beside.Go(func() { l.watch(ctx, c, w.hint) })
+		beside.Go(func() { l.tidy(ctx, w) })
 		l.work(ctx, w)
-		watching.Wait()
+		beside.Wait()
 	}()
 	return w
 }
@@ -165,10 +200,14 @@ func (l *loop) work(ctx context.Context, w *worker) {
 	failed := 0
 	for {
 		c := w.course.Load()
-		if err := l.pass(ctx, c); err == nil {
+		out, err := l.pass(ctx, c)
+		if err == nil {
 			failed = 0
 		} else {
 			failed++
+		}
+		if out.fullIsDue {
+			tell(w.due)
 		}
 		wait := delay(c.Poll, failed)
 		l.planned(c.Name, time.Now().Add(wait))
@@ -180,24 +219,24 @@ func (l *loop) work(ctx context.Context, w *worker) {
 
 // pass makes one pass. A refusal is no error here: the repository was reached,
 // and what mends it will be a push.
-func (l *loop) pass(ctx context.Context, c *course.Course) error {
-	err := careful(l.lg, func() error {
-		_, err := l.sync(ctx, c, Request{Course: string(c.Name)})
+func (l *loop) pass(ctx context.Context, c *course.Course) (out Outcome, err error) {
+	err = careful(l.lg, func() (err error) {
+		out, err = l.sync(ctx, c, Request{Course: string(c.Name)})
 		return err
 	})
 	var refused *Refusal
 	switch {
 	case ctx.Err() != nil:
-		return nil
+		return out, nil
 	case errors.As(err, &refused):
 		l.say(ctx, c.Name, "refused", err)
-		return nil
+		return out, nil
 	case err != nil:
 		l.say(ctx, c.Name, "not published", err)
 	default:
 		l.said.Delete(c.Name)
 	}
-	return err
+	return out, err
 }
 
 // say warns of what went wrong, once: the same again at each poll is for

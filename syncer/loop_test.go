@@ -20,17 +20,28 @@ type passes struct {
 	began time.Time
 	at    map[course.Name][]time.Duration
 	do    func(ctx context.Context, c *course.Course) error
+
+	compacted  []time.Duration
+	compactErr error
+	due        bool
 }
 
 func (p *passes) sync(ctx context.Context, c *course.Course, _ Request) (Outcome, error) {
 	p.mu.Lock()
 	p.at[c.Name] = append(p.at[c.Name], time.Since(p.began))
-	do := p.do
+	do, due := p.do, p.due
 	p.mu.Unlock()
 	if do == nil {
-		return Outcome{}, nil
+		return Outcome{fullIsDue: due}, nil
 	}
-	return Outcome{}, do(ctx, c)
+	return Outcome{fullIsDue: due}, do(ctx, c)
+}
+
+func (p *passes) compact(context.Context, *course.Course) (bool, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.compacted = append(p.compacted, time.Since(p.began))
+	return p.compactErr == nil, p.compactErr
 }
 
 func (p *passes) of(name course.Name) []time.Duration {
@@ -44,7 +55,7 @@ func runLoop(t *testing.T, p *passes, courses func() []course.Course) (l *loop, 
 	t.Helper()
 	p.began, p.at = time.Now(), map[course.Name][]time.Duration{}
 	l = &loop{
-		lg: slog.New(slog.DiscardHandler), sync: p.sync,
+		lg: slog.New(slog.DiscardHandler), sync: p.sync, compact: p.compact,
 		watch:   func(ctx context.Context, _ *course.Course, _ func()) { <-ctx.Done() },
 		planned: func(course.Name, time.Time) {}, removed: func(course.Name) {}, workers: map[course.Name]*worker{},
 	}
@@ -280,6 +291,32 @@ func TestHousekeepingFoldsAndSurvivesPanics(t *testing.T) {
 		<-done
 		if folds < 15 {
 			t.Errorf("folded %d times in 20 minutes", folds)
+		}
+	})
+}
+
+// A full bundle is written beside the passes, and after an error not before an
+// hour has gone.
+func TestLoopCompactsBesidePasses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &passes{due: true, compactErr: errors.New("the store is away")}
+		_, _, stop := runLoop(t, p, these(course.Course{Name: "a"}))
+		time.Sleep(150 * time.Minute)
+		stop()
+		if n := len(p.compacted); n != 3 || len(p.of("a")) < 100 {
+			t.Errorf("%d times in two and a half hours of errors, with %d passes", n, len(p.of("a")))
+		}
+		p = &passes{due: true}
+		_, _, stop = runLoop(t, p, these(course.Course{Name: "a"}))
+		time.Sleep(10 * time.Minute)
+		p.mu.Lock()
+		p.due = false
+		n := len(p.compacted)
+		p.mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		stop()
+		if n < 8 || len(p.compacted) > n+1 {
+			t.Errorf("%d times while it was due, then %d more", n, len(p.compacted)-n)
 		}
 	})
 }

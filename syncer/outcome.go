@@ -30,13 +30,14 @@ type Outcome struct {
 	Tip       string         `json:"tip"`     // where the branch is
 	Published bool           `json:"published"`
 	Signed    bool           `json:"signed,omitempty"` // the head was signed anew, without a new version
-	Full      bool           `json:"full,omitempty"`   // a full bundle was written beside the way
 	Pinned    bool           `json:"pinned,omitempty"` // newer commits wait
 	Added     int            `json:"added"`
 	Changed   int            `json:"changed"`
 	Removed   int            `json:"removed"`
 	Notes     []string       `json:"notes,omitempty"` // what was held back, withheld or warned of
 	Stats     Stats          `json:"stats"`
+
+	fullIsDue bool // of some channel: for the loop
 }
 
 // Stats is what a pass cost.
@@ -51,7 +52,7 @@ type Stats struct {
 
 // Step is one step of a pass. Several tries add up.
 type Step struct {
-	Name string        `json:"name"` // read, list, fetch, select, compose, build, put, swap, full
+	Name string        `json:"name"` // read, list, fetch, select, compose, build, put, swap
 	Took time.Duration `json:"took"` // nanoseconds
 }
 

@@ -44,14 +44,9 @@ func (p *pass) publish(ctx context.Context) error {
 		return err
 	}
 	if p.differs(chs, sel) {
-		err = p.newVersion(ctx, t, chs, sel)
-	} else {
-		err = p.noteCommit(ctx)
+		return p.newVersion(ctx, t, chs, sel)
 	}
-	if err != nil {
-		return err
-	}
-	return p.timed("full", func() error { return p.addFull(ctx, sel) })
+	return p.noteCommit(ctx)
 }
 
 // selectFiles asks package course what is delivered. What stops the publish

@@ -45,9 +45,14 @@ func (p *pass) writeBundle(ctx context.Context, on *shelf, sel *course.Selection
 	if err != nil {
 		return store.BundleRef{}, fmt.Errorf("build version %d: %w", spec.To, err)
 	}
+	return p.put(ctx, on, spec.From, b)
+}
+
+// put puts a bundle that was built.
+func (p *pass) put(ctx context.Context, on *shelf, from bundle.Version, b *bundle.Built) (store.BundleRef, error) {
 	on.built = append(on.built, b)
-	err = p.timed("put", func() error { return store.PutBundle(ctx, p.st, spec.Course, b.Digest, b.File) })
-	return store.BundleRef{From: spec.From, To: spec.To, Digest: b.Digest, Size: b.Size}, err
+	err := p.timed("put", func() error { return store.PutBundle(ctx, p.st, b.Index.Course, b.Digest, b.File) })
+	return store.BundleRef{From: from, To: b.Index.To, Digest: b.Digest, Size: b.Size}, err
 }
 
 // lookUp sees that what was put is there, just before the swap, and compares

@@ -79,7 +79,7 @@ func TestRefusalThatAPersonAskedForIsWarnedOfOnce(t *testing.T) {
 	s.repo.commit(files{"a": "1", ".satchel.yaml": "["})
 	publish(http.StatusConflict)
 	publish(http.StatusConflict)
-	_ = l.pass(t.Context(), &s.c)
+	_, _ = l.pass(t.Context(), &s.c)
 	warned(1)
 	if !strings.Contains(log.String(), "who=ana") {
 		t.Errorf("nobody is named:\n%s", &log)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
+	"slices"
 	"time"
 
 	"satchel/bundle"
@@ -37,11 +39,15 @@ func (s *Syncer) Sync(ctx context.Context, c *course.Course, r Request) (Outcome
 	p.out.Course = string(c.Name)
 	err = p.repeat(ctx)
 	p.out.Stats.FilesRead, p.out.Stats.BytesRead = int(p.reads.files.Load()), p.reads.bytes.Load()
+	p.out.fullIsDue = p.rec != nil && slices.ContainsFunc(p.rec.Channels, dueForFull)
 	p.audit(ctx, err)
 	if err != nil {
 		err = fmt.Errorf("publish %s: %w", c.Name, err)
 	}
 	s.board.record(p, err)
+	if p.out.Published {
+		debug.FreeOSMemory() // a publish needs much, and the next may be days away
+	}
 	return p.out, err
 }
 
@@ -213,5 +219,5 @@ func (p *pass) asRecorded() bool {
 		p.out.Pinned = true
 		return true
 	}
-	return p.rec.Pinned == nil && p.rec.Commit == p.tip && p.rec.Config == p.config && !p.fullIsDue()
+	return p.rec.Pinned == nil && p.rec.Commit == p.tip && p.rec.Config == p.config
 }

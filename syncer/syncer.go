@@ -24,11 +24,14 @@
 // # Full bundles
 //
 // Each publish writes one bundle per changed channel, from its former version.
-// A full one is written for a channel's first version, and beside the way (an
-// own swap of the record, which changes no version) when more than fullSteps
-// bundles lead from the last full one to the newest, or their bytes are more
-// than half of it: see dueForFull. Former full ones stay named for a while,
-// for only with them is known what students have: see keepFulls.
+// A full one is written for a channel's first version, and by Compact, beside
+// the passes and from the store alone (an own swap of the record, which changes
+// no version), when more than fullSteps bundles lead from the last full one to
+// the newest, or their bytes are more than half of it: see dueForFull. What lies
+// before it becomes slim: it still tells what students have and which deltas
+// lead on from there, and has no content whole. So of a channel whose newest
+// full bundle has F bytes a record names F for it, at most F/2 and one step
+// since, deltas of at most F/4 (or smallPast) before, and indexes.
 //
 // It judges no file (package course does), knows no git and no S3, and serves
 // no student.
@@ -73,6 +76,7 @@ type Syncer struct {
 	o      Options
 	open   func(c *course.Course) (repository, error)
 	heavy  chan struct{} // one token for each pass that may select or build at once
+	tidy   chan struct{} // one token: for compacting
 	board  board
 	claims claims
 
@@ -91,7 +95,7 @@ func New(lg *slog.Logger, st store.Store, o Options) *Syncer {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Syncer{lg: lg, st: st, o: o, heavy: make(chan struct{}, atOnce), known: map[course.Name]*known{}}
+	s := &Syncer{lg: lg, st: st, o: o, heavy: make(chan struct{}, atOnce), tidy: make(chan struct{}, 1), known: map[course.Name]*known{}}
 	s.open = s.openMirror
 	return s
 }
@@ -105,10 +109,9 @@ type known struct {
 	memo    *course.FileMemo
 	former  map[string]composed // by channel id
 	refused remembered
-	said    string    // the last refusal that was logged
-	pending *pending  // a log entry that may be owed
-	settled bool      // the log was compared with the record once
-	noFull  time.Time // no full bundle is tried before
+	said    string   // the last refusal that was logged
+	pending *pending // a log entry that may be owed
+	settled bool     // the log was compared with the record once
 }
 
 // hold waits for the course's turn.
