@@ -73,6 +73,10 @@ type Options struct {
 	CacheDir string
 	Cache    CacheLimits
 
+	// Redirect gives signed URLs of the store for what lies in it and may be
+	// read whole (redirect.go), to agents that take them.
+	Redirect bool
+
 	Hub Hub // nil: renewals keep the groups of the login, nothing is exchanged
 
 	Limits   Limits
@@ -96,6 +100,7 @@ type Server struct {
 	logins   *loginLimits
 	strange  *strangers
 	hubAway  rate.Sometimes // for the log
+	unsigned rate.Sometimes // for the log
 	metrics  *metrics
 
 	student, hub http.Handler
@@ -127,7 +132,7 @@ func New(lg *slog.Logger, o Options) (*Server, error) {
 	s.prepared = newLRU[string, *prepared](o.Limits.Memory)
 	s.logins = newLoginLimits(o.Limits)
 	s.strange = newStrangers(o.Limits)
-	s.hubAway.Interval = time.Minute
+	s.hubAway.Interval, s.unsigned.Interval = time.Minute, time.Minute
 	s.student = s.studentRoutes(strings.TrimRight(u.Path, "/"))
 	s.hub = s.hubRoutes()
 	return s, nil
@@ -139,6 +144,9 @@ func (o *Options) complete() error {
 		return errors.New("hookserver: no store or no courses given")
 	case o.TicketKeys == nil || o.HookSecrets == nil || o.PublicKeys == nil:
 		return errors.New("hookserver: no keys given")
+	}
+	if _, folder := o.Store.(*store.Dir); folder && o.Redirect {
+		return errors.New("delivery: redirect needs store.s3: nobody but this service can read a folder of this machine")
 	}
 	if o.Audience == "" {
 		o.Audience = "satchel"
