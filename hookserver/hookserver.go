@@ -100,6 +100,7 @@ type Server struct {
 	logins   *loginLimits
 	strange  *strangers
 	hubAway  rate.Sometimes // for the log
+	links    *links
 	unsigned rate.Sometimes // for the log
 	metrics  *metrics
 
@@ -129,6 +130,7 @@ func New(lg *slog.Logger, o Options) (*Server, error) {
 	s.lib = newLibrary(lg, o, blobs, s.events.wakeAll)
 	s.guests = newGuests(o.Limits, o.Now)
 	s.mix = newAssembler(blobs, s.guests, o.Limits.Memory, s.metrics)
+	s.links = &links{store: o.Store, now: o.Now}
 	s.prepared = newLRU[string, *prepared](o.Limits.Memory)
 	s.logins = newLoginLimits(o.Limits)
 	s.strange = newStrangers(o.Limits)

@@ -3,6 +3,7 @@ package hookserver
 import (
 	"context"
 	"iter"
+	"sync"
 	"time"
 
 	"satchel/bundle"
@@ -21,9 +22,14 @@ const (
 	// an agent that waits behind a slow answer has time, and who leaves a
 	// course keeps no door open for long.
 	urlLife = 15 * time.Minute
+	// urlFresh is how long one is given out again: signing costs a quarter of a
+	// millisecond, and at nine o'clock all ask for the same.
+	urlFresh = time.Minute
 	// minRedirected is from how many bytes of one bundle on a request of its
 	// own is worth it.
 	minRedirected = 64 << 10
+	maxLinks      = 10_000 // URLs in memory
+	signTime      = time.Second
 )
 
 // mayOpen says whether a student may have all of a stored bundle: it is one of
@@ -82,7 +88,7 @@ func (s *Server) signed(ctx context.Context, p *prepared) *prepared {
 	out := *p
 	out.urls = make(map[bundle.Digest]string, len(p.open))
 	for _, d := range p.open {
-		link, err := s.o.Store.SignedURL(ctx, store.BundleKey(p.course, d), urlLife)
+		link, err := s.links.get(ctx, store.BundleKey(p.course, d))
 		if err != nil {
 			s.unsigned.Do(func() {
 				s.lg.Warn("no URL is signed; the bytes are sent by this service", "course", p.course, "err", err)
@@ -92,6 +98,51 @@ func (s *Server) signed(ctx context.Context, p *prepared) *prepared {
 		out.urls[d] = link
 	}
 	return &out
+}
+
+// links are signed URLs of the last minute, by the keys of their objects.
+type links struct {
+	store store.Store
+	now   func() time.Time
+	mu    sync.Mutex
+	made  time.Time
+	at    map[string]string
+}
+
+// get gives a URL that was signed within urlFresh. All of a minute go together,
+// so that none is held for longer than it is of use.
+func (l *links) get(ctx context.Context, key string) (string, error) {
+	if link := l.known(key); link != "" {
+		return link, nil
+	}
+	// Credentials may have to be fetched; then this service is the faster way.
+	ctx, cancel := context.WithTimeout(ctx, signTime)
+	defer cancel()
+	began := l.now()
+	link, err := l.store.SignedURL(ctx, key, urlLife)
+	if err == nil {
+		l.keep(key, link, began)
+	}
+	return link, err
+}
+
+func (l *links) known(key string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if age := l.now().Sub(l.made); age < 0 || age >= urlFresh {
+		return ""
+	}
+	return l.at[key]
+}
+
+// keep begins a new minute where the last one is over.
+func (l *links) keep(key, link string, began time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if age := began.Sub(l.made); age < 0 || age >= urlFresh || len(l.at) >= maxLinks {
+		l.made, l.at = began, map[string]string{}
+	}
+	l.at[key] = link
 }
 
 // elsewhere says that a piece lies behind a URL of this answer.

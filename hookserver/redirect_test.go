@@ -295,7 +295,7 @@ func TestOnlyOpenBundlesAreSigned(t *testing.T) {
 			a.wantUnion("scala", want)
 		}
 	}
-	if signed < 20 || shut < 20 || len(s.keys) != signed {
+	if signed < 20 || shut < 20 || len(s.keys) == 0 {
 		t.Errorf("%d bundles signed, %d large frames sent by the service: the test tries too little", signed, shut)
 	}
 }
@@ -314,6 +314,7 @@ func TestBytesFollowAsEver(t *testing.T) {
 		t.Fatal("nothing was signed, so this test says nothing")
 	}
 	s.fault = errors.New("no credentials")
+	w.pass(urlFresh)
 	unsigned := w.modern("una")
 	for name, who := range map[string]*student{"an agent of before": w.student("old"), "delivery: service": plain.modern("ana"), "a store that cannot sign": unsigned} {
 		before := s.n
@@ -342,21 +343,26 @@ func TestBytesFollowAsEver(t *testing.T) {
 	}
 }
 
-// A URL is signed for one answer: what is kept of answers has none.
-func TestURLsAreNotKept(t *testing.T) {
+// A URL is given out for a minute of its quarter of an hour: what is kept of
+// answers has none, whatever their age.
+func TestURLsAreFresh(t *testing.T) {
 	w, s := redirecting(t, nil)
 	w.publish("scala", everyone(map[string]string{"a": noise(300_000, 1)}))
-	seen := map[string]bool{}
-	for range 3 {
+	var seen []string
+	for _, d := range []time.Duration{0, urlFresh / 2, urlFresh/2 - 1, 1, urlLife, -time.Hour, 0} {
+		w.pass(d)
 		ana := w.modern("ana")
 		ana.syncAll()
 		for _, link := range ana.last.Courses[0].URLs {
-			seen[link] = true
+			_, n, _ := strings.Cut(link, "n=")
+			seen = append(seen, n)
 		}
-		w.pass(20 * time.Minute)
 	}
-	if len(seen) != 3 || s.life != urlLife || urlLife > 15*time.Minute {
-		t.Errorf("%d URLs in three answers, good for %s", len(seen), s.life)
+	if want := []string{"1", "1", "1", "2", "3", "4", "4"}; !slices.Equal(seen, want) {
+		t.Errorf("signings %q, want %q", seen, want)
+	}
+	if s.life != urlLife || urlLife-urlFresh < 10*time.Minute || urlLife > 15*time.Minute {
+		t.Errorf("good for %s", s.life)
 	}
 	if kept := len(w.srv.prepared.at); kept != 1 {
 		t.Errorf("%d answers are kept", kept)
@@ -410,6 +416,7 @@ func TestRedirectedIsNotReadHere(t *testing.T) {
 		t.Error("the bundle was read from the store")
 	}
 	s.fault = fmt.Errorf("sign: %w", store.ErrUnavailable)
+	w.pass(urlFresh)
 	srv.Student().ServeHTTP(httptest.NewRecorder(), req)
 	if text := log.String(); strings.Contains(text, signature) || !strings.Contains(text, "no URL is signed") {
 		t.Errorf("the log: %s", text)
