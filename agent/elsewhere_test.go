@@ -185,6 +185,7 @@ func TestAStoreThatIsNoUse(t *testing.T) {
 			w.publish("scala101", large())
 			s.is(ill)
 			h := w.home("ana")
+			h.s.Patience = 0 // as it is
 			a := h.agent()
 			began := time.Now()
 			out := a.Sync(t.Context(), SyncOptions{Mode: AtStart})

@@ -76,6 +76,7 @@ func TestSignedURLsThatAreNoUse(t *testing.T) {
 		"nothing":         status(304),
 		"another range":   status(206, "Content-Range", "bytes 0-3/10"),
 		"no range":        status(206),
+		"not in part":     status(200, "Content-Range", "bytes 2-5/10"),
 		"elsewhere":       status(307, "Location", elsewhere.URL),
 		"nowhere":         status(302, "Location", ":"+signature),
 		"busy":            status(503),
