@@ -101,7 +101,7 @@ func redirecting(t *testing.T) (*world, *s3) {
 func large() map[string]string {
 	return map[string]string{
 		"a.ipynb": "{}", "b.txt": strings.Repeat("b", 1000),
-		"one.bin": string(bigBytes(300_000)), "two.bin": string(bigBytes(700_000)), "three.bin": string(bigBytes(500_000)),
+		"one.bin": string(bigBytes(2_500_000)), "two.bin": string(bigBytes(700_000)), "three.bin": string(bigBytes(500_000)),
 	}
 }
 
@@ -259,7 +259,7 @@ func TestADownloadFromTheStoreCutEveryFewBytes(t *testing.T) {
 		t.Fatalf("%+v: %q", out, h.said())
 	}
 	h.wantTree("scala101", large())
-	if got := s.requests(); len(got) < 15 || len(got) > 20 {
+	if got := s.requests(); len(got) < 37 || len(got) > 42 {
 		t.Errorf("%q", got)
 	}
 	if got := w.requests(); !slices.Equal(got, []string{"GET /v1/sync", "POST /v1/receipts"}) {
@@ -308,6 +308,47 @@ func (f flipping) Write(p []byte) (int, error) {
 		p[i] ^= 1
 	}
 	return f.ResponseWriter.Write(p)
+}
+
+// A frame that is not wanted, between two that are, is read past.
+func TestWhatIsHereIsReadPast(t *testing.T) {
+	w, s := redirecting(t)
+	files := with(large(), "pad.bin", strings.Repeat("0", 300_000)) // some bytes in a frame of its own
+	w.publish("scala101", files)
+	h := w.home("ana")
+	h.write("scala101/pad.bin", files["pad.bin"])
+	w.requests()
+	if out := h.sync(); out.Code != "" {
+		t.Fatalf("%+v: %q", out, h.said())
+	}
+	h.wantTree("scala101", files)
+	asked := w.requests()
+	if got := s.requests(); len(got) != 1 || slices.Contains(asked, "POST /v1/courses/scala101/files") {
+		t.Errorf("the store was asked %q, the service %q", got, asked)
+	}
+}
+
+// What lies behind a URL makes no answer worth reading, nor another not.
+func TestWorthReadingWithURLs(t *testing.T) {
+	there := bundle.Sum([]byte("bundle"))
+	frame := func(text string, n int64, in bundle.Digest) hook.Offered {
+		it := bundle.Item{Digest: bundle.Sum([]byte(text)), Size: n}
+		return hook.Offered{Bundle: in, Frame: bundle.Frame{Kind: bundle.Whole, Length: n, Size: n, Items: []bundle.Item{it}}}
+	}
+	for name, c := range map[string]struct {
+		frames []hook.Offered
+		worth  bool
+	}{
+		"wanted there, others here": {[]hook.Offered{frame("wanted", 64<<20, there), frame("other", 8<<20, bundle.Digest{})}, false},
+		"wanted here, others there": {[]hook.Offered{frame("wanted", 64<<20, bundle.Digest{}), frame("other", 64<<20, there)}, true},
+	} {
+		o := &hook.Offer{Courses: []hook.CourseOffer{{Course: "scala101", Frames: c.frames, URLs: map[bundle.Digest]string{there: "https://s3.example/x"}}}}
+		d := bundle.Sum([]byte("wanted"))
+		hauls := map[string]*haul{"scala101": {want: map[bundle.Digest]bundle.Item{d: {Digest: d, Size: 64 << 20}}}}
+		if got := worthReading(o, hauls); got != c.worth {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
 }
 
 func TestSpans(t *testing.T) {
