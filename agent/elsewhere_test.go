@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -81,6 +82,20 @@ func (s *s3) requests() (out []string) {
 	return out
 }
 
+// listens makes a home's agents log all into a buffer. When the test ends, no
+// URL is in it.
+func (h *home) listens() *bytes.Buffer {
+	h.t.Helper()
+	log := &bytes.Buffer{}
+	h.lg = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})) // it locks
+	h.t.Cleanup(func() {
+		if strings.Contains(log.String(), signature) {
+			h.t.Errorf("a URL is in the log: %s", log)
+		}
+	})
+	return log
+}
+
 // redirecting is a world with delivery: redirect.
 func redirecting(t *testing.T) (*world, *s3) {
 	s := &s3{}
@@ -109,6 +124,7 @@ func TestTheStoreSendsItself(t *testing.T) {
 	w, s := redirecting(t)
 	w.publish("scala101", large())
 	h := w.home("ana")
+	h.listens()
 	w.requests()
 	if out := h.sync(); out.Code != "" {
 		t.Fatalf("%+v: %q", out, h.said())
@@ -186,6 +202,7 @@ func TestAStoreThatIsNoUse(t *testing.T) {
 			s.is(ill)
 			h := w.home("ana")
 			h.s.Patience = 0 // as it is
+			log := h.listens()
 			a := h.agent()
 			began := time.Now()
 			out := a.Sync(t.Context(), SyncOptions{Mode: AtStart})
@@ -203,6 +220,9 @@ func TestAStoreThatIsNoUse(t *testing.T) {
 			}
 			if a.takesURLs() {
 				t.Error("the store is asked again at once")
+			}
+			if !strings.Contains(log.String(), "could not be read from the store") {
+				t.Errorf("the log says nothing of it: %s", log)
 			}
 		})
 	}
@@ -348,6 +368,35 @@ func TestWorthReadingWithURLs(t *testing.T) {
 		if got := worthReading(o, hauls); got != c.worth {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+func TestDoctorTriesTheStore(t *testing.T) {
+	w, s := redirecting(t)
+	w.publish("scala101", large())
+	tried := func() (out []Check) {
+		for _, c := range w.home("ana").agent().Doctor(t.Context()) {
+			if strings.Contains(c.Note, signature) {
+				t.Errorf("%+v", c)
+			}
+			if c.Name == "store" {
+				out = append(out, c)
+			}
+		}
+		return out
+	}
+	if got := tried(); len(got) != 1 || !got[0].OK {
+		t.Errorf("%+v", got)
+	}
+	s.web.Close()
+	if got := tried(); len(got) != 1 || got[0].OK || got[0].Stop || !strings.Contains(got[0].Note, "refused") {
+		t.Errorf("%+v", got)
+	}
+	plain := newWorld(t)
+	plain.course("scala101")
+	plain.publish("scala101", large())
+	if w = plain; len(tried()) != 0 {
+		t.Error("there is no store to try")
 	}
 }
 
