@@ -126,7 +126,7 @@ func (s *student) mayHave(course string, d bundle.Digest) {
 
 // TestWhatMayBeOpened has each reason for which a bundle's URL is not signed.
 func TestWhatMayBeOpened(t *testing.T) {
-	big := func(i int) string { return noise(100_000, uint64(i)) }   // in a group with its neighbours
+	big := func(i int) string { return noise(258_000, uint64(i)) }   // in a group with its neighbours
 	alone := func(i int) string { return noise(300_000, uint64(i)) } // in a frame of its own
 	everybody := func(files map[string]string, gone ...bundle.Pair) map[string]audienceOf {
 		return map[string]audienceOf{"all": {files: files, withdrawn: gone}}
@@ -146,7 +146,7 @@ func TestWhatMayBeOpened(t *testing.T) {
 			versions: []map[string]audienceOf{everybody(map[string]string{"a": big(1)}), everybody(map[string]string{"a": big(1), "b": alone(2)})}, want: "all:0-1 all:1-2",
 		},
 		"too small for a request": {
-			versions: []map[string]audienceOf{everybody(map[string]string{"a": "a", "b": noise(60_000, 1)})},
+			versions: []map[string]audienceOf{everybody(map[string]string{"a": "a", "b": noise(240_000, 1)})},
 		},
 		"mixed in one frame: superseded": {
 			versions: []map[string]audienceOf{everybody(map[string]string{"a": big(1), "b": big(2)}), everybody(map[string]string{"a": big(3), "b": big(2)})}, want: "all:1-2",
