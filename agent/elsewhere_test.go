@@ -182,7 +182,7 @@ func TestAStoreThatIsNoUse(t *testing.T) {
 		"expired or forbidden": answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(403) }),
 		"gone":                 answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }),
 		"ill":                  answer(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }),
-		"leads elsewhere":      answer(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, 307) }),
+		"leads elsewhere":      answer(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect) }),
 		"leads nowhere":        answer(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Location", ":"); w.WriteHeader(302) }),
 		"a captive portal":     answer(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }),
 		"the whole object": func(next http.Handler) http.Handler {
