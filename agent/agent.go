@@ -12,7 +12,7 @@
 //
 // One pass, in the order of the files: pass.go leads it, ask.go asks,
 // consider.go and verify.go check what was offered, fetch.go and resume.go
-// bring the bytes, settle.go has them placed (documents.go says what the
+// bring the bytes (elsewhere.go those that S3 sends itself), settle.go has them placed (documents.go says what the
 // student has open, jupyter.go asks their server), late.go looks again at what
 // was replaced, report.go makes sentences of it, finish.go writes down what
 // was done and tells the service. login.go is what a login waits for, watch.go
@@ -27,6 +27,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"satchel/bundle"
@@ -81,6 +82,7 @@ type Agent struct {
 	refused time.Time            // when it was last refused
 	patrol  time.Duration        // see outlive
 	calm    time.Duration        // see the constant
+	shut    atomic.Int64         // until when (Unix) no signed URL is asked; see elsewhere.go
 }
 
 // agentVersion is what the service is told of this program.
@@ -117,7 +119,7 @@ func New(lg *slog.Logger, s Settings, o Options) (*Agent, error) {
 	}
 	a.client = hook.NewClient(hook.ClientOptions{
 		URL: s.URL, Ticket: a.ticket.get, Agent: "satchel-agent/" + agentVersion,
-		Proxy: s.Proxy, CAFile: s.CAFile, Idle: s.Patience, HTTP: o.HTTP,
+		Proxy: s.Proxy, CAFile: s.CAFile, Idle: s.Patience, HTTP: o.HTTP, URLs: a.takesURLs,
 	})
 	a.bureau = bureau(s, o.HTTP)
 	return a, nil

@@ -117,49 +117,6 @@ func TestAttackForgedSignature(t *testing.T) {
 	wantRefused(t, w, h, lesson)
 }
 
-// TestFramesByURLAreHadByDigest: such frames are not in the stream.
-func TestFramesByURLAreHadByDigest(t *testing.T) {
-	for name, which := range map[string]func(i int) bool{
-		"all": func(int) bool { return true }, "the first": func(i int) bool { return i == 0 },
-	} {
-		w, h := victim(t)
-		var inStream []bundle.Item
-		w.behind(tamper(t, "/v1/sync", func(o *hook.Offer, f []byte) (*hook.Offer, []byte) {
-			var rest []byte
-			for i := range o.Courses[0].Frames {
-				frame := &o.Courses[0].Frames[i]
-				if which(i) {
-					frame.URL = "http://127.0.0.1:1/nobody"
-				} else {
-					rest = append(rest, f[:frame.Length]...)
-					inStream = append(inStream, frame.Items...)
-				}
-				f = f[frame.Length:]
-			}
-			return o, rest
-		}))
-		w.requests()
-		w.mu.Lock()
-		w.received = nil
-		w.mu.Unlock()
-		if out := h.sync(); out.Code != "" {
-			t.Errorf("%s: %+v: %q", name, out, h.said())
-		}
-		h.wantAsked("POST /v1/courses/scala101/files")
-		w.mu.Lock()
-		for _, it := range inStream {
-			if bytes.Contains(w.received, []byte(it.Digest.String())) {
-				t.Errorf("%s: %s was in the answer, and is asked for again", name, it.Digest)
-			}
-		}
-		w.mu.Unlock()
-		if name == "the first" && len(inStream) == 0 {
-			t.Error("nothing was left in the answer")
-		}
-		h.wantTree("scala101", with(lesson, "README.md", "version 2\n", "new.bin", string(bigBytes(300_000))))
-	}
-}
-
 func TestAttackRollback(t *testing.T) {
 	w, h := victim(t)
 	var first *hook.Offer

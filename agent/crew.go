@@ -47,10 +47,15 @@ func (c *crew) failed(err error) {
 	c.bad = err
 }
 
-// takeFrame stages what is wanted of one frame. An error is the connection's.
+// takeFrame stages what is wanted of one frame, which r begins with. An error
+// is the connection's.
 func (a *Agent) takeFrame(ctx context.Context, c *crew, h *haul, f hook.Offered, r io.Reader) error {
 	rest := a.resumable(ctx, h.course, f, r)
 	defer rest.Close()
+	return a.takeBytes(c, h, f, rest)
+}
+
+func (a *Agent) takeBytes(c *crew, h *haul, f hook.Offered, rest *frameBytes) error {
 	if f.Length > smallFrame || f.Size > smallSize {
 		return a.judge(c, h, f, a.unpack(h, f, rest), rest.failed)
 	}

@@ -129,7 +129,8 @@ func (a *Agent) checkService(ctx context.Context) []Check {
 	case err == nil:
 		defer ans.Close()
 		c.OK, c.Note = true, fmt.Sprintf("%s answered in %s", a.s.URL, took)
-		return append([]Check{c, a.checkTicket(nil, ans.Date), a.checkClock(ans.Date)}, a.checkCourses(ans.Offer, later(a.now(), ans.Date))...)
+		out := append([]Check{c, a.checkTicket(nil, ans.Date), a.checkClock(ans.Date)}, a.checkStore(ctx, ans.Offer)...)
+		return append(out, a.checkCourses(ans.Offer, later(a.now(), ans.Date))...)
 	case errors.As(err, &e):
 		c.OK, c.Note = e.Status >= 400 && e.Status < 500, fmt.Sprintf("%s answered %d in %s: %s", a.s.URL, e.Status, took, err)
 		c.Stop, c.Do = !c.OK, "tell the administrator; the service's own log says more"
@@ -137,6 +138,27 @@ func (a *Agent) checkService(ctx context.Context) []Check {
 	}
 	c.Stop, c.Note, c.Do = true, fmt.Sprintf("%s: %s (after %s)", a.s.URL, err, took), whatTo(err)
 	return []Check{c}
+}
+
+// checkStore reads a byte behind one of the signed URLs of an offer, where it
+// has any.
+func (a *Agent) checkStore(ctx context.Context, o *hook.Offer) []Check {
+	for _, co := range o.Courses {
+		for _, link := range co.URLs {
+			c := Check{Name: "store", Do: "the service sends the same bytes itself; the administrator sees in docs/configuration.md what delivery: redirect needs"}
+			began := time.Now()
+			r, err := a.client.Signed(ctx, link, 0, 1)
+			took := time.Since(began).Round(time.Millisecond)
+			if err != nil {
+				c.Note = fmt.Sprintf("S3 does not send to this server: %s (after %s)", err, took)
+				return []Check{c}
+			}
+			r.Close()
+			c.OK, c.Note = true, fmt.Sprintf("S3 sends to this server; it answered in %s", took)
+			return []Check{c}
+		}
+	}
+	return nil
 }
 
 // whatTo says what to do about an error of the network.

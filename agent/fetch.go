@@ -72,8 +72,8 @@ func (h *haul) rank(d bundle.Digest) int {
 // could not be had stays in want.
 func (a *Agent) bring(ctx context.Context, hauls map[string]*haul, first *hook.Answer, staged func(*haul)) error {
 	var err error
-	if first != nil && worthReading(first.Offer, hauls) {
-		err = a.take(ctx, hauls, first, staged)
+	if first != nil {
+		err = a.takeAll(ctx, hauls, first, staged)
 		if errors.Is(err, errAnew) || ctx.Err() != nil {
 			return err
 		}
@@ -88,6 +88,19 @@ func (a *Agent) bring(ctx context.Context, hauls map[string]*haul, first *hook.A
 	return err
 }
 
+// takeAll brings what an answer offers: by itself, as far as that is worth
+// reading, and behind its URLs.
+func (a *Agent) takeAll(ctx context.Context, hauls map[string]*haul, ans *hook.Answer, staged func(*haul)) error {
+	var err error
+	if worthReading(ans.Offer, hauls) {
+		err = a.take(ctx, hauls, ans, staged)
+	}
+	if errors.Is(err, errAnew) || ctx.Err() != nil {
+		return err
+	}
+	return errors.Join(err, a.takeElsewhere(ctx, hauls, ans.Offer, staged))
+}
+
 // maxSkip is how many bytes that nobody wants are always read past in one
 // answer: about what is under way anyhow before the service learns of the end.
 const maxSkip = 4 << 20
@@ -98,8 +111,8 @@ func worthReading(o *hook.Offer, hauls map[string]*haul) bool {
 	var useful, other int64
 	for _, c := range o.Courses {
 		for _, f := range c.Frames {
-			if f.URL != "" {
-				continue // its bytes are not in the answer
+			if c.Elsewhere(&f) {
+				continue
 			}
 			if h := hauls[c.Course]; h != nil && wantsFrame(f.Frame, h.want) {
 				useful += f.Length
@@ -162,7 +175,7 @@ func (a *Agent) round(ctx context.Context, h *haul, staged func(*haul)) error {
 	if !worthReading(ans.Offer, one) {
 		return fmt.Errorf("%w: the answer is mostly what nobody asked for", bundle.ErrCorrupt)
 	}
-	return a.take(ctx, one, ans, staged)
+	return a.takeAll(ctx, one, ans, staged)
 }
 
 // take reads an answer's frames. An error says why the rest was not read;

@@ -61,7 +61,7 @@ type published struct {
 	head     *bundle.Head
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, change ...func(*hookserver.Options)) *world {
 	t.Helper()
 	w := &world{t: t, state: map[string]*published{}, started: time.Now()}
 	var err error
@@ -76,13 +76,16 @@ func newWorld(t testing.TB) *world {
 		t.Fatal(err)
 	}
 	w.tickets = hook.TicketKeys{k}
-	w.srv, err = hookserver.New(testLog(t), hookserver.Options{
+	o := hookserver.Options{
 		Store: w.dir, Courses: w.configured, TicketKeys: func() hook.TicketKeys { return w.tickets },
 		HookSecrets: func() [][]byte { return nil },
 		PublicKeys:  func() []bundle.PublicKey { return []bundle.PublicKey{w.key.Public()} },
 		URL:         "http://satchel.example/services/satchel", Students: w, Limits: hookserver.Limits{Requests: 1_000_000},
-	})
-	if err != nil {
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	if w.srv, err = hookserver.New(testLog(t), o); err != nil {
 		t.Fatal(err)
 	}
 	w.web = httptest.NewServer(http.HandlerFunc(w.serve))

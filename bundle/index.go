@@ -8,7 +8,9 @@ import (
 // IndexFormat is the format number of Index.
 const IndexFormat = 1
 
-// Index is what a bundle says of itself. From 0 makes it a full bundle.
+// Index is what a bundle says of itself. From 0 makes it a full bundle. All of
+// it, and the history beside it, may be read by the channel's audience: a
+// signed URL gives the whole object.
 type Index struct {
 	Format   int     `json:"format"`
 	Course   string  `json:"course"`

@@ -109,7 +109,7 @@ func (a *Answer) Next() (course string, f Offered, r io.Reader, err error) {
 		}
 		f = c.Frames[a.frame]
 		a.frame++
-		if f.URL != "" {
+		if c.Elsewhere(&f) {
 			continue
 		}
 		a.now = &io.LimitedReader{R: a.body, N: f.Length}

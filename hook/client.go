@@ -29,6 +29,7 @@ type ClientOptions struct {
 	CAFile string        // SATCHEL_CA_FILE, PEM; "" means the system's roots
 	Idle   time.Duration // longest silence of the service; 0 is 30s
 	Reach  Reach         // to which addresses it connects (see near.go)
+	URLs   func() bool   // asked for each request: whether signed URLs are taken (Signed); nil: never
 	HTTP   *http.Client  // replaces the transport; Proxy and CAFile then say nothing
 }
 
@@ -39,7 +40,8 @@ type Client struct {
 	o    ClientOptions
 	base *url.URL
 	http *http.Client
-	bad  error // of the options; each request gives it
+	away http.RoundTripper // for Signed
+	bad  error             // of the options; each request gives it
 }
 
 // NewClient makes a client. A fault in the options shows at the first request.
@@ -57,6 +59,9 @@ func NewClient(o ClientOptions) *Client {
 		client, c.bad = newHTTP(o)
 	}
 	if c.bad == nil {
+		c.away, c.bad = newAway(o)
+	}
+	if c.bad == nil {
 		plain := *client
 		plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		plain.Jar = nil
@@ -70,7 +75,13 @@ func (c *Client) Close() {
 	if c.http != nil {
 		c.http.CloseIdleConnections()
 	}
+	if t, ok := c.away.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
 }
+
+// takesURLs says whether signed URLs are asked for.
+func (c *Client) takesURLs() bool { return c.o.URLs != nil && c.o.URLs() }
 
 // Sync asks what is new. etag is sent only when not empty.
 func (c *Client) Sync(ctx context.Context, have []Have, keys []string, etag string) (*Answer, error) {
@@ -80,6 +91,9 @@ func (c *Client) Sync(ctx context.Context, have []Have, keys []string, etag stri
 	}
 	for _, k := range keys {
 		q.Add("keys", k)
+	}
+	if c.takesURLs() {
+		q.Set("urls", "1")
 	}
 	header := http.Header{"Accept": {OfferType}}
 	if etag != "" {
@@ -99,7 +113,7 @@ func (c *Client) Files(ctx context.Context, course string, digests []bundle.Dige
 	if len(digests) > MaxAsked {
 		return nil, fmt.Errorf("ask for %d contents; the limit is %d", len(digests), MaxAsked)
 	}
-	body, err := json.Marshal(Ask{Digests: digests})
+	body, err := json.Marshal(Ask{Digests: digests, URLs: c.takesURLs()})
 	if err != nil {
 		return nil, err
 	}
@@ -134,15 +148,22 @@ func (c *Client) Range(ctx context.Context, course string, d bundle.Digest, off,
 	if off < 0 || n <= 0 {
 		return nil, fmt.Errorf("range of %d bytes at %d", n, off)
 	}
-	want := fmt.Sprintf("bytes %d-%d/", off, off+n-1)
 	resp, err := c.do(ctx, call{method: http.MethodGet, path: coursePath(course, "bundles", d.String()),
-		header: http.Header{"Range": {fmt.Sprintf("bytes=%d-%d", off, off+n-1)}}})
+		header: http.Header{"Range": {rangeOf(off, n)}}})
 	if err != nil {
 		return nil, err
 	}
+	return section("the service", resp, off, n)
+}
+
+func rangeOf(off, n int64) string { return fmt.Sprintf("bytes=%d-%d", off, off+n-1) }
+
+// section is the body of an answer to rangeOf(off, n).
+func section(who string, resp *http.Response, off, n int64) (io.ReadCloser, error) {
+	want := fmt.Sprintf("bytes %d-%d/", off, off+n-1)
 	if resp.StatusCode != http.StatusPartialContent || !strings.HasPrefix(resp.Header.Get("Content-Range"), want) {
 		resp.Body.Close()
-		return nil, fmt.Errorf("%w: the service answered %d with another range", bundle.ErrCorrupt, resp.StatusCode)
+		return nil, fmt.Errorf("%w: %s answered %d with another range", bundle.ErrCorrupt, who, resp.StatusCode)
 	}
 	return struct {
 		io.Reader

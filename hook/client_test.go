@@ -500,6 +500,11 @@ func FuzzReadEvents(f *testing.F) {
 func FuzzReadOffer(f *testing.F) {
 	f.Add(offerOf(f, twoFrames()))
 	f.Add([]byte{0, 0, 0, 0})
+	urls, err := os.ReadFile("testdata/golden/v1/offer-urls.bin")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(urls)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o, err := ReadOffer(bytes.NewReader(data))
 		if err == nil && o.Format != Format {

@@ -22,7 +22,7 @@ func readGolden(t *testing.T, name string) []byte {
 
 // What version 1 wrote is read for ever, and nothing of it is dropped.
 func TestGoldenIsRead(t *testing.T) {
-	for name, v := range map[string]any{"offer.json": &Offer{}, "login.json": &Login{}, "admission.json": &Admission{}, "admission-courses.json": &Admission{}, "receipt.json": &Receipt{}, "problem.json": &Problem{}, "event.json": &Event{}, "proof.json": &Proof{}} {
+	for name, v := range map[string]any{"offer.json": &Offer{}, "offer-urls.json": &Offer{}, "ask.json": &Ask{}, "login.json": &Login{}, "admission.json": &Admission{}, "admission-courses.json": &Admission{}, "receipt.json": &Receipt{}, "problem.json": &Problem{}, "event.json": &Event{}, "proof.json": &Proof{}} {
 		data := readGolden(t, name)
 		if err := bundle.DecodeStrict(data, len(data), v); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -40,16 +40,18 @@ func TestGoldenIsRead(t *testing.T) {
 
 // The packed form, as it was on the wire.
 func TestGoldenOfferOnTheWire(t *testing.T) {
-	o, err := ReadOffer(bytes.NewReader(readGolden(t, "offer.bin")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want Offer
-	if err := json.Unmarshal(readGolden(t, "offer.json"), &want); err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(*o, want) {
-		t.Errorf("got %+v", o)
+	for _, name := range []string{"offer", "offer-urls"} {
+		o, err := ReadOffer(bytes.NewReader(readGolden(t, name+".bin")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want Offer
+		if err := json.Unmarshal(readGolden(t, name+".json"), &want); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(*o, want) {
+			t.Errorf("%s: got %+v", name, o)
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ const (
 	Anywhere Reach = iota
 	Near           // this machine and private networks
 	Here           // this machine
+	Routed         // all but link-local addresses, where clouds hand out a machine's credentials
 )
 
 // allow is a net.Dialer's ControlContext.
@@ -30,6 +31,9 @@ func (r Reach) allow(_ context.Context, _, address string, _ syscall.RawConn) er
 		return errFar
 	}
 	a := at.Addr().Unmap()
+	if r == Routed && !a.IsLinkLocalUnicast() {
+		return nil
+	}
 	if a.IsLoopback() || r == Near && (a.IsPrivate() || shared.Contains(a)) {
 		return nil
 	}

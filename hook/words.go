@@ -9,7 +9,10 @@
 //	length of the offer, big endian    4 bytes
 //	offer                              zstd of JSON (Offer)
 //	frames                             the bytes of every Offered frame, in
-//	                                   the offer's order
+//	                                   the offer's order, but of those that
+//	                                   lie behind a URL (CourseOffer.Elsewhere)
+//
+// URLs come only to who says that it takes them (urls=1 in the question).
 //
 // POST /v1/courses/{course}/files answers in the same form, with one
 // CourseOffer that has frames only.
@@ -131,6 +134,11 @@ type CourseOffer struct {
 	Channels []ChannelOffer   `json:"channels,omitempty"`
 	Left     []string         `json:"left,omitempty"` // channel ids that are no longer this student's
 	Frames   []Offered        `json:"frames,omitempty"`
+	// URLs are signed ones of whole bundles, by their digests, good for some
+	// minutes (delivery: redirect). The bytes of a frame that lies in one of
+	// these bundles are not in the answer: they are that range of the URL,
+	// asked for without any header of ours but Range, or of GET …/bundles.
+	URLs map[bundle.Digest]string `json:"urls,omitempty"`
 	// Prove asks for the signed head that the agent holds (POST /v1/heads):
 	// it claims a newer version than the service knows.
 	Prove bool `json:"prove,omitempty"`
@@ -152,20 +160,23 @@ type ChannelOffer struct {
 }
 
 // Offered is one frame of the answer. Bundle is the bundle in which it lies
-// at its Offset; zero for one that was put together for this answer. Where URL
-// is set the frame's bytes are not in the answer: they are that range of URL,
-// which is asked without any header of ours but Range (delivery: redirect, of
-// a later version; who does not follow it asks for the contents by digest).
+// at its Offset; zero for one that was put together for this answer.
 type Offered struct {
 	bundle.Frame
 	Bundle bundle.Digest `json:"bundle,omitzero"`
-	URL    string        `json:"url,omitempty"`
+}
+
+// Elsewhere says that a frame's bytes do not follow in the answer.
+func (c *CourseOffer) Elsewhere(f *Offered) bool {
+	_, ok := c.URLs[f.Bundle]
+	return ok && !f.Bundle.IsZero()
 }
 
 // Ask is the body of POST /v1/courses/{course}/files.
 type Ask struct {
 	Format  int             `json:"format,omitempty"` // absent is 1
 	Digests []bundle.Digest `json:"digests"`
+	URLs    bool            `json:"urls,omitempty"` // the asker takes URLs (CourseOffer.URLs)
 }
 
 // Proof is the body of POST /v1/heads: the head that an agent holds.

@@ -60,6 +60,12 @@ func (b *body) Write(p []byte) (done int, err error) {
 	return done, err
 }
 
+// elsewhere counts bytes that are had by a signed URL: for limits, they were sent.
+func (b *body) elsewhere(n int64) {
+	b.sent += n
+	b.s.metrics.bytes.WithLabelValues("redirected").Add(float64(n))
+}
+
 func (b *body) bytes(kind string, data []byte) error {
 	n, err := b.Write(data)
 	b.s.metrics.bytes.WithLabelValues(kind).Add(float64(n))

@@ -142,6 +142,10 @@ func (s *Server) postFiles(c *gin.Context, t hook.Ticket) error {
 	if err != nil {
 		return err
 	}
+	if ask.URLs {
+		p.open = v.open(pieces)
+		p = s.signed(c.Request.Context(), p)
+	}
 	return s.sendOffer(c, t, []*prepared{p})
 }
 

@@ -73,6 +73,10 @@ type Options struct {
 	CacheDir string
 	Cache    CacheLimits
 
+	// Redirect gives signed URLs of the store for what lies in it and may be
+	// read whole (redirect.go), to agents that take them.
+	Redirect bool
+
 	Hub Hub // nil: renewals keep the groups of the login, nothing is exchanged
 
 	Limits   Limits
@@ -97,6 +101,8 @@ type Server struct {
 	logins    *loginLimits
 	strange   *strangers
 	hubAway   rate.Sometimes // for the log
+	links     *links
+	unsigned  rate.Sometimes // for the log
 	metrics   *metrics
 
 	student, hub http.Handler
@@ -125,11 +131,12 @@ func New(lg *slog.Logger, o Options) (*Server, error) {
 	s.lib = newLibrary(lg, o, blobs, s.events.wakeAll)
 	s.guests = newGuests(o.Limits, o.Now)
 	s.mix = newAssembler(blobs, s.guests, o.Limits.Memory, s.metrics)
+	s.links = &links{store: o.Store, now: o.Now}
 	s.prepared = newLRU[string, *prepared](o.Limits.Memory)
 	s.preparing = newFlights[*prepared]()
 	s.logins = newLoginLimits(o.Limits)
 	s.strange = newStrangers(o.Limits)
-	s.hubAway.Interval = time.Minute
+	s.hubAway.Interval, s.unsigned.Interval = time.Minute, time.Minute
 	s.student = s.studentRoutes(strings.TrimRight(u.Path, "/"))
 	s.hub = s.hubRoutes()
 	return s, nil
@@ -141,6 +148,9 @@ func (o *Options) complete() error {
 		return errors.New("hookserver: no store or no courses given")
 	case o.TicketKeys == nil || o.HookSecrets == nil || o.PublicKeys == nil:
 		return errors.New("hookserver: no keys given")
+	}
+	if _, folder := o.Store.(*store.Dir); folder && o.Redirect {
+		return errors.New("delivery: redirect needs store.s3: nobody but this service can read a folder of this machine")
 	}
 	if o.Audience == "" {
 		o.Audience = "satchel"

@@ -348,13 +348,6 @@ func TestHubRoutes(t *testing.T) {
 // What is answered and taken, as bytes.
 func TestGolden(t *testing.T) {
 	w := school(t)
-	indent := func(v any) []byte {
-		data, err := json.MarshalIndent(v, "", "  ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return append(data, '\n')
-	}
 	a := w.login("ana", "g")
 	s := w.student("ana")
 	s.ticket = a.Ticket
@@ -364,7 +357,7 @@ func TestGolden(t *testing.T) {
 	}
 	for name, a := range map[string]hook.Admission{"admission-courses.json": a, "admission.json": renewed} {
 		a.Ticket, a.Keys = "st1.KID.PAYLOAD.MAC", "ed25519:KEY"
-		golden(t, name, indent(a))
+		golden(t, name, indented(t, a))
 	}
 	login, err := os.ReadFile("../hook/testdata/golden/v1/login.json")
 	if rec := w.post(hookSecret, string(login)); err != nil || rec.Code != 200 {
@@ -392,7 +385,7 @@ func TestGolden(t *testing.T) {
 			f.Bundle, f.Offset, f.Length = bundle.Sum(nil), 400, 30
 		}
 	}
-	golden(t, "offer.json", indent(offer))
+	golden(t, "offer.json", indented(t, offer))
 
 	w.publish("open", everyone(map[string]string{"m": "m", "k": "k", "f": "f"})) // what the receipt names
 	receipt := []byte(`{"format":1,"course":"open","version":3,"agent":"1.0","image":"img:1","added":1,"changed":2,"removed":3,"waiting":4,"merged":["m"],"kept":["k"],"failed":["f"],"code":"full"}` + "\n")

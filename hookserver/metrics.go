@@ -31,7 +31,7 @@ func newMetrics(s *Server) *metrics {
 		logins:    counter("satchel_logins_total", "Logins posted by the hub's hook.", "result"),
 		exchanges: counter("satchel_exchanges_total", "Tokens of the hub that were shown for a ticket.", "result"),
 		requests:  counter("satchel_requests_total", "Requests by route and status; route sync with 304 is a login with nothing new.", "route", "status"),
-		bytes:     counter("satchel_sent_bytes_total", "Bytes sent to students: offers, frames as stored, frames put together.", "kind"),
+		bytes:     counter("satchel_sent_bytes_total", "Bytes sent to students: offers, frames as stored, frames put together; redirected are those that S3 was to send.", "kind"),
 		cache:     counter("satchel_cache_total", "Bundles opened through the disk cache.", "result"),
 		made:      prometheus.NewCounter(prometheus.CounterOpts{Name: "satchel_frames_assembled_total", Help: "Frames put together because a stored one mixes."}),
 		strange:   prometheus.NewCounter(prometheus.CounterOpts{Name: "satchel_agents_without_key_total", Help: "Syncs by agents that trust none of the keys by which a course is signed."}),

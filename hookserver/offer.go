@@ -19,7 +19,9 @@ type prepared struct {
 	packed []byte // zstd of the CourseOffer's JSON, without its last brace
 	plain  int64  // its length before
 	pieces []piece
-	left   []string // CourseOffer.Left
+	open   []bundle.Digest          // bundles whose URL may be signed (redirect.go)
+	left   []string                 // CourseOffer.Left
+	urls   map[bundle.Digest]string // CourseOffer.URLs; signed for one answer, never kept
 }
 
 // with is p for an agent that has left these channels.
@@ -29,12 +31,16 @@ func (p prepared) with(left []string) *prepared {
 }
 
 // end is the rest of the CourseOffer's JSON.
-func (p *prepared) end() string {
-	if len(p.left) == 0 {
-		return "}"
+func (p *prepared) end() (rest string) {
+	if len(p.left) > 0 {
+		list, _ := json.Marshal(p.left) // of strings: never an error
+		rest += `,"left":` + string(list)
 	}
-	list, _ := json.Marshal(p.left) // of strings: never an error
-	return `,"left":` + string(list) + "}"
+	if len(p.urls) > 0 {
+		urls, _ := json.Marshal(p.urls) // as above
+		rest += `,"urls":` + string(urls)
+	}
+	return rest + "}"
 }
 
 // cost is what keeping p costs.
@@ -152,7 +158,11 @@ func (s *Server) lead(ctx context.Context, v view, h holding, other bool) (*prep
 	if err != nil {
 		return nil, err
 	}
-	return s.pack(c, pieces)
+	p, err := s.pack(c, pieces)
+	if err == nil {
+		p.open = v.open(pieces)
+	}
+	return p, err
 }
 
 // stale is StateAway while the store does not answer: then an agent that has

@@ -24,6 +24,7 @@ const (
 type asked struct {
 	have map[string]hook.Have
 	keys []string
+	urls bool // signed URLs are taken
 }
 
 // getSync answers GET and POST /v1/sync, the request of every login.
@@ -62,7 +63,7 @@ func (s *Server) getSync(c *gin.Context, t hook.Ticket) error {
 func (s *Server) prepareAll(ctx context.Context, views []view, ask asked) (list []*prepared, err error) {
 	some := len(views) == 0
 	for _, v := range views {
-		p, fault := s.prepareReady(ctx, v, ask.have[v.course])
+		p, fault := s.prepareReady(ctx, v, ask)
 		if fault == nil {
 			list, some = append(list, p), some || !v.cold()
 			continue
@@ -84,12 +85,15 @@ func (s *Server) prepareAll(ctx context.Context, views []view, ask asked) (list 
 
 // prepareReady also looks whether the first bytes can be had: after the
 // answer's status has gone out it is too late to say that they cannot.
-func (s *Server) prepareReady(ctx context.Context, v view, claim hook.Have) (*prepared, error) {
-	p, err := s.prepare(ctx, v, claim)
+func (s *Server) prepareReady(ctx context.Context, v view, ask asked) (*prepared, error) {
+	p, err := s.prepare(ctx, v, ask.have[v.course])
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range p.pieces {
+	if ask.urls {
+		p = s.signed(ctx, p)
+	}
+	for f := range p.inside() {
 		if f.made == nil {
 			r, err := s.lib.blobs.section(ctx, v.course, f.stored, f.offered.Offset, f.offered.Length)
 			if err != nil {
@@ -184,7 +188,7 @@ func parseAsked(query string) (asked, error) {
 	if err != nil || len(q["have"]) > maxHaves || len(q["keys"]) > maxKeys {
 		return asked{}, bad("have and keys are not understood")
 	}
-	out := asked{have: map[string]hook.Have{}, keys: q["keys"]}
+	out := asked{have: map[string]hook.Have{}, keys: q["keys"], urls: q.Get("urls") == "1"}
 	for _, k := range out.keys {
 		if len(k) > 64 {
 			return asked{}, bad("keys are ids of public keys")
@@ -209,7 +213,7 @@ func parseAsked(query string) (asked, error) {
 }
 
 // sendOffer writes an answer of type hook.OfferType: the offer, then the
-// bytes of all its frames.
+// bytes of its frames, but of those that lie behind its URLs.
 func (s *Server) sendOffer(c *gin.Context, t hook.Ticket, list []*prepared) error {
 	head, err := s.packOffer(t, list)
 	if err != nil {
@@ -220,7 +224,7 @@ func (s *Server) sendOffer(c *gin.Context, t hook.Ticket, list []*prepared) erro
 		total += int64(len(part))
 	}
 	for _, p := range list {
-		for _, f := range p.pieces {
+		for f := range p.inside() {
 			total += f.offered.Length
 		}
 	}
@@ -235,6 +239,7 @@ func (s *Server) sendOffer(c *gin.Context, t hook.Ticket, list []*prepared) erro
 		}
 	}
 	for _, p := range list {
+		w.elsewhere(p.outside())
 		if err := s.sendFrames(c.Request.Context(), w, p); err != nil {
 			return err
 		}
@@ -246,7 +251,7 @@ func (s *Server) sendOffer(c *gin.Context, t hook.Ticket, list []*prepared) erro
 func (s *Server) sendFrames(ctx context.Context, w *body, p *prepared) error {
 	to := frameSender{s: s, w: w, course: p.course}
 	defer to.close()
-	for _, f := range p.pieces {
+	for f := range p.inside() {
 		if err := to.send(ctx, f); err != nil {
 			return err
 		}

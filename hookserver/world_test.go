@@ -3,6 +3,7 @@ package hookserver
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -458,6 +459,16 @@ func wantError(t testing.TB, err error, status int, code string) {
 	if !errors.As(err, &e) || e.Status != status || e.Problem.Code != code {
 		t.Errorf("got %v (%+v), want %d %s", err, e, status, code)
 	}
+}
+
+// indented is JSON as it stands in golden files.
+func indented(t *testing.T, v any) []byte {
+	t.Helper()
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(data, '\n')
 }
 
 // golden compares data with a file of hook/testdata; SATCHEL_GOLDEN=1 writes

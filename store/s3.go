@@ -24,6 +24,7 @@ import (
 // caller reads and decides (SwapRecord does).
 type S3 struct {
 	client *s3.Client
+	signer *s3.PresignClient
 	bucket string
 	prefix string // "" or with a slash at its end
 	where  string // for sentences: the bucket and its server
@@ -209,7 +210,7 @@ func (s *S3) SignedURL(ctx context.Context, key string, ttl time.Duration) (stri
 		return "", s.explain(ctx, "sign", key, errors.New("a signed URL lives between a second and seven days"))
 	}
 	in := &s3.GetObjectInput{Bucket: &s.bucket, Key: s.name(key)}
-	r, err := s3.NewPresignClient(s.client).PresignGetObject(ctx, in, s3.WithPresignExpires(ttl))
+	r, err := s.signer.PresignGetObject(ctx, in, s3.WithPresignExpires(ttl))
 	if err != nil {
 		return "", s.explain(ctx, "sign", key, err)
 	}

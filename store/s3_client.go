@@ -26,7 +26,10 @@ type S3Config struct {
 	Bucket   string
 	Prefix   string // "" is none; else all keys begin with Prefix and a slash
 	Endpoint string // http(s)://host[:port]; "" is AWS
-	Region   string // "": by the chain; with an Endpoint us-east-1
+	// StudentsEndpoint stands in signed URLs in the place of Endpoint, where
+	// students' servers know the S3 server by another name; "": Endpoint.
+	StudentsEndpoint string
+	Region           string // "": by the chain; with an Endpoint us-east-1
 	// PathStyle puts the bucket into the path instead of the host name; nil:
 	// where Endpoint is set.
 	PathStyle *bool
@@ -67,6 +70,11 @@ func NewS3(ctx context.Context, c S3Config) (*S3, error) {
 	}
 	s := &S3{bucket: c.Bucket, prefix: c.prefix(), where: c.where(cfg.Region)}
 	s.client = s3.NewFromConfig(cfg, func(o *s3.Options) { c.options(cfg, o) })
+	s.signer = s3.NewPresignClient(s.client, s3.WithPresignClientFromClientOptions(func(o *s3.Options) {
+		if c.StudentsEndpoint != "" {
+			o.BaseEndpoint = &c.StudentsEndpoint
+		}
+	}))
 	return s, nil
 }
 
@@ -77,12 +85,19 @@ func (c *S3Config) check() error {
 	if p := c.prefix(); p != "" && CheckKey(p[:len(p)-1]) != nil {
 		return errors.New("store.s3.prefix: plain names with slashes between are needed")
 	}
-	if c.Endpoint == "" {
+	if err := checkEndpoint("endpoint", c.Endpoint); err != nil {
+		return err
+	}
+	return checkEndpoint("students_endpoint", c.StudentsEndpoint)
+}
+
+func checkEndpoint(key, text string) error {
+	if text == "" {
 		return nil
 	}
-	u, err := url.Parse(c.Endpoint)
+	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" {
-		return errors.New("store.s3.endpoint: http://HOST or https://HOST is needed, with a port where it is not the usual one, and without a user")
+		return fmt.Errorf("store.s3.%s: http://HOST or https://HOST is needed, with a port where it is not the usual one, and without a user", key)
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func openStore(ctx context.Context, lg *slog.Logger, cfg *config.Config) (store.
 	if s3 := cfg.Store.S3; s3 != nil {
 		c.S3 = &store.S3Config{
 			Bucket: s3.Bucket, Prefix: s3.Prefix, Endpoint: s3.Endpoint, Region: s3.Region,
-			PathStyle: s3.PathStyle, Checksums: s3.Checksums,
+			PathStyle: s3.PathStyle, Checksums: s3.Checksums, StudentsEndpoint: s3.StudentsEndpoint,
 		}
 	}
 	return store.Open(ctx, lg, c)
@@ -128,7 +128,7 @@ func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l 
 		TicketKeys:  func() hook.TicketKeys { return l.held().ticket },
 		HookSecrets: func() [][]byte { return l.held().hook },
 		PublicKeys:  func() []bundle.PublicKey { return l.held().public },
-		Audience:    cfg.ID, URL: cfg.URL, Hub: api,
+		Audience:    cfg.ID, URL: cfg.URL, Hub: api, Redirect: cfg.Delivery == "redirect",
 		CacheDir: filepath.Join(cfg.StateDir, "cache"),
 		Cache:    hookserver.CacheLimits{Size: cfg.Cache.Size, FreeFloor: cfg.Cache.FreeFloor},
 		Limits:   hookserver.Limits{Streams: cfg.Limits.Streams, PerAddress: cfg.Limits.PerAddress},

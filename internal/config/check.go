@@ -25,6 +25,7 @@ func (c *Config) setDefaults() {
 	if c.Store.S3 == nil {
 		text(&c.Store.Dir, "store")
 	}
+	text(&c.Delivery, "service")
 	text(&c.StateDir, "state")
 	text(&c.ID, "satchel")
 	text(&c.Listen.Students, ":8484")
@@ -87,6 +88,7 @@ func (c *Config) validate() (ps strict.Problems) {
 		check("listen.hub", errors.New("the same address as for students; they must not reach this one"))
 	}
 	check("store", c.Store.check())
+	check("delivery", c.checkDelivery())
 	if c.Hub.APIURL != "" {
 		check("hub.api_url", checkURL(c.Hub.APIURL, ""))
 		if c.Hub.TokenFile == "" {
@@ -167,6 +169,14 @@ func validPort(p string) bool {
 	return err == nil && n > 0
 }
 
+// checkDelivery refuses signed URLs of a store that has none.
+func (c *Config) checkDelivery() error {
+	if c.Delivery == "redirect" && c.Store.S3 == nil {
+		return errors.New("redirect needs store.s3: nobody but this service can read a folder of this machine")
+	}
+	return oneOf(c.Delivery, "service", "redirect")
+}
+
 var bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
 func (s *Store) check() error {
@@ -181,11 +191,14 @@ func (s *Store) check() error {
 		return fmt.Errorf("s3: %q is no name of a bucket", strict.Cut(b.Bucket))
 	case strings.HasPrefix(b.Prefix, "/") || strings.Contains(b.Prefix, "..") || strings.Contains(b.Prefix, "//"):
 		return fmt.Errorf("s3: prefix %q: write names with single slashes between, none in front", strict.Cut(b.Prefix))
-	case b.Endpoint == "":
-		return nil
 	}
-	if err := checkURL(b.Endpoint, ""); err != nil {
-		return fmt.Errorf("s3: endpoint: %w", err)
+	for _, e := range []struct{ key, url string }{{"endpoint", b.Endpoint}, {"students_endpoint", b.StudentsEndpoint}} {
+		if e.url == "" {
+			continue
+		}
+		if err := checkURL(e.url, ""); err != nil {
+			return fmt.Errorf("s3: %s: %w", e.key, err)
+		}
 	}
 	return nil
 }

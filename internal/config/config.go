@@ -18,6 +18,9 @@ import (
 type Config struct {
 	// Store is where bundles rest; the default is the folder "store".
 	Store Store `yaml:"store"`
+	// Delivery says by which way a bundle's bytes reach students: "service"
+	// (default) sends them itself, "redirect" gives signed URLs of S3.
+	Delivery string `yaml:"delivery"`
 	// StateDir is the syncer's and hookserver's own: repository mirrors, the
 	// digest memo, the cache of bundles. It can be deleted. Default "state".
 	StateDir string `yaml:"state_dir"`
@@ -60,6 +63,9 @@ type S3 struct {
 	Region    string `yaml:"region"`
 	PathStyle *bool  `yaml:"path_style"` // default: true with an endpoint
 	Checksums *bool  `yaml:"checksums"`  // default: true without an endpoint
+	// StudentsEndpoint is where students' servers reach the same server, for
+	// delivery: redirect; default: the endpoint.
+	StudentsEndpoint string `yaml:"students_endpoint"`
 }
 
 // Listen gives the addresses. Students' servers must reach the first one only.

@@ -87,7 +87,7 @@ func TestDefaults(t *testing.T) {
 	}
 	in := func(name string) string { return filepath.Join(dir, name) }
 	want := &Config{
-		Store: Store{Dir: in("store")}, StateDir: in("state"), URL: "http://satchel:8484", ID: "satchel",
+		Store: Store{Dir: in("store")}, Delivery: "service", StateDir: in("state"), URL: "http://satchel:8484", ID: "satchel",
 		Listen: Listen{Students: ":8484", Hub: "127.0.0.1:8485", Control: in("state/control.sock")},
 		Secrets: Secrets{
 			SigningKeys: []string{in("secrets/signing.pem")}, PublicKeys: in("secrets/signing.pub"),
@@ -111,7 +111,8 @@ func TestEveryKey(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "users"), "ana\n# a comment\n\nbob\n")
 	write(t, filepath.Join(dir, "satchel.yaml"), `
-store: {s3: {bucket: course-bundles, prefix: satchel, endpoint: "http://127.0.0.1:7070", region: eu-west-1, path_style: true, checksums: false}}
+store: {s3: {bucket: course-bundles, prefix: satchel, endpoint: "http://127.0.0.1:7070", region: eu-west-1, path_style: true, checksums: false, students_endpoint: "https://s3.school.org"}}
+delivery: redirect
 state_dir: /var/lib/satchel
 url: https://hub.school.org/services/satchel/
 id: school
@@ -141,6 +142,9 @@ webhook: {host: github, secret_file: keys/hook}
 	}
 	if c.Cache.Size != 500e6 || c.Cache.FreeFloor != 2<<30 || c.Privacy.Keep != 30*24*time.Hour || c.URL != "https://hub.school.org/services/satchel" {
 		t.Errorf("%+v", c)
+	}
+	if c.Delivery != "redirect" || c.Store.S3.StudentsEndpoint != "https://s3.school.org" {
+		t.Errorf("delivery %q, store %+v", c.Delivery, c.Store.S3)
 	}
 	if c.Store.Dir != "" || !*c.Store.S3.PathStyle || *c.Store.S3.Checksums {
 		t.Errorf("store %+v", c.Store)

@@ -1,0 +1,77 @@
+package hook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+const (
+	// maxURL is the longest signed URL that is followed: those signed with a
+	// role's credentials carry its session's token.
+	maxURL = 8 << 10
+	// signedIdle is the longest silence behind a signed URL, from before the
+	// connection is made: the service can be asked for the same bytes, and a
+	// login's budget is eight seconds.
+	signedIdle = 2 * time.Second
+)
+
+// newAway is how signed URLs are asked: on connections of their own, to no
+// link-local address. The service's word, which nobody signed, says where.
+func newAway(o ClientOptions) (http.RoundTripper, error) {
+	if o.HTTP != nil {
+		if o.HTTP.Transport == nil {
+			return http.DefaultTransport, nil
+		}
+		return o.HTTP.Transport, nil
+	}
+	o.Reach = Routed
+	client, err := newHTTP(o)
+	if err != nil {
+		return nil, err
+	}
+	return client.Transport, nil
+}
+
+// Signed opens n bytes from offset off behind a signed URL. Of ours it sends
+// the range alone: no ticket, no cookie, no name of a program. No redirect is
+// followed. The reader is as Range's. No error names the URL, which is good
+// for whoever reads it.
+func (c *Client) Signed(ctx context.Context, link string, off, n int64) (io.ReadCloser, error) {
+	if c.bad != nil {
+		return nil, c.bad
+	}
+	if off < 0 || n <= 0 {
+		return nil, fmt.Errorf("range of %d bytes at %d", n, off)
+	}
+	u, err := parseSigned(link)
+	if err != nil {
+		return nil, err
+	}
+	ctx, w := watchIdle(ctx, min(c.o.Idle, signedIdle))
+	req := (&http.Request{
+		Method: http.MethodGet, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"Range": {rangeOf(off, n)}, "User-Agent": {""}}, // "": none is sent
+	}).WithContext(ctx)
+	resp, err := c.away.RoundTrip(req) // below http.Client: no redirects, no cookies, no URL in errors
+	if err != nil {
+		w.stop()
+		return nil, cutOff(w.explain(err))
+	}
+	w.heard()
+	resp.Body = &idleBody{ReadCloser: resp.Body, watch: w}
+	return section("the store", resp, off, n)
+}
+
+// parseSigned accepts absolute http and https URLs.
+func parseSigned(link string) (*url.URL, error) {
+	u, err := url.Parse(link)
+	if err != nil || len(link) > maxURL || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" || u.Opaque != "" {
+		return nil, errors.New("the service gave something that is no URL of a store")
+	}
+	return u, nil
+}
