@@ -21,6 +21,7 @@ type Course struct {
 	rec    *record
 	fresh  bool            // the journal is to be written anew before anything is appended
 	size   int64           // of the journal
+	noted  bool            // something in it may not be on disk
 	area   *dir            // where stage, hold and shelf are
 	shelf  string          // this pass's folder on the shelf
 	untold []Event         // of passes before this Home
@@ -112,12 +113,8 @@ func (c *Course) begin() (err error) {
 // Close lets go of the course; what is staged stays.
 func (c *Course) Close() {
 	c.dropPack()
-	if c.stage != nil {
-		c.stage.wait()
-		c.stage.endFresh()
-		c.stage.d.close()
-		c.stage = nil
-	}
+	c.closeStage()
+	c.bring()
 	for _, d := range []*dir{c.area, c.state} {
 		if d != nil {
 			d.close()

@@ -55,9 +55,10 @@ func (a *applier) finish() error {
 		a.tell(Event{Kind: LeftChannel, Count: a.channels[ch]})
 	}
 	a.refresh()
-	if err := a.flush(); err != nil {
+	if err := a.flush(a.c.note); err != nil {
 		return err
 	}
+	defer a.c.bring()
 	a.res.Complete = len(a.undone) == 0 && a.p.newest.Head != nil
 	if !a.p.partial && a.atHand() {
 		if err := a.applied(); err != nil {
@@ -101,7 +102,7 @@ func (a *applier) applied() error {
 	if err := a.keepManifests(now); err != nil {
 		return err
 	}
-	err := a.c.save(line{Applied: now})
+	err := a.c.note(line{Applied: now})
 	if err == nil {
 		a.c.dropManifests()
 	}

@@ -267,8 +267,32 @@ func (d *dir) unlock(name string) error {
 }
 
 // save appends lines to the journal and takes them into the record, after
-// they are on disk. It compacts when most lines are old.
-func (c *Course) save(lines ...line) error {
+// they are on disk.
+func (c *Course) save(lines ...line) error { return c.append(lines, true) }
+
+// note is save for what a power cut may take, though no kill: it comes to disk
+// with what is saved next, or by bring.
+func (c *Course) note(lines ...line) error { return c.append(lines, false) }
+
+// bring begins to bring to disk what was noted. Home.Close waits for it.
+func (c *Course) bring() {
+	if !c.noted || c.state == nil {
+		return
+	}
+	c.noted = false
+	f, _, err := c.state.open(journalName)
+	if err != nil {
+		return // it is anew next time
+	}
+	c.home.beside(func() {
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			c.home.lg.Warn("the journal is not surely on disk", "course", c.name, "error", err)
+		}
+	})
+}
+
+// append writes lines, and compacts when most are old.
+func (c *Course) append(lines []line, toDisk bool) error {
 	if len(lines) == 0 {
 		return nil
 	}
@@ -279,7 +303,7 @@ func (c *Course) save(lines ...line) error {
 		return err
 	}
 	if !c.fresh {
-		if err := c.appendLines(lines); err != nil {
+		if err := c.appendLines(lines, toDisk); err != nil {
 			return err
 		}
 	}
@@ -293,7 +317,7 @@ func (c *Course) save(lines ...line) error {
 	return nil
 }
 
-func (c *Course) appendLines(lines []line) error {
+func (c *Course) appendLines(lines []line, toDisk bool) error {
 	data, err := encodeLines(lines)
 	if err != nil {
 		return err
@@ -307,7 +331,7 @@ func (c *Course) appendLines(lines []line) error {
 	}
 	f := os.NewFile(uintptr(fd), journalName)
 	_, err = f.Write(data)
-	if err == nil {
+	if c.noted = !toDisk; err == nil && toDisk {
 		err = f.Sync()
 	}
 	if c.size += int64(len(data)); err != nil {

@@ -157,7 +157,7 @@ func (c *Course) rise(n Newest) error {
 		return fmt.Errorf("version %d, where %d was seen: %w", n.Head.Version, h.Version, ErrOlder)
 	}
 	if n.Head.Version != h.Version {
-		if err := c.save(line{Highest: &highest{n.Head.Version, print}}); err != nil {
+		if err := c.note(line{Highest: &highest{n.Head.Version, print}}); err != nil {
 			return err
 		}
 	}
