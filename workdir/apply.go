@@ -338,6 +338,8 @@ func (a *applier) announce() error {
 			h.Path, h.New, h.Was = act.Mine.At, bundle.Digest{}, bundle.Digest{}
 		case act.Verb != Replace:
 			continue
+		case a.c.name == notesName: // nothing else would tell it from one that the student wrote
+			h.Next = a.entry(act, nil)
 		default:
 			h.Next = act.Put
 		}
@@ -347,8 +349,8 @@ func (a *applier) announce() error {
 		if act.Erase {
 			h.Then = thenErase
 		}
-		if h.Then != thenDrop || h.Next != nil || act.Verb != Replace || !act.untouched() {
-			keep = a.c.save // else it is the course's own bytes that come out, which are known there without a line
+		if !act.plain() {
+			keep = a.c.save
 		}
 		a.ids[act.Path] = h.ID
 		lines = append(lines, line{Hold: &h})
@@ -358,6 +360,12 @@ func (a *applier) announce() error {
 		return err
 	}
 	return keep(slices.Concat(begun, a.passLine(), lines)...)
+}
+
+// plain says that an untouched file gives way, no more: what comes out is the
+// course's own, and known for that without a line.
+func (act *Action) plain() bool {
+	return act.Verb == Replace && act.untouched() && act.Put == nil && !act.Erase
 }
 
 // try does one action, or says why not.

@@ -220,7 +220,7 @@ func (c *Course) saveManifests(all map[string]*bundle.Manifest) (map[string]bund
 		if err := bundle.Compress(&packed, bytes.NewReader(text)); err != nil {
 			return nil, err
 		}
-		if err := d.writeFile(out[id].String(), packed.Bytes()); err != nil {
+		if err := d.putFile(out[id].String(), packed.Bytes(), false); err != nil { // a lost one is asked for anew
 			return nil, err
 		}
 	}

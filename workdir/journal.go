@@ -363,14 +363,18 @@ func (c *Course) compact() error {
 }
 
 // writeFile puts a whole file in place in one of Satchel's own folders.
-func (d *dir) writeFile(name string, data []byte) error {
+func (d *dir) writeFile(name string, data []byte) error { return d.putFile(name, data, true) }
+
+// putFile is writeFile also for what is checked by who reads it, and may be
+// had again: that need not come to disk now.
+func (d *dir) putFile(name string, data []byte, toDisk bool) error {
 	tmp := "new-" + d.do.newName()
 	f, err := d.create(tmp, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	if err == nil {
+	if err == nil && toDisk {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
@@ -378,6 +382,9 @@ func (d *dir) writeFile(name string, data []byte) error {
 	}
 	if err != nil {
 		return errors.Join(err, d.remove(tmp))
+	}
+	if !toDisk {
+		return nil
 	}
 	return d.sync()
 }
