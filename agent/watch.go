@@ -161,7 +161,7 @@ func (w *watcher) run(ctx context.Context, l net.Listener) {
 func (w *watcher) loop(ctx context.Context, ready chan struct{}) {
 	o := SyncOptions{Mode: workdir.Session}
 	if w.o.Start {
-		o.Mode, o.Within = workdir.Start, w.a.s.Budget*3/4
+		o.Mode, o.Step, o.Within = workdir.Start, true, w.a.s.Budget*3/4
 	}
 	var out Outcome
 	asked := w.o.Answer()

@@ -68,6 +68,11 @@ func (a *applier) finish() error {
 	if a.c.name != notesName {
 		a.basing.wait()
 		a.c.keepBases(a.tree, slices.DeleteFunc(a.placed, func(e *Entry) bool { return a.based[e.Digest] }))
+	}
+	if a.p.step != nil && len(a.p.withdrawn) == 0 {
+		return nil // the pass that follows tidies up
+	}
+	if a.c.name != notesName {
 		a.c.tidyBase(a.p.withdrawn)
 		a.c.tidyKept(a.p.withdrawn)
 	}
