@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,7 +45,9 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func checksum(data []byte) string { return fmt.Sprintf("%08x", crc32.Checksum(data, castagnoli)) }
+func checksum(data []byte) string {
+	return hex.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.Checksum(data, castagnoli)))
+}
 
 func firstLine(format int) string {
 	h := journalMagic + strconv.Itoa(format)
@@ -170,7 +174,7 @@ func parseLine(text []byte) (l line, ok bool) {
 	if len(text) < 10 || text[8] != ' ' || string(text[:8]) != checksum(text[9:]) {
 		return l, false
 	}
-	return l, json.Unmarshal(text[9:], &l) == nil
+	return decodeLine(text[9:])
 }
 
 // encodeLines gives the lines' text.
