@@ -29,6 +29,7 @@ type Course struct {
 	held   map[string]Seen // of this process: what it read in the hold
 
 	manifests map[bundle.Digest]*bundle.Manifest // read, and checked
+	kept      map[bundle.Digest]bool             // of these, by this process
 	stage     *stage
 }
 
@@ -69,7 +70,7 @@ const (
 )
 
 func (h *Home) course(ctx context.Context, name string) (*Course, error) {
-	c := &Course{home: h, name: name, rec: newRecord(), fresh: true}
+	c := &Course{home: h, name: name, rec: newRecord(), fresh: true, kept: map[bundle.Digest]bool{}}
 	var err error
 	if c.state, err = h.stateOf(name); err != nil {
 		return nil, fmt.Errorf("course %s: %w", name, writable(err))
@@ -213,16 +214,17 @@ func (c *Course) saveManifests(all map[string]*bundle.Manifest) (map[string]bund
 		text := all[id].Encode()
 		out[id] = bundle.Sum(text)
 		c.remembers(out[id], all[id])
-		if _, err := d.unpack(out[id], bundle.MaxManifestSize); err == nil {
+		if c.kept[out[id]] {
 			continue
 		}
-		var packed bytes.Buffer
-		if err := bundle.Compress(&packed, bytes.NewReader(text)); err != nil {
+		_, err := d.unpack(out[id], bundle.MaxManifestSize)
+		if err != nil {
+			err = d.putFile(out[id].String(), bundle.Store(text), false) // a lost one is asked for anew
+		}
+		if err != nil {
 			return nil, err
 		}
-		if err := d.putFile(out[id].String(), packed.Bytes(), false); err != nil { // a lost one is asked for anew
-			return nil, err
-		}
+		c.kept[out[id]] = true
 	}
 	return out, nil
 }
