@@ -80,7 +80,8 @@ func FuzzScanEntry(f *testing.F) {
 	for _, l := range append(fast, slow...) {
 		text, _ := json.Marshal(l)
 		f.Add(text)
-		for _, change := range []string{`0`, `-`, `.5`, `e3`, ` `, `,`, `}`, `"`, `\u0041`, "\x80", `null`, `[]`} {
+		f.Add(append(text, '}'))
+		for _, change := range []string{`0`, `-`, `.5`, `e3`, ` `, `,`, `}`, `"`, `\u0041`, "\x80", `null`, `[]`, `99999999999999`} {
 			for _, after := range []string{`"size":`, `"mode":`, `"path":"`, `"sure":`, `"past":[`, `"time":"`} {
 				if strings.Contains(string(text), after) {
 					f.Add([]byte(strings.Replace(string(text), after, after+change, 1)))
