@@ -94,7 +94,7 @@ func (p *pass) finish(ctx context.Context) {
 	if err == nil {
 		p.forgetTold()
 	}
-	p.mem.Glance = p.glance() // the journals are as they stay
+	p.mem.Glance = p.glance()                        // the journals are as they stay
 	if err := p.mem.keep(p.root, true); err != nil { // before the receipts: they may take a while
 		p.lg.Warn("memory not written", "error", err)
 	}
