@@ -25,7 +25,7 @@ const freshFor = 5 * time.Second
 func (p *pass) how(ctx context.Context, l *local) workdir.How {
 	folder := sync.OnceValue(func() string { return cmp.Or(l.dir.State().Folder, l.newest.Head.Settings.Folder) })
 	l.planned = time.Now()
-	return workdir.How{Mode: p.o.Mode, Since: p.o.Since, All: p.o.All, Open: func(path string) bool {
+	return workdir.How{Mode: p.o.Mode, Since: p.o.Since, All: p.o.All, Step: p.o.Step && !p.o.Walk, Open: func(path string) bool {
 		why := p.inHand(ctx, filepath.Join(folder(), path))
 		if why != "" {
 			p.lg.Debug("in the student's hand", "course", l.name, "path", path, "reason", why)

@@ -89,15 +89,15 @@ func (p *pass) finish(ctx context.Context) {
 		p.writeNews(ctx)
 	}
 	p.mem.Unsent = append(p.mem.Unsent, p.receipts...)
-	if err := p.mem.keep(p.root); err != nil { // before the receipts: they may take a while
-		p.lg.Warn("memory not written", "error", err)
-	} else {
+	err := p.mem.keep(p.root, false)
+	p.over() // the page is there; a login need not wait until the service is told, nor for what a power cut would take
+	if err == nil {
 		p.forgetTold()
 	}
-	if p.mem.Glance = p.glance(); p.mem.keep(p.root) != nil { // the journals are as they stay
-		p.lg.Warn("the next login has to look closer")
+	p.mem.Glance = p.glance()                        // the journals are as they stay
+	if err := p.mem.keep(p.root, true); err != nil { // before the receipts: they may take a while
+		p.lg.Warn("memory not written", "error", err)
 	}
-	p.over() // the page is there; a login need not wait until the service is told
 	if len(p.mem.Unsent) > 0 && !p.out.Offline && p.a.client != nil {
 		p.tell(ctx)
 	}
@@ -130,7 +130,7 @@ func (p *pass) tell(ctx context.Context) {
 			p.mem.Sent = &r
 		}
 	}
-	if err := p.mem.keep(p.root); err != nil {
+	if err := p.mem.keep(p.root, true); err != nil {
 		p.lg.Warn("memory not written", "error", err)
 	}
 }

@@ -33,6 +33,7 @@ type memory struct {
 
 	was      bundle.Digest // sum of what is on disk
 	wasAsked time.Time
+	loose    bool // that may be lost by a power cut
 }
 
 // known is what is remembered of one course.
@@ -95,21 +96,22 @@ func recall(lg *slog.Logger, root *os.Root) (*memory, error) {
 // a watch asks each minute, and a home may be on somebody else's disk.
 const askedOften = time.Hour
 
-// keep writes the memory, if there is anything new in it.
-func (m *memory) keep(root *os.Root) error {
+// keep writes the memory, if there is anything new in it. toDisk: also where
+// the power is cut a moment later.
+func (m *memory) keep(root *os.Root, toDisk bool) error {
 	if len(m.Unsent) > maxUnsent {
 		m.Unsent = m.Unsent[len(m.Unsent)-maxUnsent:]
 	}
 	sum, err := m.sum()
-	if err != nil || sum == m.was && m.Asked.Sub(m.wasAsked) < askedOften {
+	if err != nil || sum == m.was && m.Asked.Sub(m.wasAsked) < askedOften && !(toDisk && m.loose) {
 		return err
 	}
 	data, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	if err = writeWhole(root, memoryFile, data, 0o600); err == nil {
-		m.was, m.wasAsked = sum, m.Asked
+	if err = writeWhole(root, memoryFile, data, 0o600, toDisk); err == nil {
+		m.was, m.wasAsked, m.loose = sum, m.Asked, !toDisk
 	}
 	return err
 }
@@ -145,7 +147,7 @@ func readSmall(root *os.Root, name string, limit int64) ([]byte, error) {
 }
 
 // writeWhole replaces a file below root by a whole new one.
-func writeWhole(root *os.Root, name string, data []byte, mode fs.FileMode) (err error) {
+func writeWhole(root *os.Root, name string, data []byte, mode fs.FileMode, toDisk bool) (err error) {
 	temp := ".satchel/.agent.tmp"
 	if err := root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		if err := setAside(root, temp); err != nil {
@@ -162,7 +164,10 @@ func writeWhole(root *os.Root, name string, data []byte, mode fs.FileMode) (err 
 		return err
 	}
 	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
+	if toDisk {
+		err = errors.Join(err, f.Sync())
+	}
+	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = root.Rename(temp, name)
 	}

@@ -25,6 +25,7 @@ type SyncOptions struct {
 	Mode workdir.Mode
 	Walk bool // look at every file, also where nothing is new
 	All  bool // ask for everything as if nothing was held
+	Step bool // look only at what is new: a pass that walks follows
 	// Within bounds the question, until its answer begins; the download that
 	// follows may take longer. Zero: as long as the service is patient.
 	Within time.Duration

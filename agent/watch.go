@@ -18,8 +18,9 @@ type WatchOptions struct {
 	// Start is set where a server has just started: the first pass has the
 	// rights of a start, and a start pass follows once.
 	Start bool
-	// Answer is what a login was answered, for the first pass. nil: it asks.
-	Answer *hook.Answer
+	// Answer waits for what a login is answered, for the first pass; that may
+	// be nil. nil: it asks.
+	Answer func() *hook.Answer
 	// Begun is called when the first pass is over, or another watch was found.
 	Begun func()
 	// ServerPID ends the watch with that process; 0: it ends with its context.
@@ -57,6 +58,9 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 		o.Begun = func() {}
 	}
 	o.Begun = sync.OnceFunc(o.Begun)
+	if o.Answer == nil {
+		o.Answer = func() *hook.Answer { return nil }
+	}
 	defer o.Begun()
 	lock, err := only(a.s.runtimeFile(".lock"))
 	if errors.Is(err, errRunning) {
@@ -65,7 +69,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 		if lock, err = a.succeed(ctx, o.ServerPID); errors.Is(err, errRunning) {
 			return
 		}
-		o.Start, o.Answer = false, nil // that is done
+		o.Start, o.Answer = false, func() *hook.Answer { return nil } // that is done
 	}
 	if err != nil { // two watches do no harm, for workdir has a lock of its own
 		a.lg.Warn("no lock for this watch", "error", err)
@@ -88,7 +92,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 func (a *Agent) beside(ctx context.Context, o WatchOptions) {
 	a.lg.Info("another watch runs here")
 	if o.Start { // which uses and closes the answer
-		a.Sync(ctx, SyncOptions{Mode: workdir.Start, Within: a.s.Budget * 3 / 4, Answer: o.Answer})
+		a.Sync(ctx, SyncOptions{Mode: workdir.Start, Within: a.s.Budget * 3 / 4, Answer: o.Answer()})
 		return
 	}
 	if _, err := askWatch(ctx, a.s, askNow); err != nil {
@@ -161,10 +165,10 @@ func (w *watcher) run(ctx context.Context, l net.Listener) {
 func (w *watcher) loop(ctx context.Context, ready chan struct{}) {
 	o := SyncOptions{Mode: workdir.Session}
 	if w.o.Start {
-		o.Mode, o.Within = workdir.Start, w.a.s.Budget*3/4
+		o.Mode, o.Step, o.Within = workdir.Start, true, w.a.s.Budget*3/4
 	}
 	var out Outcome
-	asked := w.o.Answer
+	asked := w.o.Answer()
 	if asked == nil || !asked.NotModified { // else only a walk can find what there is to do
 		o.Answer, asked = asked, nil
 		out = w.pass(ctx, o)

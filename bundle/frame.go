@@ -52,6 +52,26 @@ func Compress(w io.Writer, r io.Reader) error { return compressFrom(encoders, w,
 // machine that has other things to do.
 func CompressFast(w io.Writer, r io.Reader) error { return compressFrom(fastEncoders, w, copyFrom(r)) }
 
+// Store gives data as a zstd frame in which nothing is compressed: an encoder's
+// tables cost a login more than some kilobytes on its disk.
+func Store(data []byte) []byte {
+	const block = 128 << 10
+	out := make([]byte, 0, len(data)+3*(len(data)/block+1)+6)
+	out = append(out, 0x28, 0xb5, 0x2f, 0xfd, 0, 10<<3) // magic; no size, no checksum; a window of 1 MB
+	for {
+		n := min(len(data), block)
+		head := uint32(n) << 3 // of a raw block
+		if n == len(data) {
+			head |= 1 // the last
+		}
+		out = append(out, byte(head), byte(head>>8), byte(head>>16))
+		out = append(out, data[:n]...)
+		if data = data[n:]; len(data) == 0 {
+			return out
+		}
+	}
+}
+
 func copyFrom(r io.Reader) func(io.Writer) error {
 	return func(w io.Writer) error {
 		_, err := io.Copy(w, r)

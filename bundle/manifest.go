@@ -3,6 +3,7 @@ package bundle
 import (
 	"bytes"
 	"cmp"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -32,15 +33,34 @@ const (
 // one line each, files then withdrawn pairs, MODE octal, LENGTH the path's
 // bytes (so that any name is unambiguous).
 func (m *Manifest) Encode() []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s%d\nhistory %s\n", manifestMagic, textFormat, m.History)
-	for _, f := range m.Files {
-		fmt.Fprintf(&b, "file %o %d %s %s %d:%s\n", f.Mode, f.Size, f.Digest, f.Policy, len(f.Path), f.Path)
+	b := make([]byte, 0, 128+m.textSize())
+	b = fmt.Appendf(b, "%s%d\nhistory %s\n", manifestMagic, textFormat, m.History)
+	for i := range m.Files { // of thousands, several times in a login: without fmt
+		f := &m.Files[i]
+		b = append(b, "file "...)
+		b = strconv.AppendUint(b, uint64(f.Mode), 8)
+		b = append(b, ' ')
+		b = strconv.AppendInt(b, f.Size, 10)
+		b = append(b, ' ')
+		b = hex.AppendEncode(b, f.Digest[:])
+		b = append(b, ' ')
+		b = append(b, f.Policy...)
+		b = appendPath(append(b, ' '), f.Path)
 	}
 	for _, w := range m.Withdrawn {
-		fmt.Fprintf(&b, "withdrawn %s %d:%s\n", w.Digest, len(w.Path), w.Path)
+		b = append(b, "withdrawn "...)
+		b = hex.AppendEncode(b, w.Digest[:])
+		b = appendPath(append(b, ' '), w.Path)
 	}
-	return b.Bytes()
+	return b
+}
+
+// appendPath ends a line with a path of any bytes.
+func appendPath(b []byte, path string) []byte {
+	b = strconv.AppendInt(b, int64(len(path)), 10)
+	b = append(b, ':')
+	b = append(b, path...)
+	return append(b, '\n')
 }
 
 // Digest is the SHA-256 of the canonical text.

@@ -41,6 +41,9 @@ func CheckName(name string) error {
 	case strings.ContainsAny(name, "\x00/"):
 		return fmt.Errorf("a name with NUL or a slash in it")
 	}
+	if c := name[0]; c < utf8.RuneSelf && c != '.' && c != 'g' && c != 'G' {
+		return nil // plainName leaves it first, so it is none of these
+	}
 	switch plainName(name) {
 	case ".git", "git~1":
 		return fmt.Errorf("%q is git's own folder on some filesystem", name)

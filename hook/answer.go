@@ -83,6 +83,7 @@ type Answer struct {
 	Offer       *Offer
 	Date        time.Time // the service's clock
 
+	raw    bytes.Buffer // the offer as it came, for HandOver
 	body   io.ReadCloser
 	course int // of the next frame
 	frame  int
@@ -157,11 +158,7 @@ func (a *Answer) HandOver(w io.Writer) error {
 	if err != nil || a.NotModified {
 		return err
 	}
-	offer, err := EncodeOffer(a.Offer)
-	if err == nil {
-		_, err = w.Write(offer)
-	}
-	if err == nil {
+	if _, err = w.Write(a.raw.Bytes()); err == nil {
 		_, err = io.Copy(w, a.body)
 	}
 	return err

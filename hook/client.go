@@ -133,7 +133,7 @@ func (c *Client) answer(resp *http.Response, err error) (*Answer, error) {
 		return a, nil
 	}
 	if err = wantType(resp, OfferType); err == nil {
-		a.Offer, err = ReadOffer(resp.Body)
+		a.Offer, err = ReadOffer(io.TeeReader(resp.Body, &a.raw))
 	}
 	if err != nil {
 		resp.Body.Close()

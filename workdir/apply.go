@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"satchel/bundle"
 )
@@ -243,18 +244,18 @@ func (a *applier) run(ctx context.Context) error {
 		return err
 	}
 	if whole {
-		return a.flush()
+		return a.flush(a.c.note)
 	}
 	for _, room := range []bool{true, false} {
 		if err := a.pass(ctx, room); err != nil {
 			return err
 		}
-		if err := a.flush(); err != nil {
+		if err := a.flush(a.c.note); err != nil {
 			return err
 		}
 		a.tidyFolders()
 	}
-	return a.flush()
+	return a.flush(a.c.note)
 }
 
 // manyCopies says whether more copies will be laid beside than a student
@@ -298,13 +299,13 @@ func (a *applier) pass(ctx context.Context, room bool) error {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			return errors.Join(err, a.flush())
+			return errors.Join(err, a.flush(a.c.save))
 		}
 		if err := a.try(ctx, act); err != nil {
 			a.failed(act, err)
 		}
 		if len(a.lines) >= batch {
-			if err := a.flush(); err != nil {
+			if err := a.flush(a.c.save); err != nil {
 				return err
 			}
 		}
@@ -316,6 +317,7 @@ func (a *applier) pass(ctx context.Context, room bool) error {
 // does: whoever finds it there later knows whose it is.
 func (a *applier) announce() error {
 	var lines []line
+	keep := a.c.note
 	for i := range a.p.actions {
 		act := &a.p.actions[i]
 		h := hold{ID: a.c.home.do.newName(), Path: act.Path, Time: a.c.home.now, New: act.File.Digest, Was: act.Mine.Digest, Then: thenDrop}
@@ -336,6 +338,8 @@ func (a *applier) announce() error {
 			h.Path, h.New, h.Was = act.Mine.At, bundle.Digest{}, bundle.Digest{}
 		case act.Verb != Replace:
 			continue
+		case a.c.name == notesName: // nothing else would tell it from one that the student wrote
+			h.Next = a.entry(act, nil)
 		default:
 			h.Next = act.Put
 		}
@@ -345,6 +349,9 @@ func (a *applier) announce() error {
 		if act.Erase {
 			h.Then = thenErase
 		}
+		if !act.plain() {
+			keep = a.c.save
+		}
 		a.ids[act.Path] = h.ID
 		lines = append(lines, line{Hold: &h})
 	}
@@ -352,7 +359,13 @@ func (a *applier) announce() error {
 	if err != nil {
 		return err
 	}
-	return a.c.save(slices.Concat(begun, a.passLine(), lines)...)
+	return keep(slices.Concat(begun, a.passLine(), lines)...)
+}
+
+// plain says that an untouched file gives way, no more: what comes out is the
+// course's own, and known for that without a line.
+func (act *Action) plain() bool {
+	return act.Verb == Replace && act.untouched() && act.Put == nil && !act.Erase
 }
 
 // try does one action, or says why not.
@@ -425,14 +438,15 @@ func (a *applier) failed(act *Action, err error) {
 	a.tell(ev)
 }
 
-// flush brings the folders to disk, and then records what was done in them.
-func (a *applier) flush() error {
+// flush brings the folders to disk, and then records what was done in them:
+// record is save or note.
+func (a *applier) flush(record func(...line) error) error {
 	if len(a.lines) == 0 {
 		return nil
 	}
-	if err := a.hold.sync(); err != nil {
-		return err
-	}
+	var held error
+	var wg sync.WaitGroup
+	wg.Go(func() { held = a.hold.sync() }) // beside: one commit of the filesystem is enough for all
 	each(syncers, sortedKeys(a.dirty), func(folder string) {
 		if d, err := a.tree.descend(folder, nil); err == nil {
 			if err := d.sync(); err != nil {
@@ -443,7 +457,10 @@ func (a *applier) flush() error {
 	})
 	clear(a.dirty)
 	a.basing.wait()
+	if wg.Wait(); held != nil {
+		return held
+	}
 	lines := a.lines
 	a.lines = nil
-	return a.c.save(lines...)
+	return record(lines...)
 }

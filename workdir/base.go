@@ -39,14 +39,15 @@ func isNotebook(p string) bool { return strings.EqualFold(path.Ext(p), ".ipynb")
 
 func isText(data []byte) bool { return utf8.Valid(data) && bytes.IndexByte(data, 0) < 0 }
 
-// Base gives a former content, for a delta: from the base bytes, or a file
-// that was not touched as far as a look can tell. Who reads it checks what
-// comes of it. fs.ErrNotExist where there is none.
+// Base gives a former content, for a delta: a file that was not touched as far
+// as a look can tell, else from the base bytes. Who reads it checks what comes
+// of it. fs.ErrNotExist where there is none.
 func (c *Course) Base(d bundle.Digest) (bundle.Base, error) {
-	if data, err := c.keptBytes(d); err == nil {
-		return bundle.BaseBytes(data), nil
+	if f, err := c.untouched(d); err == nil {
+		return f, nil
 	}
-	return c.untouched(d)
+	data, err := c.keptBytes(d)
+	return bundle.BaseBytes(data), err
 }
 
 // baseBytes gives the bytes of a former content that can be merged, checked.

@@ -38,7 +38,7 @@ func (c *Course) tick(signed time.Time) error {
 	}
 	c.shelf = ""
 	next := c.rec.clock.tick(c.home.now, signed)
-	return c.save(line{Clock: &next})
+	return c.note(line{Clock: &next})
 }
 
 func later(a, b time.Time) time.Time {

@@ -31,6 +31,9 @@ func Compare(v View) []Action {
 	}
 	var out []Action
 	for _, p := range slices.Sorted(maps.Keys(paths)) {
+		if _, seen := v.Disk[p]; !seen && v.How.Step {
+			continue
+		}
 		if a, ok := c.path(p); ok {
 			out = append(out, c.now(a))
 		}

@@ -21,6 +21,7 @@ type Course struct {
 	rec    *record
 	fresh  bool            // the journal is to be written anew before anything is appended
 	size   int64           // of the journal
+	noted  bool            // something in it may not be on disk
 	area   *dir            // where stage, hold and shelf are
 	shelf  string          // this pass's folder on the shelf
 	untold []Event         // of passes before this Home
@@ -28,6 +29,7 @@ type Course struct {
 	held   map[string]Seen // of this process: what it read in the hold
 
 	manifests map[bundle.Digest]*bundle.Manifest // read, and checked
+	kept      map[bundle.Digest]bool             // of these, by this process
 	stage     *stage
 }
 
@@ -68,7 +70,7 @@ const (
 )
 
 func (h *Home) course(ctx context.Context, name string) (*Course, error) {
-	c := &Course{home: h, name: name, rec: newRecord(), fresh: true}
+	c := &Course{home: h, name: name, rec: newRecord(), fresh: true, kept: map[bundle.Digest]bool{}}
 	var err error
 	if c.state, err = h.stateOf(name); err != nil {
 		return nil, fmt.Errorf("course %s: %w", name, writable(err))
@@ -112,12 +114,8 @@ func (c *Course) begin() (err error) {
 // Close lets go of the course; what is staged stays.
 func (c *Course) Close() {
 	c.dropPack()
-	if c.stage != nil {
-		c.stage.wait()
-		c.stage.endFresh()
-		c.stage.d.close()
-		c.stage = nil
-	}
+	c.closeStage()
+	c.bring()
 	for _, d := range []*dir{c.area, c.state} {
 		if d != nil {
 			d.close()
@@ -216,16 +214,17 @@ func (c *Course) saveManifests(all map[string]*bundle.Manifest) (map[string]bund
 		text := all[id].Encode()
 		out[id] = bundle.Sum(text)
 		c.remembers(out[id], all[id])
-		if _, err := d.unpack(out[id], bundle.MaxManifestSize); err == nil {
+		if c.kept[out[id]] {
 			continue
 		}
-		var packed bytes.Buffer
-		if err := bundle.Compress(&packed, bytes.NewReader(text)); err != nil {
+		_, err := d.unpack(out[id], bundle.MaxManifestSize)
+		if err != nil {
+			err = d.putFile(out[id].String(), bundle.Store(text), false) // a lost one is asked for anew
+		}
+		if err != nil {
 			return nil, err
 		}
-		if err := d.writeFile(out[id].String(), packed.Bytes()); err != nil {
-			return nil, err
-		}
+		c.kept[out[id]] = true
 	}
 	return out, nil
 }

@@ -55,9 +55,10 @@ func (a *applier) finish() error {
 		a.tell(Event{Kind: LeftChannel, Count: a.channels[ch]})
 	}
 	a.refresh()
-	if err := a.flush(); err != nil {
+	if err := a.flush(a.c.note); err != nil {
 		return err
 	}
+	defer a.c.bring()
 	a.res.Complete = len(a.undone) == 0 && a.p.newest.Head != nil
 	if !a.p.partial && a.atHand() {
 		if err := a.applied(); err != nil {
@@ -67,6 +68,11 @@ func (a *applier) finish() error {
 	if a.c.name != notesName {
 		a.basing.wait()
 		a.c.keepBases(a.tree, slices.DeleteFunc(a.placed, func(e *Entry) bool { return a.based[e.Digest] }))
+	}
+	if a.p.step != nil && len(a.p.withdrawn) == 0 {
+		return nil // the pass that follows tidies up
+	}
+	if a.c.name != notesName {
 		a.c.tidyBase(a.p.withdrawn)
 		a.c.tidyKept(a.p.withdrawn)
 	}
@@ -101,7 +107,7 @@ func (a *applier) applied() error {
 	if err := a.keepManifests(now); err != nil {
 		return err
 	}
-	err := a.c.save(line{Applied: now})
+	err := a.c.note(line{Applied: now})
 	if err == nil {
 		a.c.dropManifests()
 	}

@@ -43,13 +43,14 @@ func (c *Course) Settle(ctx context.Context) ([]Event, error) {
 		return nil, err
 	}
 	v := c.rec.highest.Version
-	return c.settle(ctx, tree, v, nil)
+	return c.settle(ctx, tree, v, nil, nil)
 }
 
 // settle deals with everything that lies in the hold: what a run that died
 // left half done is finished or undone, what an editor wrote late is put back
-// as the student's, what is surely nobody's any more is let go.
-func (c *Course) settle(ctx context.Context, tree *dir, v bundle.Version, newest map[string]Delivery) ([]Event, error) {
+// as the student's, what is surely nobody's any more is let go. Where only
+// some paths are asked for, what came out elsewhere, and is recorded, waits.
+func (c *Course) settle(ctx context.Context, tree *dir, v bundle.Version, newest map[string]Delivery, only map[string]bool) ([]Event, error) {
 	d, err := c.area.private(holdName)
 	if err != nil {
 		return nil, writable(err)
@@ -60,7 +61,7 @@ func (c *Course) settle(ctx context.Context, tree *dir, v bundle.Version, newest
 		return nil, err
 	}
 	slices.Sort(names)
-	s := &settling{c: c, tree: tree, d: d, version: v, here: map[string]bool{}, known: map[bundle.Digest]int64{}, planned: newest != nil}
+	s := &settling{c: c, tree: tree, d: d, version: v, here: map[string]bool{}, known: map[bundle.Digest]int64{}, planned: newest != nil, only: only}
 	for _, n := range newest {
 		s.known[n.Digest] = n.Size
 	}
@@ -107,11 +108,16 @@ type settling struct {
 	events  []Event
 	touched bool
 	planned bool // a plan follows
+	only    map[string]bool
 }
 
 func (s *settling) one(ctx context.Context, name string) error {
 	id, side, _ := strings.Cut(name, "-")
 	h := s.c.rec.holds[id]
+	if h != nil && h.Done && s.only != nil && !s.only[h.Path] {
+		s.here[id] = true
+		return nil
+	}
 	stat, err := s.d.stat(name)
 	if err != nil || stat.Kind == Nothing {
 		return err

@@ -39,6 +39,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -76,6 +77,7 @@ type Home struct {
 	ctx    context.Context // the pass's
 	look   bool
 	id     string // of this pass
+	behind sync.WaitGroup
 }
 
 // Open opens root and locks it, waiting for another holder until ctx ends
@@ -260,8 +262,18 @@ func (h *Home) release() {
 	}
 }
 
-// Close lets the lock go.
+// beside does something that nobody has to wait for but Close.
+func (h *Home) beside(do func()) {
+	if h.do.before != nil { // who counts the changes wants them in one order
+		do()
+		return
+	}
+	h.behind.Go(do)
+}
+
+// Close lets the lock go, once all is on disk.
 func (h *Home) Close() {
+	h.behind.Wait()
 	h.release()
 	h.top.close()
 	h.root.Close()

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,7 +45,9 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-func checksum(data []byte) string { return fmt.Sprintf("%08x", crc32.Checksum(data, castagnoli)) }
+func checksum(data []byte) string {
+	return hex.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.Checksum(data, castagnoli)))
+}
 
 func firstLine(format int) string {
 	h := journalMagic + strconv.Itoa(format)
@@ -170,7 +174,7 @@ func parseLine(text []byte) (l line, ok bool) {
 	if len(text) < 10 || text[8] != ' ' || string(text[:8]) != checksum(text[9:]) {
 		return l, false
 	}
-	return l, json.Unmarshal(text[9:], &l) == nil
+	return decodeLine(text[9:])
 }
 
 // encodeLines gives the lines' text.
@@ -267,8 +271,32 @@ func (d *dir) unlock(name string) error {
 }
 
 // save appends lines to the journal and takes them into the record, after
-// they are on disk. It compacts when most lines are old.
-func (c *Course) save(lines ...line) error {
+// they are on disk.
+func (c *Course) save(lines ...line) error { return c.append(lines, true) }
+
+// note is save for what a power cut may take, though no kill: it comes to disk
+// with what is saved next, or by bring.
+func (c *Course) note(lines ...line) error { return c.append(lines, false) }
+
+// bring begins to bring to disk what was noted. Home.Close waits for it.
+func (c *Course) bring() {
+	if !c.noted || c.state == nil {
+		return
+	}
+	c.noted = false
+	f, _, err := c.state.open(journalName)
+	if err != nil {
+		return // it is anew next time
+	}
+	c.home.beside(func() {
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			c.home.lg.Warn("the journal is not surely on disk", "course", c.name, "error", err)
+		}
+	})
+}
+
+// append writes lines, and compacts when most are old.
+func (c *Course) append(lines []line, toDisk bool) error {
 	if len(lines) == 0 {
 		return nil
 	}
@@ -279,7 +307,7 @@ func (c *Course) save(lines ...line) error {
 		return err
 	}
 	if !c.fresh {
-		if err := c.appendLines(lines); err != nil {
+		if err := c.appendLines(lines, toDisk); err != nil {
 			return err
 		}
 	}
@@ -293,7 +321,7 @@ func (c *Course) save(lines ...line) error {
 	return nil
 }
 
-func (c *Course) appendLines(lines []line) error {
+func (c *Course) appendLines(lines []line, toDisk bool) error {
 	data, err := encodeLines(lines)
 	if err != nil {
 		return err
@@ -307,7 +335,7 @@ func (c *Course) appendLines(lines []line) error {
 	}
 	f := os.NewFile(uintptr(fd), journalName)
 	_, err = f.Write(data)
-	if err == nil {
+	if c.noted = !toDisk; err == nil && toDisk {
 		err = f.Sync()
 	}
 	if c.size += int64(len(data)); err != nil {
@@ -339,14 +367,18 @@ func (c *Course) compact() error {
 }
 
 // writeFile puts a whole file in place in one of Satchel's own folders.
-func (d *dir) writeFile(name string, data []byte) error {
+func (d *dir) writeFile(name string, data []byte) error { return d.putFile(name, data, true) }
+
+// putFile is writeFile also for what is checked by who reads it, and may be
+// had again: that need not come to disk now.
+func (d *dir) putFile(name string, data []byte, toDisk bool) error {
 	tmp := "new-" + d.do.newName()
 	f, err := d.create(tmp, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	if err == nil {
+	if err == nil && toDisk {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
@@ -354,6 +386,9 @@ func (d *dir) writeFile(name string, data []byte) error {
 	}
 	if err != nil {
 		return errors.Join(err, d.remove(tmp))
+	}
+	if !toDisk {
+		return nil
 	}
 	return d.sync()
 }

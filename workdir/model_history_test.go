@@ -290,7 +290,10 @@ func (m *model) round() {
 	case k < 20:
 		m.how.Since = m.now.Add(-time.Hour)
 		m.pass("since")
-	case k < 40:
+	case k < 35: // as at a login: what is new, and then everything
+		m.how.Step = true
+		m.pass("step")
+	case k < 55:
 		m.race()
 		m.timeGoes(15 * time.Minute)
 		m.pass("start")

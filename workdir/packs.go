@@ -224,14 +224,11 @@ func (w *packWriter) finish() (name string, err error) {
 		w.discard()
 		return "", err
 	}
-	var end bytes.Buffer
-	err = bundle.Compress(&end, bytes.NewReader(text))
-	end.Write(binary.BigEndian.AppendUint32(nil, uint32(end.Len())))
-	end.WriteString(packMagic)
-	if err == nil {
-		_, err = w.f.WriteAt(end.Bytes(), w.at)
-	}
-	if cerr := w.f.Truncate(w.at + int64(end.Len())); err == nil {
+	end := bundle.Store(text)
+	end = binary.BigEndian.AppendUint32(end, uint32(len(end)))
+	end = append(end, packMagic...)
+	_, err = w.f.WriteAt(end, w.at)
+	if cerr := w.f.Truncate(w.at + int64(len(end))); err == nil {
 		err = cerr // behind it may be a frame that did not fit
 	}
 	if cerr := w.f.Close(); err == nil {

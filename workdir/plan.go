@@ -41,12 +41,13 @@ type Plan struct {
 	actions   []Action
 	facts     map[string]Fact
 	withdrawn map[bundle.Pair]bool
-	folder    string // the course's folder now, or to be
-	rename    string // what it is to be renamed to
-	aside     bool   // something else stands at folder, and makes way
-	undo      bool   // it takes the last pass back, or does it again
-	undone    bool   // of these two, the former
-	partial   bool   // a restore, an undo: says nothing of the version as a whole
+	folder    string          // the course's folder now, or to be
+	rename    string          // what it is to be renamed to
+	step      map[string]bool // paths to look at; nil: all
+	aside     bool            // something else stands at folder, and makes way
+	undo      bool            // it takes the last pass back, or does it again
+	undone    bool            // of these two, the former
+	partial   bool            // a restore, an undo: says nothing of the version as a whole
 	how       How
 	now       map[bundle.Digest]string // contents at hand outside the stage: a path of the tree, or "" for base bytes
 	wanted    []bundle.Item
@@ -88,7 +89,10 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 	if err := c.openArea(tree); err != nil {
 		return nil, fmt.Errorf("open %s: %w", ownFolder, writable(err))
 	}
-	settled, err := c.settle(ctx, tree, p.version, newest)
+	if how.Step && tree != nil && p.rename == "" && c.settled() {
+		p.step = c.changed(newest)
+	}
+	settled, err := c.settle(ctx, tree, p.version, newest, p.step)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +161,7 @@ func (c *Course) rise(n Newest) error {
 		return fmt.Errorf("version %d, where %d was seen: %w", n.Head.Version, h.Version, ErrOlder)
 	}
 	if n.Head.Version != h.Version {
-		if err := c.save(line{Highest: &highest{n.Head.Version, print}}); err != nil {
+		if err := c.note(line{Highest: &highest{n.Head.Version, print}}); err != nil {
 			return err
 		}
 	}
@@ -274,12 +278,15 @@ func (p *Plan) makeWay(mode Mode) {
 
 // look gathers the facts of all paths of base and newest.
 func (p *Plan) look(ctx context.Context, tree *dir, newest map[string]Delivery) (err error) {
-	all := map[string]bool{}
-	for path := range newest {
-		all[path] = true
-	}
-	for path := range p.c.rec.files {
-		all[path] = true
+	all := p.step
+	if all == nil {
+		all = map[string]bool{}
+		for path := range newest {
+			all[path] = true
+		}
+		for path := range p.c.rec.files {
+			all[path] = true
+		}
 	}
 	p.facts, err = p.c.look(ctx, tree, sortedKeys(all))
 	if tree == nil || p.folder == p.c.rec.named.Folder || p.c.name == notesName {
@@ -290,6 +297,34 @@ func (p *Plan) look(ctx context.Context, tree *dir, newest map[string]Delivery) 
 		p.facts[path] = f
 	}
 	return err
+}
+
+// settled says that all of a version is in place, as far as is known without
+// a look at the files.
+func (c *Course) settled() bool {
+	for _, h := range c.rec.holds {
+		if !h.Done {
+			return false
+		}
+	}
+	return c.rec.applied != nil && c.rec.begun == nil && len(c.rec.applied.Waiting) == 0
+}
+
+// changed gives the paths at which the newest version is not what was last
+// handled, and those that had the same contents.
+func (c *Course) changed(newest map[string]Delivery) map[string]bool {
+	out, sums := map[string]bool{}, map[bundle.Digest]bool{}
+	for path, n := range newest {
+		if e := c.rec.files[path]; e == nil || e.Held.held() || !e.Asleep.IsZero() || e.Channel != n.Channel || e.file() != n.File {
+			out[path], sums[n.Digest] = true, true
+		}
+	}
+	for path, e := range c.rec.files {
+		if _, still := newest[path]; !still || sums[e.Digest] {
+			out[path] = true
+		}
+	}
+	return out
 }
 
 // supply finds out which contents the actions need and which of them are at

@@ -21,7 +21,8 @@ const (
 type lookout struct {
 	sizes  map[int64][]bundle.Digest
 	forms  map[bundle.Digest]bundle.Digest // of notebooks, to their digests
-	skip   map[string]Fact                 // paths of the course
+	skip   map[string]*Entry               // paths of the course that it had
+	facts  map[string]Fact                 // and those that were looked at
 	copies map[string]bool                 // laid beside by Satchel
 	names  int                             // left to look at
 	bytes  int64                           // of notebooks, left to read
@@ -32,7 +33,7 @@ type lookout struct {
 // sentence that names both.
 func (a *applier) findRenamed(ctx context.Context) {
 	l := &lookout{
-		sizes: map[int64][]bundle.Digest{}, forms: map[bundle.Digest]bundle.Digest{}, skip: a.p.facts,
+		sizes: map[int64][]bundle.Digest{}, forms: map[bundle.Digest]bundle.Digest{}, skip: a.c.rec.files, facts: a.p.facts,
 		names: maxSearch, bytes: maxReread, found: map[bundle.Digest]string{},
 	}
 	l.skipCopies(a.c.rec)
@@ -83,7 +84,8 @@ func (l *lookout) walk(ctx context.Context, tree *dir, folder string) {
 			return
 		}
 		s, err := d.stat(name)
-		_, course := l.skip[p]
+		_, course := l.facts[p]
+		course = course || l.skip[p] != nil
 		switch {
 		case err != nil || strings.HasPrefix(name, ".") || course || l.copies[p]:
 		case s.Kind == Folder && strings.Count(p, "/") < bundle.MaxDepth:

@@ -41,12 +41,7 @@ type stage struct {
 // openStage opens the stage and verifies what it has of need. The rest goes,
 // unless other paths wait for it (keep).
 func (c *Course) openStage(ctx context.Context, need map[bundle.Digest]int64, keep bool) error {
-	if c.stage != nil {
-		c.stage.wait()
-		c.stage.endFresh()
-		c.stage.d.close()
-		c.stage = nil
-	}
+	c.closeStage()
 	d, err := c.area.private(stageName)
 	if err != nil {
 		return err
@@ -87,6 +82,21 @@ func (c *Course) openStage(ctx context.Context, need map[bundle.Digest]int64, ke
 		}
 	}
 	return ctx.Err()
+}
+
+// closeStage ends the stage; what is in it stays.
+func (c *Course) closeStage() {
+	s := c.stage
+	if s == nil {
+		return
+	}
+	s.wait()
+	s.endFresh()
+	if len(s.have) > 0 {
+		_ = s.d.sync()
+	}
+	s.d.close()
+	c.stage = nil
 }
 
 // whole says whether a content lies in the stage. What has another size is
@@ -228,11 +238,9 @@ func (s *stage) syncFile(f *os.File) error {
 	return f.Sync()
 }
 
-// wait returns when everything staged is on disk.
-func (s *stage) wait() {
-	s.pool.wait()
-	_ = s.d.sync()
-}
+// wait returns when everything staged is on disk. Names in the stage are not:
+// what a power cut takes of them is fetched again.
+func (s *stage) wait() { s.pool.wait() }
 
 func (s *stage) has(d bundle.Digest) bool {
 	s.mu.Lock()

@@ -32,7 +32,7 @@ func (c *Course) Told() error {
 	if len(c.rec.untold) == 0 {
 		return nil
 	}
-	return c.save(line{Told: true})
+	return c.note(line{Told: true})
 }
 
 // takeUntold gives the events of passes before this Home, once.

@@ -26,6 +26,9 @@ type How struct {
 	Since time.Time
 	// All ends what undo holds back.
 	All bool
+	// Step looks only at what the newest version changes, where nothing else
+	// is known to be left to do: a pass that looks at everything follows.
+	Step bool
 }
 
 // quiet is how long a file must not have changed in a session.

@@ -107,7 +107,10 @@ func (p *program) watch(ctx context.Context, args []string) int {
 	o := agent.WatchOptions{Start: *cont, ServerPID: *server}
 	if *answer > 2 {
 		unix.CloseOnExec(*answer)
-		o.Answer, _ = hook.TakeOver(os.NewFile(uintptr(*answer), "answer")) // else it asks itself
+		o.Answer = func() *hook.Answer {
+			ans, _ := hook.TakeOver(os.NewFile(uintptr(*answer), "answer")) // else it asks itself
+			return ans
+		}
 	}
 	if *cont {
 		show, o.Begun = reportTo(*report, agent.Printer(io.Discard, agent.Quiet, p.words))

@@ -29,34 +29,39 @@ func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent
 	}
 }
 
-// begin asks what is new (where s is nil that is left to the watch), leaves a
-// watch behind, and shows what that does as long as the budget lasts. An error
-// means that there is none.
+// begin leaves a watch behind, asks meanwhile what is new (where s is nil that
+// is left to the watch), and shows what the watch does as long as the budget
+// lasts. An error means that there is none.
 func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Duration, l left, show func(agent.Event)) error {
 	began := time.Now()
-	var ans *hook.Answer
+	var asked func() *hook.Answer
 	if s != nil {
-		ans = p.glance(ctx, *s, show)
+		asked = p.glance(ctx, *s, show)
 	}
-	r, err := p.leave(l, ans)
-	switch {
-	case err != nil:
+	r, give, err := p.leave(l, s != nil)
+	if err != nil {
 		return err
-	case ans != nil && ans.NotModified:
-		r.Close()
-	default:
-		agent.Attend(ctx, r, budget-time.Since(began), p.words, show)
 	}
+	if s != nil {
+		ans := asked()
+		handOver(ans, give)
+		if ans != nil && ans.NotModified {
+			return r.Close()
+		}
+	}
+	agent.Attend(ctx, r, budget-time.Since(began), p.words, show)
 	return nil
 }
 
-// glance asks whether anything is new; nil where the process that is left
-// behind has to, also where a home that hangs gives no answer in time.
-func (p *program) glance(ctx context.Context, s agent.Settings, show func(agent.Event)) *hook.Answer {
+// glance begins to ask whether anything is new, and gives what waits for the
+// answer: nil where the process that is left behind has to ask, also where a
+// home that hangs gives none in time.
+func (p *program) glance(ctx context.Context, s agent.Settings, show func(agent.Event)) (asked func() *hook.Answer) {
+	none := func() *hook.Answer { return nil }
 	var told []agent.Event
 	a, err := agent.New(slog.New(slog.DiscardHandler), s, agent.Options{Show: func(e agent.Event) { told = append(told, e) }})
 	if err != nil {
-		return nil
+		return none
 	}
 	done := make(chan *hook.Answer, 1)
 	go func() {
@@ -67,16 +72,17 @@ func (p *program) glance(ctx context.Context, s agent.Settings, show func(agent.
 		}()
 		done <- a.Glance(ctx)
 	}()
-	late := time.NewTimer(agent.GlanceTime)
-	defer late.Stop()
-	select {
-	case ans := <-done:
-		for _, e := range told {
-			show(e)
+	late := time.After(agent.GlanceTime)
+	return func() *hook.Answer {
+		select {
+		case ans := <-done:
+			for _, e := range told {
+				show(e)
+			}
+			return ans
+		case <-late:
+			return nil
 		}
-		return ans
-	case <-late.C:
-		return nil
 	}
 }
 
@@ -112,11 +118,11 @@ type left struct {
 }
 
 // leave starts `watch --continue` as a session of its own and gives what it
-// reports. ans is handed over, for as long as this process lives; it may be nil.
-func (p *program) leave(l left, ans *hook.Answer) (io.ReadCloser, error) {
+// reports. Where answered is set it waits for an answer on give.
+func (p *program) leave(l left, answered bool) (r io.ReadCloser, give *os.File, err error) {
 	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer w.Close()
 	c := exec.Command(p.self, "watch", "--continue", "--report", "3", "--server-pid", strconv.Itoa(l.server))
@@ -126,16 +132,16 @@ func (p *program) leave(l left, ans *hook.Answer) (io.ReadCloser, error) {
 	c.Dir = "/"
 	c.Env = p.list
 	c.ExtraFiles = []*os.File{w}
-	if ans != nil {
+	if answered {
 		given, giving, err := os.Pipe()
 		if err != nil {
 			r.Close()
-			return nil, err
+			return nil, nil, err
 		}
 		defer given.Close()
 		c.Args = append(c.Args, "--answer", "4")
 		c.ExtraFiles = append(c.ExtraFiles, given)
-		defer handOver(ans, giving)
+		give = giving
 	}
 	c.Args[0] = "satchel-agent"
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -145,26 +151,29 @@ func (p *program) leave(l left, ans *hook.Answer) (io.ReadCloser, error) {
 			Uid: uint32(l.become.uid), Gid: uint32(l.become.gid), Groups: []uint32{uint32(l.become.gid)},
 		}
 	}
-	if err := c.Start(); err != nil {
+	if err = c.Start(); err != nil {
 		r.Close()
-		return nil, err
+		give.Close()
+		return nil, nil, err
 	}
 	if l.orphan {
 		err = c.Wait()
 	} else {
 		err = c.Process.Release()
 	}
-	return r, err
+	return r, give, err
 }
 
-// handOver gives an answer to the process that was left behind. A short one is
-// in the pipe when it returns.
+// handOver gives an answer to the process that was left behind; nil: it is to
+// ask itself. A short one is in the pipe when this returns.
 func handOver(ans *hook.Answer, w *os.File) {
 	give := func() {
-		_ = ans.HandOver(w)
+		if ans != nil {
+			_ = ans.HandOver(w)
+		}
 		w.Close()
 	}
-	if ans.NotModified {
+	if ans == nil || ans.NotModified {
 		give()
 	} else {
 		go give() // ends with this process; what is cut off is asked for anew

@@ -1,0 +1,164 @@
+package workdir
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+)
+
+// step is one pass that looks only at what is new; it gives the paths that it
+// looked at.
+func (w *world) step() (seen []string, r *Result) {
+	w.t.Helper()
+	h := w.open()
+	defer h.Close()
+	c, err := h.Course("scala101")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer c.Close()
+	p, err := c.Plan(w.ctx, w.newest(), w.ask, How{Step: true})
+	if err == nil {
+		err = w.fetch(c, p)
+	}
+	if err == nil {
+		r, err = c.Apply(w.ctx, p)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return sortedKeys(p.facts), r
+}
+
+func TestAStepLooksOnlyAtWhatIsNew(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", "a", "b.txt", "b", "c.txt", "c", "d.txt", "d", "same.txt", "c")
+	w.sync()
+	w.remove("a.txt")
+	w.write("b.txt", "mine")
+	w.publish("c.txt", "new", "d.txt", "-", "e.txt", "b")
+	seen, r := w.step()
+	if got := strings.Join(seen, " "); got != "b.txt c.txt d.txt e.txt" { // b.txt had what e.txt needs
+		t.Errorf("it looked at %s", got)
+	}
+	if !r.Complete || r.Version != 2 || w.state().Version != 2 {
+		t.Errorf("%+v, at version %d", *r, w.state().Version)
+	}
+	w.has("b.txt", "mine", "c.txt", "new", "e.txt", "b", "same.txt", "c") // nothing is new at a.txt
+	wantEvents(t, w.sync(), "returned a.txt")
+	w.has("a.txt", "a", "b.txt", "mine", "c.txt", "new", "e.txt", "b", "same.txt", "c")
+}
+
+// What was left to do is done, wherever that is.
+func TestAStepAfterAPassThatDidNotDoAll(t *testing.T) {
+	all := func(w *world) bool { seen, _ := w.step(); return slices.Contains(seen, "other.txt") }
+	w := newWorld(t)
+	w.publish("a.txt", poem, "other.txt", "o")
+	w.sync()
+	w.publish("a.txt", edit(poem, "five", "5"))
+	w.how.Open = func(string) bool { return true }
+	w.sync() // a.txt waits
+	w.how.Open = nil
+	if w.publish(); !all(w) {
+		t.Error("a path waits, and not everything was looked at")
+	}
+	w.has("a.txt", edit(poem, "five", "5"), "other.txt", "o")
+	if w.publish("new.txt", "n"); all(w) {
+		t.Error("nothing waits, and everything was looked at")
+	}
+	os.RemoveAll(w.path(""))
+	if w.publish("new.txt", "nn"); !all(w) {
+		t.Error("the folder is gone, and not everything was looked at")
+	}
+	w.has("a.txt", edit(poem, "five", "5"), "other.txt", "o", "new.txt", "nn")
+}
+
+// What may come to lie in the hold is announced on disk, unless it is the
+// course's own: nothing would say whose it is after a power cut.
+func TestWhatIsAnnouncedOnDisk(t *testing.T) {
+	for name, c := range map[string]struct {
+		do    func(w *world)
+		loose bool
+	}{
+		"untouched": {func(w *world) { w.publish("a.txt", "new") }, true},
+		"merged":    {func(w *world) { w.write("a.txt", edit(poem, "two", "2")); w.publish("a.txt", edit(poem, "five", "5")) }, false},
+		"removed":   {func(w *world) { w.publish("a.txt", "-") }, false},
+		"moved":     {func(w *world) { w.publish("a.txt", "-", "z.txt", poem) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.publish("a.txt", poem)
+			w.sync()
+			c.do(w)
+			h := w.open()
+			defer h.Close()
+			course, _ := h.Course("scala101")
+			defer course.Close()
+			p, err := course.Plan(w.ctx, w.newest(), w.ask, How{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.fetch(course, p); err != nil {
+				t.Fatal(err)
+			}
+			first := true
+			w.do.before = func(op, at string) error {
+				if first && slices.Contains([]string{"exchange", "move", "rename"}, op) && (at == "a.txt" || at == "z.txt" || strings.HasSuffix(at, "-out")) {
+					if first = false; course.noted != c.loose {
+						t.Errorf("at %s of %s: the announcement may be lost: %v", op, at, course.noted)
+					}
+				}
+				return nil
+			}
+			if _, err := course.Apply(w.ctx, p); err != nil || first {
+				t.Fatal(err, first)
+			}
+			if course.noted {
+				t.Error("what was done is not brought to disk")
+			}
+		})
+	}
+}
+
+// A page that was placed by a run that died before it recorded that is no
+// page that the student changed.
+func TestANoteKilledAtEachStep(t *testing.T) {
+	for n := 1; ; n++ {
+		w := newWorldAt(t, quickDir(t))
+		place := func(text string) error {
+			h := w.open()
+			defer h.Close()
+			_, err := h.PlaceNote(t.Context(), "What is new.md", []byte(text), isNote)
+			return err
+		}
+		_ = place("# ours 1")
+		var left atomic.Int64
+		left.Store(int64(n))
+		w.do = &hands{before: func(string, string) error {
+			if left.Add(-1) < 0 {
+				return syscall.EIO // it is dead
+			}
+			return nil
+		}}
+		_ = place("# ours 2")
+		w.do = &hands{}
+		if err := place("# ours 3"); err != nil {
+			t.Error(err)
+		}
+		names, _ := os.ReadDir(w.root)
+		for _, e := range names {
+			if strings.Contains(e.Name(), "copy") {
+				t.Errorf("step %d: %s", n, e.Name())
+			}
+		}
+		if data, _ := os.ReadFile(w.root + "/What is new.md"); string(data) != "# ours 3" {
+			t.Errorf("step %d: it says %q", n, data)
+		}
+		if left.Load() >= 0 {
+			return
+		}
+	}
+}
