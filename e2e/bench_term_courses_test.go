@@ -4,8 +4,8 @@ package e2e
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
-	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -14,8 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -189,32 +187,53 @@ func (tm *term) coursesText() string {
 	return b.String()
 }
 
-// termClock is the syncer's: no two looks at it are the same.
-type termClock struct{ nano atomic.Int64 }
+func (tm *term) folder(course string) string {
+	return filepath.Join(tm.cfg.Store.Dir, "courses", course)
+}
+func (tm *term) bundles(course string) string { return filepath.Join(tm.folder(course), "bundles") }
 
-func (c *termClock) Now() time.Time      { return time.Unix(0, c.nano.Add(1e6)) }
-func (c *termClock) set(now time.Time)   { c.nano.Store(now.UnixNano()) }
-func (tm *term) folder(c string) string  { return filepath.Join(tm.cfg.Store.Dir, "courses", c) }
-func (tm *term) bundles(c string) string { return filepath.Join(tm.folder(c), "bundles") }
-
-func (tm *term) makeSyncer() {
-	data, err := os.ReadFile(tm.cfg.Secrets.SigningKeys[0])
-	must(tm.t, err)
-	key, err := bundle.ParseSigningKey(data)
-	must(tm.t, err)
-	tm.st, err = store.NewDir(tm.cfg.Store.Dir)
-	must(tm.t, err)
-	tm.t.Cleanup(func() { tm.st.Close() })
-	tm.clock = &termClock{}
-	tm.syncer = syncer.New(quiet(), tm.st, syncer.Options{
-		StateDir: tm.site.path("state-syncer"), Now: tm.clock.Now,
-		Keys: func() []bundle.SigningKey { return []bundle.SigningKey{key} },
-	})
+// termSyncer is the program of that name, which runs.
+type termSyncer struct {
+	*process
+	orders  *json.Encoder
+	answers *json.Decoder
 }
 
-// quiet says only what is wrong.
-func quiet() *slog.Logger {
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+// syncerAnswer is what it says of an order.
+type syncerAnswer struct {
+	Outcome syncer.Outcome `json:"outcome"`
+	Full    bool           `json:"full"`
+	Pruned  int            `json:"pruned"`
+	Lines   int            `json:"lines"`
+	CPU     float64        `json:"cpu"`
+	Error   string         `json:"error"`
+}
+
+func newTermSyncer(tm *term) *termSyncer {
+	t := tm.t
+	program := tm.site.path("termsyncer")
+	build := exec.Command("go", "build", "-trimpath", "-o", program, "satchel/e2e/termsyncer")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	mustRun(t, build)
+	c := exec.Command(program, tm.v.config)
+	in, err := c.StdinPipe()
+	must(t, err)
+	answers, w, err := os.Pipe()
+	must(t, err)
+	s := &termSyncer{process: startPiped(t, tm.site.dir, c, w), orders: json.NewEncoder(in), answers: json.NewDecoder(answers)}
+	w.Close()
+	return s
+}
+
+// order has the syncer do one thing at a simulated time.
+func (tm *term) order(what, course string, at time.Time) (a syncerAnswer) {
+	tm.t.Helper()
+	must(tm.t, tm.syncer.orders.Encode(map[string]any{"what": what, "course": course, "at": at}))
+	must(tm.t, tm.syncer.answers.Decode(&a))
+	if a.Error != "" {
+		tm.t.Fatalf("%s %s: %s", what, course, a.Error)
+	}
+	return a
 }
 
 // news is what happens to the courses in one part of a day: pushes, and heads
@@ -248,24 +267,17 @@ func laterOf(a, b time.Time) time.Time {
 // publish is a pass of the syncer, and what its loop does beside.
 func (tm *term) publish(c *termCourse, at time.Time, pushed bool) {
 	tm.t.Helper()
-	tm.clock.set(at)
-	tm.now.Syncer += tm.spentHere(func() {
-		out, err := tm.syncer.Sync(tm.ctx(), &tm.cfg.Courses[c.rank], syncer.Request{Course: c.name})
-		must(tm.t, err)
-		if out.Published != pushed || !pushed && !out.Signed {
-			tm.t.Fatalf("%s: pushed %v, and the syncer says %+v", c.name, pushed, out)
-		}
-		c.version, c.checked = out.Version, at
-		if pushed {
-			c.largest = max(c.largest, out.Stats.Written)
-			did, err := tm.syncer.Compact(tm.ctx(), &tm.cfg.Courses[c.rank])
-			must(tm.t, err)
-			if did {
-				c.fulls = append(c.fulls, at)
-				tm.now.Fulls++
-			}
-		}
-	})
+	a := tm.order("look", c.name, at)
+	if a.Outcome.Published != pushed || !pushed && !a.Outcome.Signed {
+		tm.t.Fatalf("%s: pushed %v, and the syncer says %+v", c.name, pushed, a.Outcome)
+	}
+	tm.now.Syncer += a.CPU
+	c.version, c.checked = a.Outcome.Version, at
+	c.largest = max(c.largest, a.Outcome.Stats.Written)
+	if a.Full {
+		c.fulls = append(c.fulls, at)
+		tm.now.Fulls++
+	}
 	tm.age(c, at)
 }
 
@@ -284,26 +296,9 @@ func (tm *term) age(c *termCourse, at time.Time) {
 
 // prune is what the syncer does four times a day, once.
 func (tm *term) prune(now time.Time) {
-	tm.now.Syncer += tm.spentHere(func() {
-		for _, c := range tm.courses {
-			n, err := store.Prune(tm.ctx(), quiet(), tm.st, c.name, now)
-			must(tm.t, err)
-			tm.now.Pruned += n
-		}
-	})
-}
-
-// spentHere is this process's processor time while something is done.
-func (tm *term) spentHere(do func()) float64 {
-	before := ownUse(tm.t)
-	do()
-	return ownUse(tm.t) - before
-}
-
-func ownUse(t testing.TB) float64 {
-	var u syscall.Rusage
-	must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+	a := tm.order("prune", "", now)
+	tm.now.Syncer += a.CPU
+	tm.now.Pruned += a.Pruned
 }
 
 // caughtUp says what the hookserver lacks of the versions and heads, by its

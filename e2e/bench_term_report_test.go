@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -16,9 +17,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"satchel/hook"
-	"satchel/internal/config"
-	"satchel/internal/students"
-	"satchel/syncer"
 )
 
 // termReport is what a term came to.
@@ -48,11 +46,12 @@ type termWeek struct {
 	ServiceLogins float64 `json:"service_logins"` // while students logged in
 	ServiceNews   float64 `json:"service_news"`   // while nobody did: taking up what was published
 	Syncer        float64 `json:"syncer"`
-	Memory        int64   `json:"memory"`  // the most that the service had
-	Seconds       float64 `json:"seconds"` // by the clock on the wall, with making the material
+	Memory        int64   `json:"memory"`        // the most that the service had
+	SyncerMemory  int64   `json:"syncer_memory"` // the most that the syncer had
+	Seconds       float64 `json:"seconds"`       // by the clock on the wall, with making the material
 }
 
-const termHead = "| week | pushes | material MB | store MB | of it, named by records MB | logins | sent MB | requests | of them 304 | service CPU s | of it, while pushes came s | syncer CPU s | service memory MB |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+const termHead = "| week | pushes | material MB | store MB | of it, named by records MB | logins | sent MB | requests | of them 304 | service CPU s | of it, while pushes came s | syncer CPU s | service memory MB | syncer memory MB |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 
 func (w *termWeek) row() string {
 	name := fmt.Sprint(w.Week)
@@ -60,8 +59,8 @@ func (w *termWeek) row() string {
 		name = "all"
 	}
 	mb := func(n int64) string { return short(float64(n) / 1e6) }
-	return fmt.Sprintf("| %s | %d | %s | %s | %s | %d | %s | %d | %d | %s | %s | %s | %s |", name, w.Pushes, mb(w.Material), mb(w.Store), mb(w.Named),
-		w.Logins, mb(w.Sent), w.requests(), w.NotModified, short(w.ServiceLogins+w.ServiceNews), short(w.ServiceNews), short(w.Syncer), mb(w.Memory))
+	return fmt.Sprintf("| %s | %d | %s | %s | %s | %d | %s | %d | %d | %s | %s | %s | %s | %s |", name, w.Pushes, mb(w.Material), mb(w.Store), mb(w.Named),
+		w.Logins, mb(w.Sent), w.requests(), w.NotModified, short(w.ServiceLogins+w.ServiceNews), short(w.ServiceNews), short(w.Syncer), mb(w.Memory), mb(w.SyncerMemory))
 }
 
 // sum adds weeks up; of what is there at a week's end it gives the last.
@@ -72,7 +71,7 @@ func sum(weeks []*termWeek) *termWeek {
 		out.Material, out.Store, out.Named = w.Material, w.Store, w.Named
 		out.termCounts = out.termCounts.minus(termCounts{}.minus(w.termCounts))
 		out.ServiceLogins, out.ServiceNews, out.Syncer = out.ServiceLogins+w.ServiceLogins, out.ServiceNews+w.ServiceNews, out.Syncer+w.Syncer
-		out.Memory = max(out.Memory, w.Memory)
+		out.Memory, out.SyncerMemory = max(out.Memory, w.Memory), max(out.SyncerMemory, w.SyncerMemory)
 		out.Seconds += w.Seconds
 	}
 	return &out
@@ -169,11 +168,20 @@ func (tm *term) alone() (out []aloneCost) {
 		_, err := tm.line.post(ctx, s)
 		return err
 	}))
-	out = append(out, tm.cost("nothing new (304), on a connection that is kept", all, tm.nothingNew(tm.line.http)))
 	anew := &http.Client{Transport: tm.line.transport(true)}
-	out = append(out, tm.cost("nothing new (304), on a new connection", all, tm.nothingNew(anew)))
-	out = append(out, tm.streams(all))
-	return append(out, tm.looks(), tm.fold())
+	return append(out,
+		tm.cost("nothing new (304), on a connection that is kept", all, tm.nothingNew(tm.line.http, true)),
+		tm.cost("nothing new (304), on a new connection", all, tm.nothingNew(anew, true)),
+		tm.cost("nothing new, asked without an etag (heads at hand are older than a day)", all, tm.nothingNew(tm.line.http, false)),
+		tm.cost("a receipt", all, func(ctx context.Context, s *attendee) error {
+			ticket, err := tm.line.mint(s)
+			if err != nil {
+				return err
+			}
+			e := s.in[0]
+			return tm.line.with(tm.line.http, ticket).Receipt(ctx, hook.Receipt{Course: e.c.name, Version: e.have.Version, Agent: "0.3.0", Changed: 1})
+		}),
+		tm.streams(all), tm.looks(), tm.fold())
 }
 
 // atOnce lets students do something, a few at once.
@@ -191,19 +199,28 @@ func (tm *term) cost(what string, all []*attendee, do func(context.Context, *att
 	return aloneCost{What: what, Times: len(all), CPU: tm.spentIn(func() { must(tm.t, tm.atOnce(all, do)) })}
 }
 
-func (tm *term) nothingNew(h *http.Client) func(context.Context, *attendee) error {
+// nothingNew asks with what a student has, with the last answer's etag or
+// without. Only with it the service may say 304.
+func (tm *term) nothingNew(h *http.Client, etag bool) func(context.Context, *attendee) error {
 	return func(ctx context.Context, s *attendee) error {
 		ticket, err := tm.line.mint(s)
 		if err != nil {
 			return err
 		}
-		a, err := tm.line.with(h, ticket).Sync(ctx, s.haves(), tm.line.keyIDs, s.etag)
+		tag := ""
+		if etag {
+			tag = s.etag
+		}
+		a, err := tm.line.with(h, ticket).Sync(ctx, s.haves(), tm.line.keyIDs, tag)
 		if err != nil {
 			return err
 		}
 		defer a.Close()
-		if !a.NotModified {
+		if a.NotModified != etag {
 			return errors.New("there was something new")
+		}
+		if _, _, _, err := a.Next(); !errors.Is(err, io.EOF) {
+			return fmt.Errorf("a frame came, and nothing is new: %w", err)
 		}
 		return nil
 	}
@@ -259,19 +276,18 @@ func memoryNow(t testing.TB, pid int) int64 {
 // looks are the syncer's at repositories in which nothing is new.
 func (tm *term) looks() aloneCost {
 	const each = 20
-	at := tm.at(tm.size.Weeks*partsOfWeek - 1)
-	return aloneCost{What: "the syncer's look at a repository on this disk, nothing new", Times: each * len(tm.courses), CPU: tm.spentHere(func() {
-		for range each {
-			for _, c := range tm.courses {
-				tm.clock.set(laterOf(at, c.checked))
-				out, err := tm.syncer.Sync(tm.ctx(), &tm.cfg.Courses[c.rank], syncer.Request{Course: c.name})
-				must(tm.t, err)
-				if out.Published || out.Signed {
-					tm.t.Errorf("%s: a look changed something: %+v", c.name, out)
-				}
+	out := aloneCost{What: "the syncer's look at a repository on this disk, nothing new", Times: each * len(tm.courses)}
+	end := tm.at(tm.size.Weeks*partsOfWeek - 1)
+	for range each {
+		for _, c := range tm.courses {
+			a := tm.order("look", c.name, laterOf(end, c.checked))
+			if a.Outcome.Published || a.Outcome.Signed {
+				tm.t.Errorf("%s: a look changed something: %+v", c.name, a.Outcome)
 			}
+			out.CPU += a.CPU
 		}
-	})}
+	}
+	return out
 }
 
 // fold brings what the service wrote down about students into their records.
@@ -279,16 +295,9 @@ func (tm *term) looks() aloneCost {
 // student, so of a term that is over in minutes it writes only a part.
 func (tm *term) fold() aloneCost {
 	must(tm.t, tm.v.stop()) // it writes what it has left
-	secret, err := config.ReadSecret(tm.cfg.Secrets.Pseudonyms)
-	must(tm.t, err)
-	priv := students.Privacy{Mode: tm.cfg.Privacy.Students, Keep: tm.cfg.Privacy.Keep, Key: []byte(secret.Reveal())}
-	var r students.FoldResult
-	cpu := tm.spentHere(func() {
-		r, err = students.Fold(tm.ctx(), quiet(), tm.st, priv, time.Now())
-		must(tm.t, err)
-	})
-	if r.Lines == 0 {
-		tm.t.Error("nothing was written down about students")
+	a := tm.order("fold", "", time.Time{})
+	if a.Lines == 0 {
+		tm.t.Fatal("nothing was written down about students")
 	}
-	return aloneCost{What: "the syncer folds a line about a student", Times: r.Lines, CPU: cpu}
+	return aloneCost{What: "the syncer folds a line about a student", Times: a.Lines, CPU: a.CPU}
 }

@@ -16,7 +16,6 @@ import (
 	"satchel/bundle"
 	"satchel/internal/config"
 	"satchel/store"
-	"satchel/syncer"
 )
 
 // TestBenchTerm plays a term with the real parts: repositories, a syncer on a
@@ -70,8 +69,7 @@ type term struct {
 	v        *service // the hookserver
 	cfg      *config.Config
 	st       *store.Dir
-	clock    *termClock
-	syncer   *syncer.Syncer
+	syncer   *termSyncer
 	courses  []*termCourse
 	students []*attendee
 	line     *termLine
@@ -112,7 +110,10 @@ func newTerm(t testing.TB) *term {
 	var err error
 	tm.cfg, err = config.Load(tm.v.config)
 	must(t, err)
-	tm.makeSyncer()
+	tm.st, err = store.NewDir(tm.cfg.Store.Dir)
+	must(t, err)
+	t.Cleanup(func() { tm.st.Close() })
+	tm.syncer = newTermSyncer(tm)
 	tm.line = newTermLine(t, tm.v, tm.cfg)
 	tm.makeStudents()
 	tm.v.run("hookserver")
@@ -131,6 +132,7 @@ func (tm *term) at(part int) time.Time {
 func (tm *term) week(w int) {
 	tm.now = &termWeek{Week: w + 1}
 	forgetPeak(tm.v.cmd.Process.Pid)
+	forgetPeak(tm.syncer.cmd.Process.Pid)
 	before, began := tm.line.count.read(), time.Now()
 	for part := w * partsOfWeek; part < (w+1)*partsOfWeek; part++ {
 		tm.now.ServiceNews += tm.spentIn(func() { tm.news(part) })
@@ -141,6 +143,7 @@ func (tm *term) week(w int) {
 	}
 	tm.now.termCounts = tm.line.count.read().minus(before)
 	tm.now.Memory, _ = processUse(tm.t, tm.v.cmd.Process.Pid)
+	tm.now.SyncerMemory, _ = processUse(tm.t, tm.syncer.cmd.Process.Pid)
 	tm.measureStore(tm.at((w+1)*partsOfWeek - 1).Add(10 * time.Hour))
 	tm.seen.forget(tm.students)
 	tm.now.Seconds = time.Since(began).Seconds()
