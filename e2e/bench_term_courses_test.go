@@ -273,7 +273,9 @@ func (tm *term) publish(c *termCourse, at time.Time, pushed bool) {
 	}
 	tm.now.Syncer += a.CPU
 	c.version, c.checked = a.Outcome.Version, at
-	c.largest = max(c.largest, a.Outcome.Stats.Written)
+	if c.version > 1 {
+		c.largest = max(c.largest, a.Outcome.Stats.Written)
+	}
 	if a.Full {
 		c.fulls = append(c.fulls, at)
 		tm.now.Fulls++
@@ -381,30 +383,43 @@ func (tm *term) measureStore(now time.Time) {
 }
 
 // weighRecord gives the bytes of the bundles that a record names, and the most
-// that they may have: see the package documentation of syncer.
+// that they may have with one more step. What may lie after the newest full
+// bundle, and what before it, package syncer says.
 func (tm *term) weighRecord(c *termCourse, rec *store.Record) (named, most int64) {
+	tm.t.Helper()
 	const smallPast, indexes = 4 << 20, 1 << 20
-	var full int64
 	for _, ch := range rec.Channels {
-		var newest bundle.Version
+		var full store.BundleRef
 		for _, ref := range ch.Bundles {
-			named += ref.Size
-			if ref.From == 0 && ref.To > newest {
-				newest, full = ref.To, ref.Size
+			if ref.From == 0 && ref.To > full.To {
+				full = ref
 			}
 		}
-	}
-	most = full + full/2 + c.largest + 2*max(full/4, smallPast) + indexes
-	if named > most {
-		tm.t.Errorf("%s: the record names %d bytes; with a full bundle of %d it may be %d", c.name, named, full, most)
+		var before, since, steps int64
+		for _, ref := range ch.Bundles {
+			switch named += ref.Size; {
+			case ref.From >= full.To:
+				since, steps = since+ref.Size, steps+1
+			case ref != full:
+				before += ref.Size
+			}
+		}
+		past := 2*max(full.Size/4, smallPast) + indexes // deltas, and former full bundles that are slim
+		if since > full.Size/2 || steps > 30 {
+			tm.t.Errorf("%s: %d steps of %d bytes lie after a full bundle of %d", c.name, steps, since, full.Size)
+		}
+		if before > past {
+			tm.t.Errorf("%s: %d bytes lie before a full bundle of %d; at most %d may", c.name, before, full.Size, past)
+		}
+		most += full.Size + full.Size/2 + past + c.largest
 	}
 	return named, most
 }
 
 // checkBundles compares the bundles that are there with those that the record
 // and the log name: entries of the last 7 days, and of the last 20 versions.
-// What those are together has a bound, too: each full bundle that was written
-// in this time made all anew, and each publish added one step.
+// What those are together has a bound, too: what a record names, once more for
+// each full bundle that was written in this time, and each publish's step.
 func (tm *term) checkBundles(c *termCourse, rec *store.Record, now time.Time, most int64) {
 	tm.t.Helper()
 	needed := map[string]bool{}
@@ -414,12 +429,12 @@ func (tm *term) checkBundles(c *termCourse, rec *store.Record, now time.Time, mo
 	entries, err := store.Entries(tm.ctx(), tm.st, c.name, 100_000)
 	must(tm.t, err)
 	versions := map[bundle.Version]bool{}
-	since := now
+	since, added := now, int64(0)
 	for _, e := range entries {
 		if now.Sub(e.Time) > 7*24*time.Hour && len(versions) >= 20 {
 			break
 		}
-		since, most = e.Time, most+e.Size
+		since, added = e.Time, added+e.Size
 		if e.Version > 0 {
 			versions[e.Version] = true
 		}
@@ -427,7 +442,7 @@ func (tm *term) checkBundles(c *termCourse, rec *store.Record, now time.Time, mo
 			needed[d.String()] = true
 		}
 	}
-	bound := most
+	bound := most + added
 	for _, at := range c.fulls {
 		if !at.Before(since) {
 			bound += most
