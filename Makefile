@@ -28,7 +28,7 @@ CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|Full
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help build try test check fmt vet race e2e e2e-docker hub try-hub filesystems peers bench bench-publish bench-storm plots fuzz chaos cross release release-check clean
+.PHONY: help build try test check fmt vet race e2e e2e-docker hub try-hub filesystems peers bench bench-publish bench-storm bench-term plots fuzz chaos cross release release-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ bench-storm: build ## many at once: 300 logins, 100 first ones, 2,000 event stre
 	.ci/need sshd curl
 	@mkdir -p $(CACHE)/bench
 	STUDENTS=$(STUDENTS) STREAMS=$(STREAMS) STORMS=$(STORMS) $(BENCH) -run '^TestBenchStorm' | grep -v -E '^(===|---|PASS|ok)'
+
+bench-term: build ## a term simulated with the real parts: bytes, processor time, memory (STUDENTS=5000 WEEKS=15 COURSES_TERM=20 SEED=1)
+	STUDENTS=$(STUDENTS) WEEKS=$(WEEKS) COURSES_TERM=$(COURSES_TERM) SEED=$(SEED) $(BENCH) -run '^TestBenchTerm$$'
 
 plots: $(CACHE)/venv-plots/made ## docs/performance/*.svg of what the benchmarks left in RESULTS
 	$(CACHE)/venv-plots/bin/python e2e/plots/plots.py $(RESULTS) docs/performance

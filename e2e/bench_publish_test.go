@@ -125,8 +125,10 @@ func (p *press) has(version int) error {
 func (p *press) spent() (memory int64, cpu float64) { return processUse(p.t, p.syncer.cmd.Process.Pid) }
 
 // forgetPeak lets the most memory be counted anew from now.
-func (p *press) forgetPeak() {
-	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.syncer.cmd.Process.Pid), []byte("5"), 0o200)
+func (p *press) forgetPeak() { forgetPeak(p.syncer.cmd.Process.Pid) }
+
+func forgetPeak(pid int) {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0o200)
 }
 
 // processUse is the most memory that a process had, bytes, and its processor

@@ -88,6 +88,13 @@ func start(t testing.TB, dir string, env []string, name string, args ...string) 
 // startCommand starts what somebody prepared; dir is where its output goes.
 func startCommand(t testing.TB, dir string, c *exec.Cmd) *process {
 	t.Helper()
+	return startPiped(t, dir, c, nil)
+}
+
+// startPiped is startCommand for a program whose answers go elsewhere (nil:
+// with the rest).
+func startPiped(t testing.TB, dir string, c *exec.Cmd, answers *os.File) *process {
+	t.Helper()
 	name := filepath.Base(c.Path)
 	log, err := os.CreateTemp(dir, name+"-*.log")
 	if err != nil {
@@ -96,6 +103,9 @@ func startCommand(t testing.TB, dir string, c *exec.Cmd) *process {
 	defer log.Close()
 	p := &process{t: t, cmd: c, log: log.Name(), done: make(chan struct{})}
 	c.Stdout, c.Stderr = log, log
+	if answers != nil {
+		c.Stdout = answers
+	}
 	if c.SysProcAttr == nil {
 		c.SysProcAttr = &syscall.SysProcAttr{}
 	}

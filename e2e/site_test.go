@@ -32,6 +32,17 @@ type site struct {
 // newSite makes one with the folder store.
 func newSite(t testing.TB) *site {
 	t.Helper()
+	s := newSiteWithoutSSH(t)
+	if elsewhere() {
+		return s // without an sshd, which does not run well there: the repository is read in place
+	}
+	mustRun(t, exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", s.path("conf/secrets/scala101-key")))
+	s.ssh = startSSHD(t, s.path("conf"), s.path("conf/secrets/scala101-key.pub"))
+	return s
+}
+
+func newSiteWithoutSSH(t testing.TB) *site {
+	t.Helper()
 	// Not t.TempDir: the path of a Unix socket has at most 107 bytes.
 	dir, err := os.MkdirTemp("", "satchel-e2e-")
 	must(t, err)
@@ -40,11 +51,6 @@ func newSite(t testing.TB) *site {
 	s := &site{t: t, dir: dir, store: "{dir: store}"}
 	s.repo = newRepository(t, s.dir)
 	s.satchel("init", "--dir", s.path("conf"), "--url", "http://127.0.0.1:1", "--yes")
-	if elsewhere() {
-		return s // without an sshd, which does not run well there: the repository is read in place
-	}
-	mustRun(t, exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", s.path("conf/secrets/scala101-key")))
-	s.ssh = startSSHD(t, s.path("conf"), s.path("conf/secrets/scala101-key.pub"))
 	return s
 }
 
