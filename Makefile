@@ -20,7 +20,7 @@ FUZZTIME ?= 30s
 # Of the benchmarks: L has 1.1 GB and takes its time.
 COURSES  ?= S,M
 RESULTS  ?= $(CACHE)/results
-BENCH    = PEERS_VENV=$(CACHE)/venv-peers AWS_CLI=$(CACHE)/venv-aws/bin/aws VERSITYGW=$(TOOLS)/versitygw COURSES=$(COURSES) ROUNDS=$(ROUNDS) BENCH_RESULTS=$(RESULTS) BENCH_CACHE=$(CACHE)/bench SATCHEL_BIN=$(CURDIR)/bin $(GO) test -tags e2e -count=1 -timeout 150m -v ./e2e
+BENCH    = .ci/tables env PEERS_VENV=$(CACHE)/venv-peers AWS_CLI=$(CACHE)/venv-aws/bin/aws VERSITYGW=$(TOOLS)/versitygw COURSES=$(COURSES) ROUNDS=$(ROUNDS) BENCH_RESULTS=$(RESULTS) BENCH_CACHE=$(CACHE)/bench SATCHEL_BIN=$(CURDIR)/bin $(GO) test -tags e2e -count=1 -timeout 150m -v ./e2e
 # What makes and mounts the filesystems of the e2e tests, and the kernel for those that this one lacks.
 FILESYSTEMS := linux.uml modprobe ip setpriv fusermount3 bindfs sshfs unionfs mergerfs fuse-overlayfs mkfs.exfat mount.exfat-fuse mkfs.vfat mkfs.ext4 mkfs.btrfs setquota rpcbind rpc.nfsd mount.nfs
 CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|FullQuota
@@ -88,17 +88,17 @@ $(CACHE)/venv-peers/made: e2e/testdata/peers.txt
 bench: build $(CACHE)/venv-peers/made $(CACHE)/venv-aws/made $(TOOLS)/versitygw ## one login beside git, nbgitpuller, tarballs, rclone, as ratios in one run (COURSES=S,M,L ROUNDS=5)
 	.ci/need sshd curl zstd rclone
 	@mkdir -p $(CACHE)/bench
-	$(BENCH) -run '^TestBench(Login|Behind)$$' | grep -v -E '^(===|---|PASS|ok)'
+	$(BENCH) -run '^TestBench(Login|Behind)$$'
 
 bench-publish: build ## a publish: time, bytes, memory (COURSES=S,M,L ROUNDS=5)
 	.ci/need sshd
 	@mkdir -p $(CACHE)/bench
-	$(BENCH) -run '^TestBenchPublish$$' | grep -v -E '^(===|---|PASS|ok)'
+	$(BENCH) -run '^TestBenchPublish$$'
 
 bench-storm: build ## many at once: 300 logins, 100 first ones, 2,000 event streams, the service's memory (STUDENTS=30 STREAMS=200 STORMS=nothing,u1 ROUNDS=1 measure less)
 	.ci/need sshd curl
 	@mkdir -p $(CACHE)/bench
-	STUDENTS=$(STUDENTS) STREAMS=$(STREAMS) STORMS=$(STORMS) $(BENCH) -run '^TestBenchStorm' | grep -v -E '^(===|---|PASS|ok)'
+	STUDENTS=$(STUDENTS) STREAMS=$(STREAMS) STORMS=$(STORMS) $(BENCH) -run '^TestBenchStorm'
 
 bench-term: build ## a term simulated with the real parts: bytes, processor time, memory (STUDENTS=5000 WEEKS=15 COURSES_TERM=20 SEED=1)
 	STUDENTS=$(STUDENTS) WEEKS=$(WEEKS) COURSES_TERM=$(COURSES_TERM) SEED=$(SEED) $(BENCH) -run '^TestBenchTerm$$'
