@@ -446,7 +446,11 @@ func (a *applier) flush(record func(...line) error) error {
 	}
 	var held error
 	var wg sync.WaitGroup
-	wg.Go(func() { held = a.hold.sync() }) // beside: one commit of the filesystem is enough for all
+	if a.c.home.do.before != nil { // who counts the changes wants them in one order
+		held = a.hold.sync()
+	} else { // beside: one commit of the filesystem is enough for all
+		wg.Go(func() { held = a.hold.sync() })
+	}
 	each(syncers, sortedKeys(a.dirty), func(folder string) {
 		if d, err := a.tree.descend(folder, nil); err == nil {
 			if err := d.sync(); err != nil {

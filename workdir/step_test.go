@@ -104,6 +104,7 @@ func TestWhatIsAnnouncedOnDisk(t *testing.T) {
 			if err := w.fetch(course, p); err != nil {
 				t.Fatal(err)
 			}
+			course.stage.wait()
 			first := true
 			w.do.before = func(op, at string) error {
 				if first && slices.Contains([]string{"exchange", "move", "rename"}, op) && (at == "a.txt" || at == "z.txt" || strings.HasSuffix(at, "-out")) {
