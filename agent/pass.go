@@ -32,6 +32,9 @@ type SyncOptions struct {
 	// Answer is one that was had already, to be used in the place of the
 	// first question. nil: there is none.
 	Answer *hook.Answer
+	// Continues is the Outcome.Pass of the pass that this one completes: for
+	// the student they are one, which undo takes back. "": of none.
+	Continues string
 	// Since is for the rights of a start while a session runs: a file that
 	// changed after it waits. Zero: none waits.
 	Since time.Time
@@ -57,6 +60,7 @@ type Outcome struct {
 	Offline    bool          // to be tried again soon: the service gave no good answer
 	RetryAfter time.Duration // what it asked for
 	Date       time.Time     // its clock at the answer
+	Pass       string        // names the pass, for one that continues it
 }
 
 // Sync makes one pass: ask, verify, fetch, place, tell. What went wrong is
@@ -151,6 +155,7 @@ func (p *pass) open(ctx context.Context) (err error) {
 	if p.home, err = workdir.Open(ctx, p.lg, p.a.s.Root, p.began); err != nil {
 		return err
 	}
+	p.out.Pass = p.home.Pass(p.o.Continues)
 	if p.root, err = os.OpenRoot(p.a.s.Root); err == nil {
 		p.mem, err = recall(p.lg, p.root)
 	}

@@ -173,6 +173,7 @@ func (w *watcher) loop(ctx context.Context, ready chan struct{}) {
 		o.Answer, asked = asked, nil
 		out = w.pass(ctx, o)
 	}
+	first := out.Pass
 	w.o.Begun()
 	close(ready)
 	failures := 0
@@ -183,8 +184,8 @@ func (w *watcher) loop(ctx context.Context, ready chan struct{}) {
 			failures = 0
 		}
 		if walk && !out.Offline && w.quiet(ctx, rand.N(w.a.calm)) {
-			walk = false
-			out = w.pass(ctx, SyncOptions{Mode: workdir.Start, Walk: true, Since: w.since, Answer: asked})
+			out = w.pass(ctx, SyncOptions{Mode: workdir.Start, Walk: true, Since: w.since, Answer: asked, Continues: first})
+			walk, asked = out.Offline || out.Code == CodeLocked, nil
 			continue
 		}
 		if !w.await(ctx, w.pause(out, failures)) {

@@ -411,3 +411,31 @@ func TestWatchWithoutARuntimeFolderGoesOn(t *testing.T) {
 		h.wantTree("scala101", lesson)
 	}
 }
+
+// The pass that looks at everything is made, even if the service has no answer
+// when its turn comes.
+func TestTheWalkAfterAStepIsMadeHoweverLate(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", with(lesson, "gone.md", "g\n"))
+	h := w.home("ana")
+	h.sync()
+	os.Remove(h.root + "/scala101/gone.md")
+	w.publish("scala101", with(lesson, "gone.md", "g\n", "new.md", "n\n"))
+	var asked atomic.Int32
+	w.behind(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/v1/sync") && asked.Add(1) == 2 {
+				rw.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			next.ServeHTTP(rw, r)
+		})
+	})
+	defer h.watching(WatchOptions{Start: true})()
+	eventually(t, "what is new", h.has("scala101/new.md", "n\n"))
+	eventually(t, "what was deleted", h.has("scala101/gone.md", "g\n"))
+	if asked.Load() < 3 {
+		t.Error("no question was refused")
+	}
+}

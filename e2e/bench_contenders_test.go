@@ -214,7 +214,7 @@ func (g *arena) buckets() (out []*contender) {
 		if rclone != "" {
 			c = exec.Command(rclone, "sync", "-q", "--transfers=8", "--checksum", g.tree, "s:"+bucket)
 		}
-		c.Env = append(os.Environ(), env(addr)...)
+		c.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + g.dir}, env(addr)...)
 		mustRun(g.t, c)
 	}
 	if rclone != "" {

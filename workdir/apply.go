@@ -349,7 +349,8 @@ func (a *applier) announce() error {
 		if act.Erase {
 			h.Then = thenErase
 		}
-		if !act.plain() {
+		// Without an exchange there is a moment at which the path is missing.
+		if !act.plain() || a.c.home.do.noExchange {
 			keep = a.c.save
 		}
 		a.ids[act.Path] = h.ID

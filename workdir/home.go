@@ -102,6 +102,15 @@ func open(ctx context.Context, lg *slog.Logger, root string, now time.Time, do *
 	return h, nil
 }
 
+// Pass names what is done through h, for undo, and makes it go on with a
+// former pass of that name, unless that is "".
+func (h *Home) Pass(name string) string {
+	if name != "" {
+		h.id = name
+	}
+	return h.id
+}
+
 // Look opens root without a lock, to read states only. What is read may be a
 // moment old while somebody else works there.
 func Look(lg *slog.Logger, root string, now time.Time) (*Home, error) {

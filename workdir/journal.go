@@ -338,10 +338,11 @@ func (c *Course) appendLines(lines []line, toDisk bool) error {
 	if c.noted = !toDisk; err == nil && toDisk {
 		err = f.Sync()
 	}
-	if c.size += int64(len(data)); err != nil {
+	if err = errors.Join(err, f.Close()); err != nil { // some filesystems say only here that it is full
 		c.fresh = true // its end may be torn: write it anew next time
 	}
-	return errors.Join(err, f.Close())
+	c.size += int64(len(data))
+	return err
 }
 
 // compact writes the journal anew beside, then puts it in place.

@@ -125,20 +125,6 @@ func (l *passed) besideAside(p string) bool {
 	})
 }
 
-func (m *model) lastPass() Pass {
-	h, err := Look(logger(m.t), m.root, m.now)
-	if err != nil {
-		m.fail("look: %v", err)
-	}
-	defer h.Close()
-	c, err := h.Course("scala101")
-	if err != nil {
-		m.fail("look: %v", err)
-	}
-	defer c.Close()
-	return c.LastPass()
-}
-
 func (m *model) restoreSome() {
 	c := m.look()
 	what, plan := m.restoring()

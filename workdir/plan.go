@@ -89,8 +89,10 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 	if err := c.openArea(tree); err != nil {
 		return nil, fmt.Errorf("open %s: %w", ownFolder, writable(err))
 	}
-	if how.Step && tree != nil && p.rename == "" && c.settled() {
-		p.step = c.changed(newest)
+	if how.Step && tree != nil && p.rename == "" && p.folder == c.rec.named.Folder && c.settled() {
+		if p.step = c.changed(newest); p.startsOver(tree) {
+			p.step = nil
+		}
 	}
 	settled, err := c.settle(ctx, tree, p.version, newest, p.step)
 	if err != nil {
@@ -297,6 +299,37 @@ func (p *Plan) look(ctx context.Context, tree *dir, newest map[string]Delivery) 
 		p.facts[path] = f
 	}
 	return err
+}
+
+// startsOver says that a folder is gone in which the course had files: what is
+// placed there would hide that.
+func (p *Plan) startsOver(tree *dir) bool {
+	had, gone := map[string]bool{}, map[string]bool{}
+	for path := range p.c.rec.files {
+		for f, _ := split(path); f != "" && !had[f]; f, _ = split(f) {
+			had[f] = true
+		}
+	}
+	for path := range p.step {
+		for f, _ := split(path); f != ""; f, _ = split(f) {
+			if !had[f] {
+				continue
+			}
+			is, seen := gone[f]
+			if !seen {
+				d, err := tree.descend(f, nil)
+				if err == nil {
+					d.close()
+				}
+				is = err != nil
+				gone[f] = is
+			}
+			if is {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // settled says that all of a version is in place, as far as is known without

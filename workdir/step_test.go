@@ -2,11 +2,14 @@ package workdir
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // step is one pass that looks only at what is new; it gives the paths that it
@@ -162,4 +165,131 @@ func TestANoteKilledAtEachStep(t *testing.T) {
 			return
 		}
 	}
+}
+
+// A folder that the student deleted comes back whole: what is new in it must not
+// hide that it was gone.
+func TestAStepIntoAFolderThatIsGone(t *testing.T) {
+	w := newWorld(t)
+	w.policies["hw/once.txt"] = "once"
+	w.publish("hw/a.txt", "a", "hw/deep/b.txt", "b", "hw/once.txt", "o", "x.txt", "x")
+	w.sync()
+	w.remove("hw/a.txt")
+	w.sync() // brings it back, which it does for a file but once
+	w.remove("hw")
+	w.publish("hw/deep/b.txt", "b2", "hw/new/c.txt", "c")
+	w.step()
+	w.sync()
+	w.has("hw/a.txt", "a", "hw/deep/b.txt", "b2", "hw/once.txt", "o", "hw/new/c.txt", "c", "x.txt", "x")
+}
+
+// The course's folder is gone, and is to have a name at which there is one.
+func TestAStepIntoAnotherFolder(t *testing.T) {
+	w := newWorld(t)
+	w.policies["once.txt"] = "once"
+	w.publish("a.txt", "a", "b.txt", "b", "once.txt", "o")
+	w.sync()
+	w.remove("a.txt")
+	w.sync()
+	if err := os.RemoveAll(w.path("")); err != nil {
+		t.Fatal(err)
+	}
+	w.folder = "scala2"
+	if err := os.MkdirAll(w.path(""), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.publish("b.txt", "b2")
+	w.step()
+	w.sync()
+	w.has("a.txt", "a", "b.txt", "b2", "once.txt", "o")
+}
+
+// A step and the pass that follows it are one for undo.
+func TestUndoAfterAStep(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", "a", "b.txt", "b")
+	w.sync()
+	w.remove("a.txt")
+	w.publish("b.txt", "b2")
+	w.step()
+	w.follows = w.lastPass().ID
+	w.sync()
+	w.has("a.txt", "a", "b.txt", "b2")
+	w.follows = ""
+	w.undo()
+	w.has("b.txt", "b")
+}
+
+// Where names cannot be exchanged a power cut leaves no course's file missing:
+// that would count as the student's deleting it.
+func TestPowerCutWithoutExchange(t *testing.T) {
+	for n := 1; ; n++ {
+		w := storyWorld(quietTB{t}, t.TempDir(), true)
+		w.publish("a.txt", "a1", "b.txt", "b1")
+		w.sync()
+		w.remove("a.txt")
+		w.now = w.now.Add(time.Hour)
+		w.sync()
+		w.publish("a.txt", "a2", "b.txt", "b2")
+		w.now = w.now.Add(time.Hour)
+		died := w.powerCut(n)
+		w.now = w.now.Add(time.Hour)
+		if r := w.sync(); len(r.Events) > 0 {
+			t.Errorf("cut at step %d: %v", n, r.kinds())
+		}
+		w.has("a.txt", "a2", "b.txt", "b2")
+		if !died {
+			t.Logf("%d steps", n-1)
+			return
+		}
+	}
+}
+
+// powerCut makes a pass whose n-th step and all after it fail, and takes away
+// what was not brought to disk of the journal.
+func (w *world) powerCut(n int) (died bool) {
+	var c *Course
+	var mu sync.Mutex
+	durable, at := int64(0), 0
+	do, was := *w.do, w.do
+	w.do = &do
+	defer func() { w.do = was }()
+	w.do.before = func(string, string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if died {
+			return syscall.EIO
+		}
+		if c != nil && !c.noted {
+			durable = c.size
+		}
+		if at++; at == n {
+			died = true
+			return syscall.EIO
+		}
+		return nil
+	}
+	h := w.open()
+	c, err := h.Course("scala101")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	durable = c.size
+	p, err := c.Plan(w.ctx, w.newest(), w.ask, w.how)
+	if err == nil {
+		err = w.fetch(c, p)
+	}
+	if err == nil {
+		_, _ = c.Apply(w.ctx, p)
+	}
+	c.Close()
+	h.Close()
+	w.do.before = nil
+	journal := filepath.Join(w.root, ".satchel/scala101/journal")
+	if s, err := os.Stat(journal); died && err == nil && s.Size() > durable {
+		if err := os.Truncate(journal, durable); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return died
 }

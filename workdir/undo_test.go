@@ -43,6 +43,21 @@ func (w *world) undo() *Result {
 	return r
 }
 
+func (w *world) lastPass() Pass {
+	w.t.Helper()
+	h, err := Look(logger(w.t), w.root, w.now)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer h.Close()
+	c, err := h.Course("scala101")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer c.Close()
+	return c.LastPass()
+}
+
 // undoStory is an update in which every verb occurs, and what it leads to.
 func undoStory(t *testing.T) *world {
 	w := newWorld(t)

@@ -38,6 +38,7 @@ type world struct {
 	ctx      context.Context
 	do       *hands
 	how      How
+	follows  string // the pass that the next one goes on with
 	asked    int // histories
 	fetched  []bundle.Digest
 	between  func() // between plan and apply
@@ -169,6 +170,7 @@ func (w *world) trySync() (*Result, error) {
 		return nil, err
 	}
 	defer h.Close()
+	h.Pass(w.follows)
 	c, err := h.Course("scala101")
 	if err != nil {
 		return nil, err

@@ -74,15 +74,20 @@ func (p *program) glance(ctx context.Context, s agent.Settings, show func(agent.
 	}()
 	late := time.After(agent.GlanceTime)
 	return func() *hook.Answer {
+		var ans *hook.Answer
 		select {
-		case ans := <-done:
-			for _, e := range told {
-				show(e)
-			}
-			return ans
+		case ans = <-done:
 		case <-late:
-			return nil
+			select {
+			case ans = <-done: // in time, while the watch was started
+			default:
+				return nil
+			}
 		}
+		for _, e := range told {
+			show(e)
+		}
+		return ans
 	}
 }
 
