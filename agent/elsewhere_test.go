@@ -205,8 +205,11 @@ func TestAStoreThatIsNoUse(t *testing.T) {
 		"another range": func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { unasked(next, w, r, "bytes=1-9") })
 		},
-		"hangs up":        answer(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
-		"silent":          answer(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+		"hangs up": answer(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+		"silent":   answer(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+		"silent after some bytes": func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(&silentAfter{w, r.Context(), 200_000}, r) })
+		},
 		"silent inside":   func(http.Handler) http.Handler { return http.HandlerFunc(silentRange) },
 		"endless headers": answer(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 2<<20)) }),
 	} {
@@ -357,6 +360,23 @@ func TestSectionsOfTheStoreThatBreakOff(t *testing.T) {
 			}
 		})
 	}
+}
+
+// silentAfter says no more after some bytes.
+type silentAfter struct {
+	http.ResponseWriter
+	ctx  context.Context
+	left int
+}
+
+func (s *silentAfter) Write(p []byte) (int, error) {
+	n, err := s.ResponseWriter.Write(p[:min(len(p), s.left)])
+	if s.left -= n; s.left == 0 {
+		s.ResponseWriter.(http.Flusher).Flush()
+		<-s.ctx.Done()
+		return n, s.ctx.Err()
+	}
+	return n, err
 }
 
 // stopAfter breaks the connection after some bytes.
