@@ -310,7 +310,7 @@ func mixed(t *testing.T) (*redirecting, *service, hook.CourseOffer) {
 	s := newRedirecting(t, nil)
 	v := s.configure("one", redirect).run("serve")
 	v.ready(1)
-	s.repo.set("data/two.bin", random(9, 3<<20))
+	s.repo.set("data/three.bin", random(9, 3<<20)) // between the others, so that a run ends before it
 	s.repo.push("a file of the full bundle is superseded")
 	v.publish()
 	v.ready(2)
@@ -341,7 +341,7 @@ func TestE2ERedirectMixed(t *testing.T) {
 // what was offered, whatever is asked for; and that is nothing superseded.
 func TestE2ERedirectOpensNothingElse(t *testing.T) {
 	s, _, offer := mixed(t)
-	old, full := random(1, 3<<20), 0
+	old, full := random(2, 3<<20), 0
 	for _, sec := range offer.URLs {
 		x, good := s.index(sec.Bundle), sectionOf(sec).Header()
 		if x.From == 0 {
