@@ -9,11 +9,13 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,8 +39,16 @@ type s3 struct {
 	header []http.Header
 }
 
-func (s *s3) SignedURL(_ context.Context, key string, _ time.Duration) (string, error) {
-	return s.web.URL + "/" + key + "?X-Amz-Signature=" + signature, nil
+func (s *s3) SignedURL(_ context.Context, key string, sec store.Section, _ time.Duration) (string, error) {
+	h := sec.Header()
+	return fmt.Sprintf("%s/%s?X-Amz-Signature=%s&for=%s", s.web.URL, key, signature, url.QueryEscape(h.Get("Range")+h.Get("If-Match")+h.Get("If-Range"))), nil
+}
+
+// Head gives a strong ETag, as S3 does.
+func (s *s3) Head(ctx context.Context, key string) (store.Object, error) {
+	o, err := s.Store.Head(ctx, key)
+	o.ETag = `"` + o.ETag + `"`
+	return o, err
 }
 
 func (s *s3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -54,7 +64,8 @@ func (s *s3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *s3) give(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Query().Get("X-Amz-Signature") != signature {
+	q, h := r.URL.Query(), r.Header
+	if q.Get("X-Amz-Signature") != signature || q.Get("for") != h.Get("Range")+h.Get("If-Match")+h.Get("If-Range") {
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
@@ -65,6 +76,7 @@ func (s *s3) give(w http.ResponseWriter, r *http.Request) {
 	}
 	defer body.Close()
 	data, _ := io.ReadAll(body)
+	w.Header().Set("ETag", r.Header.Get("If-Match"))
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
 }
 
@@ -137,7 +149,7 @@ func TestTheStoreSendsItself(t *testing.T) {
 		t.Errorf("of the service was asked %q", got)
 	}
 	for _, header := range s.header {
-		if got := slices.Sorted(maps.Keys(header)); !slices.Equal(got, []string{"Range"}) {
+		if got := slices.Sorted(maps.Keys(header)); !slices.Equal(got, []string{"If-Match", "If-Range", "Range"}) {
 			t.Errorf("the store was sent %v", header)
 		}
 	}
@@ -188,13 +200,16 @@ func TestAStoreThatIsNoUse(t *testing.T) {
 		"leads nowhere":    answer(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Location", ":"); w.WriteHeader(302) }),
 		"a captive portal": answer(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }),
 		"the whole object": func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { r.Header.Del("Range"); next.ServeHTTP(w, r) })
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { unasked(next, w, r, "") })
 		},
 		"another range": func(next http.Handler) http.Handler {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { r.Header.Set("Range", "bytes=1-9"); next.ServeHTTP(w, r) })
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { unasked(next, w, r, "bytes=1-9") })
 		},
-		"hangs up":        answer(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
-		"silent":          answer(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+		"hangs up": answer(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+		"silent":   answer(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }),
+		"silent after some bytes": func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(&silentAfter{w, r.Context(), 200_000}, r) })
+		},
 		"silent inside":   func(http.Handler) http.Handler { return http.HandlerFunc(silentRange) },
 		"endless headers": answer(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 2<<20)) }),
 	} {
@@ -228,6 +243,18 @@ func TestAStoreThatIsNoUse(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unasked answers with another range than was asked; "" is all of it.
+func unasked(next http.Handler, w http.ResponseWriter, r *http.Request, span string) {
+	q := r.URL.Query()
+	q.Set("for", span+r.Header.Get("If-Match")+r.Header.Get("If-Range"))
+	if r.URL.RawQuery = q.Encode(); span == "" {
+		r.Header.Del("Range")
+	} else {
+		r.Header.Set("Range", span)
+	}
+	next.ServeHTTP(w, r)
 }
 
 // silentRange begins an answer and says no more.
@@ -269,24 +296,87 @@ func TestAStoreThatIsNotReached(t *testing.T) {
 	}
 }
 
-func TestADownloadFromTheStoreCutEveryFewBytes(t *testing.T) {
-	w, s := redirecting(t)
-	w.publish("scala101", large())
-	s.is(func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(&stopAfter{w, 100_000}, r) })
-	})
-	h := w.home("ana")
-	w.requests()
-	if out := h.sync(); out.Code != "" {
-		t.Fatalf("%+v: %q", out, h.said())
+// A section that breaks off is gone on with by the service, from the very
+// byte; the next one is had of the store again, unless that goes on.
+func TestSectionsOfTheStoreThatBreakOff(t *testing.T) {
+	huge := map[string]string{"a.ipynb": "{}", "huge.bin": string(bigBytes(50 << 20))}
+	for name, c := range map[string]struct {
+		ill        func(n int) bool // whether the store's n-th answer breaks off
+		opened     int              // of 4 sections, of 12.5 MiB each
+		by, byLess int64            // bytes by the service
+		shut       bool
+	}{
+		"none":     {func(int) bool { return false }, 4, 0, 0, false},
+		"one":      {func(n int) bool { return n == 2 }, 4, 11 << 20, 12 << 20, false},
+		"two":      {func(n int) bool { return n == 1 || n == 3 }, 4, 22 << 20, 24 << 20, false},
+		"the last": {func(n int) bool { return n == 4 }, 4, 11 << 20, 12 << 20, false},
+		"all":      {func(int) bool { return true }, maxBreaks, 46 << 20, 48 << 20, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, s := redirecting(t)
+			w.publish("scala101", huge)
+			n := 0
+			s.is(func(next http.Handler) http.Handler { // under its lock
+				if n++; !c.ill(n) {
+					return next
+				}
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(&stopAfter{w, 1 << 20}, r) })
+			})
+			var ranged atomic.Int64
+			w.wall = func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					var from, to int64
+					if n, _ := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &from, &to); n == 2 {
+						ranged.Add(to - from + 1)
+					}
+					next.ServeHTTP(w, r)
+				})
+			}
+			h := w.home("ana")
+			h.s.Budget = time.Minute
+			a := h.agent()
+			w.requests()
+			if out := a.Sync(t.Context(), SyncOptions{Mode: AtStart}); out.Code != "" {
+				t.Fatalf("%+v: %q", out, h.said())
+			}
+			h.wantTree("scala101", huge)
+			got, at := s.requests(), int64(-1)
+			for i, span := range got {
+				var from, to int64
+				if _, err := fmt.Sscanf(span, "bytes=%d-%d", &from, &to); err != nil || i > 0 && from != at || to-from+1 > 16<<20 {
+					t.Errorf("asked %q", got)
+				}
+				at = to + 1
+			}
+			asked := w.requests()
+			if len(got) != c.opened || slices.Contains(asked, "POST /v1/courses/scala101/files") {
+				t.Errorf("the store was asked %q, the service %q", got, asked)
+			}
+			if by := ranged.Load(); by < c.by || by > c.byLess {
+				t.Errorf("%d bytes by the service", by)
+			}
+			if a.takesURLs() == c.shut {
+				t.Errorf("URLs are taken: %v", a.takesURLs())
+			}
+		})
 	}
-	h.wantTree("scala101", large())
-	if got := s.requests(); len(got) < 37 || len(got) > 42 {
-		t.Errorf("%q", got)
+}
+
+// silentAfter says no more after some bytes.
+type silentAfter struct {
+	http.ResponseWriter
+	ctx  context.Context
+	left int
+}
+
+func (s *silentAfter) Write(p []byte) (int, error) {
+	n, err := s.ResponseWriter.Write(p[:min(len(p), s.left)])
+	if s.left -= n; s.left == 0 {
+		s.ResponseWriter.(http.Flusher).Flush()
+		<-s.ctx.Done()
+		return n, s.ctx.Err()
 	}
-	if got := w.requests(); !slices.Equal(got, []string{"GET /v1/sync", "POST /v1/receipts"}) {
-		t.Errorf("of the service was asked %q", got)
-	}
+	return n, err
 }
 
 // stopAfter breaks the connection after some bytes.
@@ -364,7 +454,7 @@ func TestWorthReadingWithURLs(t *testing.T) {
 		"wanted there, others here": {[]hook.Offered{frame("wanted", 64<<20, there), frame("other", 8<<20, bundle.Digest{})}, false},
 		"wanted here, others there": {[]hook.Offered{frame("wanted", 64<<20, bundle.Digest{}), frame("other", 64<<20, there)}, true},
 	} {
-		o := &hook.Offer{Courses: []hook.CourseOffer{{Course: "scala101", Frames: c.frames, URLs: map[bundle.Digest]string{there: "https://s3.example/x"}}}}
+		o := &hook.Offer{Courses: []hook.CourseOffer{{Course: "scala101", Frames: c.frames, URLs: []hook.Section{{Bundle: there, Length: 64 << 20, URL: "https://s3.example/x"}}}}}
 		d := bundle.Sum([]byte("wanted"))
 		hauls := map[string]*haul{"scala101": {want: map[bundle.Digest]bundle.Item{d: {Digest: d, Size: 64 << 20}}}}
 		if got := worthReading(o, hauls); got != c.worth {
@@ -403,26 +493,87 @@ func TestDoctorTriesTheStore(t *testing.T) {
 }
 
 func TestSpans(t *testing.T) {
-	b1, b2, inline := bundle.Sum([]byte("1")), bundle.Sum([]byte("2")), bundle.Sum([]byte("3"))
+	b1, b2, inline := bundle.Digest{1}, bundle.Digest{2}, bundle.Digest{3}
 	frame := func(b bundle.Digest, off, n int64) hook.Offered {
 		return hook.Offered{Bundle: b, Frame: bundle.Frame{Offset: off, Length: n}}
 	}
+	const g = maxGap
 	co := &hook.CourseOffer{
-		URLs: map[bundle.Digest]string{b1: "u1", b2: "u2", {}: "of none"},
+		URLs: []hook.Section{
+			{Length: 9, URL: "of none"}, {Bundle: b1, Offset: 200, Length: 50, URL: "a"}, {Bundle: b1, Offset: 250, Length: 350 + 2*g, URL: "b"},
+			{Bundle: b1, Offset: 601 + 2*g, Length: 50, URL: "c"}, {Bundle: b2, Length: 1000, URL: "d"},
+		},
 		Frames: []hook.Offered{
 			frame(b2, 500, 10), frame(b1, 300, 100), frame(b1, 200, 100), {Frame: bundle.Frame{Length: 7}}, frame(inline, 0, 10),
-			frame(b1, 400+maxGap, 50), frame(b1, 451+2*maxGap, 50), frame(b1, 460+2*maxGap, 5), frame(b1, 0, 0), frame(b2, 0, 1),
+			frame(b1, 400+g, 50), frame(b1, 451+2*g, 50), frame(b1, 460+2*g, 5), frame(b1, 0, 0), frame(b2, 0, 1), frame(b1, 601+2*g, 50),
+			frame(b1, 190, 20), frame(b1, 590+2*g, 20), // parts of these lie in no section, so they are in the answer
 		},
 	}
 	var got []string
 	for _, s := range spans(co, func(f bundle.Frame) bool { return f.Length != 1 }) {
-		got = append(got, fmt.Sprintf("%s %d-%d %d", s.url, s.from, s.to, len(s.frames)))
+		urls := ""
+		for _, sec := range s.sections {
+			urls += sec.URL
+		}
+		got = append(got, fmt.Sprintf("%s %d-%d %d", urls, s.from, s.to, len(s.frames)))
 	}
 	want := []string{
-		"u2 500-510 1", fmt.Sprintf("u1 200-%d 3", 450+maxGap),
-		fmt.Sprintf("u1 %d-%d 1", 451+2*maxGap, 501+2*maxGap), fmt.Sprintf("u1 %d-%d 1", 460+2*maxGap, 465+2*maxGap), // one lies in the other: an attack
+		"d 500-510 1", fmt.Sprintf("ab 200-%d 3", 450+g),
+		fmt.Sprintf("b %d-%d 1", 451+2*g, 501+2*g), fmt.Sprintf("b %d-%d 1", 460+2*g, 465+2*g), // one lies in the other: an attack
+		fmt.Sprintf("c %d-%d 1", 601+2*g, 651+2*g), // near, but what lies between may not be had
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// Which part of a span is had behind URLs, and which of the service.
+func TestWhereSectionsAreRead(t *testing.T) {
+	data := bigBytes(10_000)
+	give := func(who string, asked *[]string) *httptest.Server {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			*asked = append(*asked, who+r.URL.RawQuery+" "+strings.TrimPrefix(r.Header.Get("Range"), "bytes="))
+			w.Header().Set("ETag", r.Header.Get("If-Match"))
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+		}))
+		t.Cleanup(srv.Close)
+		return srv
+	}
+	d := bundle.Digest{1}
+	for name, c := range map[string]struct {
+		at, to int64
+		used   string
+		want   string
+	}{
+		"all of it":                       {0, 9000, "", "s3 0-2999,s3 3000-5999,s3 6000-8999"},
+		"to within one":                   {0, 4000, "", "s3 0-2999,s3 3000-5999"},
+		"from within one, more than half": {1000, 9000, "", "s3 0-2999,s3 3000-5999,s3 6000-8999"},
+		"from within one, less than half": {2000, 9000, "", "service 2000-2999,s3 3000-5999,s3 6000-8999"},
+		"a little in the middle":          {4000, 4100, "", "service 4000-4099"},
+		"opened before":                   {0, 9000, "/2", "s3 0-2999,service 3000-5999,s3 6000-8999"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked []string
+			s3, service := give("s3", &asked), give("service", &asked)
+			a := &Agent{now: time.Now, client: hook.NewClient(hook.ClientOptions{URL: service.URL})}
+			defer a.client.Close()
+			s := &span{bundle: d, from: c.at, to: c.to}
+			for i := range int64(3) {
+				s.sections = append(s.sections, hook.Section{Bundle: d, Offset: 3000 * i, Length: 3000, ETag: `"x"`, URL: fmt.Sprintf("%s/%d", s3.URL, i+1)})
+			}
+			w := &away{a: a, course: "scala101", used: map[string]bool{s3.URL + c.used: true}}
+			r, err := w.open(t.Context(), s, c.at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(r)
+			r.Close()
+			if err != nil || !bytes.Equal(got, data[c.at:c.to]) {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+			if got := strings.Join(asked, ","); got != c.want {
+				t.Errorf("asked %s", got)
+			}
+		})
 	}
 }

@@ -71,6 +71,9 @@ func (o *Offer) check() error {
 				return fmt.Errorf("offer: %w", err)
 			}
 		}
+		if err := checkSections(c.URLs); err != nil {
+			return fmt.Errorf("offer: %w", err)
+		}
 	}
 	return nil
 }

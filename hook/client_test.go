@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -509,6 +510,49 @@ func FuzzReadOffer(f *testing.F) {
 		o, err := ReadOffer(bytes.NewReader(data))
 		if err == nil && o.Format != Format {
 			t.Errorf("%+v", o)
+		}
+		if err != nil {
+			return
+		}
+		for i := range o.Courses {
+			for j := range o.Courses[i].Frames {
+				wantCovered(t, &o.Courses[i], &o.Courses[i].Frames[j])
+			}
+		}
+	})
+}
+
+// wantCovered fails where Covering is not what it says, judged byte by byte.
+func wantCovered(t *testing.T, c *CourseOffer, f *Offered) {
+	t.Helper()
+	if f.Length > 1<<12 {
+		return
+	}
+	all := f.Length > 0 && !f.Bundle.IsZero()
+	for at := f.Offset; at < f.Offset+f.Length && all; at++ {
+		all = slices.ContainsFunc(c.URLs, func(s Section) bool { return s.Bundle == f.Bundle && s.Offset <= at && at < s.End() })
+	}
+	got := c.Covering(f)
+	if (got != nil) != all {
+		t.Errorf("%+v in %+v: %+v", f, c.URLs, got)
+	}
+	for i := range got {
+		if s := got[i]; s.Bundle != f.Bundle || s.End() <= f.Offset || s.Offset >= f.Offset+f.Length || i > 0 && got[i-1].End() != s.Offset {
+			t.Errorf("%+v in %+v: %+v", f, c.URLs, got)
+		}
+	}
+}
+
+// FuzzCovering: any list that is accepted, any frame.
+func FuzzCovering(f *testing.F) {
+	f.Add([]byte{1, 10, 20, 1, 20, 40, 2, 0, 15}, byte(1), byte(12), byte(9))
+	f.Fuzz(func(t *testing.T, list []byte, in, from, n byte) {
+		var c CourseOffer
+		for ; len(list) >= 3; list = list[3:] {
+			c.URLs = append(c.URLs, Section{Bundle: bundle.Digest{list[0]}, Offset: int64(list[1]), Length: int64(int8(list[2]))})
+		}
+		if SortSections(c.URLs); checkSections(c.URLs) == nil {
+			wantCovered(t, &c, &Offered{Bundle: bundle.Digest{in}, Frame: bundle.Frame{Offset: int64(from), Length: int64(n)}})
 		}
 	})
 }

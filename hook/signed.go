@@ -3,17 +3,18 @@ package hook
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
 const (
 	// maxURL is the longest signed URL that is followed: those signed with a
 	// role's credentials carry its session's token.
-	maxURL = 8 << 10
+	maxURL  = 8 << 10
+	maxETag = 200
 	// signedIdle is the longest silence behind a signed URL, from before the
 	// connection is made: the service can be asked for the same bytes, and a
 	// login's budget is eight seconds.
@@ -37,26 +38,30 @@ func newAway(o ClientOptions) (http.RoundTripper, error) {
 	return client.Transport, nil
 }
 
-// Signed opens n bytes from offset off behind a signed URL. Of ours it sends
-// the range alone: no ticket, no cookie, no name of a program. No redirect is
+// Signed opens a section behind its URL. Of ours it sends what the URL was
+// signed with: no ticket, no cookie, no name of a program. No redirect is
 // followed. The reader is as Range's. No error names the URL, which is good
 // for whoever reads it.
-func (c *Client) Signed(ctx context.Context, link string, off, n int64) (io.ReadCloser, error) {
+func (c *Client) Signed(ctx context.Context, s Section) (io.ReadCloser, error) {
 	if c.bad != nil {
 		return nil, c.bad
 	}
-	if off < 0 || n <= 0 {
-		return nil, fmt.Errorf("range of %d bytes at %d", n, off)
+	if err := checkSections([]Section{s}); err != nil {
+		return nil, err
 	}
-	u, err := parseSigned(link)
+	u, err := parseSigned(s.URL)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkETag(s.ETag); err != nil {
 		return nil, err
 	}
 	ctx, w := watchIdle(ctx, min(c.o.Idle, signedIdle))
 	req := (&http.Request{
 		Method: http.MethodGet, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Range": {rangeOf(off, n)}, "User-Agent": {""}}, // "": none is sent
+		Header: s.header(),
 	}).WithContext(ctx)
+	req.Header.Set("User-Agent", "")   // none is sent
 	resp, err := c.away.RoundTrip(req) // below http.Client: no redirects, no cookies, no URL in errors
 	if err != nil {
 		w.stop()
@@ -64,7 +69,15 @@ func (c *Client) Signed(ctx context.Context, link string, off, n int64) (io.Read
 	}
 	w.heard()
 	resp.Body = &idleBody{ReadCloser: resp.Body, watch: w}
-	return section("the store", resp, off, n)
+	return section("the store", resp, s.Offset, s.Length)
+}
+
+// checkETag accepts what can stand in a header.
+func checkETag(tag string) error {
+	if len(tag) > maxETag || strings.ContainsFunc(tag, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("the service gave something that is no ETag")
+	}
+	return nil
 }
 
 // parseSigned accepts absolute http and https URLs.

@@ -1,10 +1,12 @@
 package hook
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -17,20 +19,20 @@ import (
 
 const signature = "canary-signature"
 
-// behind gives a client and a signed URL of a server that stands for S3.
-func behind(t *testing.T, h http.HandlerFunc) (*Client, string) {
+// behind gives a client and a signed section of a server that stands for S3.
+func behind(t *testing.T, h http.HandlerFunc) (*Client, Section) {
 	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
 	c := NewClient(ClientOptions{URL: "http://satchel.invalid", Ticket: func() string { return "the-ticket" }, Agent: "test/1", Idle: time.Second})
 	t.Cleanup(c.Close)
-	return c, srv.URL + "/bucket/key?X-Amz-Signature=" + signature
+	return c, Section{Offset: 2, Length: 4, ETag: `"tag"`, URL: srv.URL + "/bucket/key?X-Amz-Signature=" + signature}
 }
 
 // TestSignedURLsGetNothingOfOurs: no ticket, no cookie, no name.
 func TestSignedURLsGetNothingOfOurs(t *testing.T) {
 	var heard []string
-	c, link := behind(t, func(w http.ResponseWriter, r *http.Request) {
+	c, sec := behind(t, func(w http.ResponseWriter, r *http.Request) {
 		heard = append(heard, r.Method+" "+r.RequestURI)
 		for _, name := range slices.Sorted(maps.Keys(r.Header)) {
 			heard = append(heard, name+"="+r.Header.Get(name))
@@ -41,7 +43,7 @@ func TestSignedURLsGetNothingOfOurs(t *testing.T) {
 		io.WriteString(w, "2345 and more than was asked for")
 	})
 	for range 2 {
-		r, err := c.Signed(t.Context(), link, 2, 4)
+		r, err := c.Signed(t.Context(), sec)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +52,7 @@ func TestSignedURLsGetNothingOfOurs(t *testing.T) {
 		}
 		r.Close()
 	}
-	one := []string{"GET /bucket/key?X-Amz-Signature=" + signature, "Range=bytes=2-5"}
+	one := []string{"GET /bucket/key?X-Amz-Signature=" + signature, `If-Match="tag"`, `If-Range="tag"`, "Range=bytes=2-5"}
 	if want := append(slices.Clone(one), one...); !slices.Equal(heard, want) {
 		t.Errorf("the store heard %q", heard)
 	}
@@ -74,6 +76,7 @@ func TestSignedURLsThatAreNoUse(t *testing.T) {
 		"gone":            status(404),
 		"all of it":       status(200),
 		"nothing":         status(304),
+		"another object":  status(412),
 		"another range":   status(206, "Content-Range", "bytes 0-3/10"),
 		"no range":        status(206),
 		"not in part":     status(200, "Content-Range", "bytes 2-5/10"),
@@ -84,8 +87,8 @@ func TestSignedURLsThatAreNoUse(t *testing.T) {
 		"says nothing":    func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"endless headers": status(206, "X", strings.Repeat("x", 1<<20)),
 	} {
-		c, link := behind(t, h)
-		r, err := c.Signed(t.Context(), link, 2, 4)
+		c, sec := behind(t, h)
+		r, err := c.Signed(t.Context(), sec)
 		if err == nil {
 			r.Close()
 			t.Errorf("%s: no error", name)
@@ -96,13 +99,13 @@ func TestSignedURLsThatAreNoUse(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	c, link := behind(t, func(w http.ResponseWriter, _ *http.Request) {
+	c, sec := behind(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Range", "bytes 2-5/10")
 		w.Header().Set("Content-Length", "4")
 		w.WriteHeader(http.StatusPartialContent)
 		io.WriteString(w, "23")
 	})
-	r, err := c.Signed(t.Context(), link, 2, 4)
+	r, err := c.Signed(t.Context(), sec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,8 +113,11 @@ func TestSignedURLsThatAreNoUse(t *testing.T) {
 	if data, err := io.ReadAll(r); !errors.Is(err, io.ErrUnexpectedEOF) || string(data) != "23" {
 		t.Errorf("cut off: %q, %v", data, err)
 	}
-	if _, err := c.Signed(t.Context(), link, 5, 0); err == nil {
-		t.Error("a range of nothing")
+	for _, bad := range []Section{{Length: 0}, {Offset: -1, Length: 4}, {Offset: 5, Length: 1 << 62}} {
+		bad.URL, bad.ETag = sec.URL, sec.ETag
+		if _, err := c.Signed(t.Context(), bad); err == nil {
+			t.Errorf("%+v was asked for", bad)
+		}
 	}
 }
 
@@ -123,13 +129,18 @@ func TestSignedURLsThatAreNone(t *testing.T) {
 		"", "/key", "ftp://s3/key", "file:///etc/passwd", "http://", "http:opaque", "http://" + signature + "@s3/key", "http://s3/key#" + signature,
 		"http://s3/\n" + signature, "http://%zz/" + signature, "http://s3/" + strings.Repeat("x", maxURL),
 	} {
-		if _, err := c.Signed(t.Context(), link, 0, 1); err == nil || strings.Contains(err.Error(), signature) || strings.Contains(err.Error(), "s3") {
+		if _, err := c.Signed(t.Context(), Section{Length: 1, URL: link}); err == nil || strings.Contains(err.Error(), signature) || strings.Contains(err.Error(), "s3") {
 			t.Errorf("%.80q: %v", link, err)
 		}
 	}
 	for _, link := range []string{"http://169.254.169.254/latest/meta-data", "http://[fe80::1%25lo]:80/x"} {
-		if _, err := c.Signed(t.Context(), link, 0, 1); !errors.Is(err, errFar) {
+		if _, err := c.Signed(t.Context(), Section{Length: 1, URL: link}); !errors.Is(err, errFar) {
 			t.Errorf("%s: %v", link, err)
+		}
+	}
+	for _, tag := range []string{"\"a\"\r\nX: " + signature, "\"a b\"", "\"ä\"", "\"\x7f\"", strings.Repeat("x", maxETag+1)} {
+		if _, err := c.Signed(t.Context(), Section{Length: 1, ETag: tag, URL: "http://127.0.0.1:1/x"}); err == nil || !strings.Contains(err.Error(), "no ETag") {
+			t.Errorf("ETag %q: %v", tag, err)
 		}
 	}
 	for address, ok := range map[string]bool{"127.0.0.1:7070": true, "10.0.0.1:80": true, "8.8.8.8:443": true, "[2001:db8::1]:443": true, "169.254.0.1:80": false, "[fe80::1]:80": false, "": false} {
@@ -146,7 +157,10 @@ func TestAnswerWithURLs(t *testing.T) {
 	inBundle := o.Courses[1].Frames[0]
 	inBundle.Bundle = bundle.Sum([]byte("bundle"))
 	o.Courses[1].Frames = append(o.Courses[1].Frames, inBundle)
-	o.Courses[1].URLs = map[bundle.Digest]string{inBundle.Bundle: "http://s3/key?X-Amz-Signature=" + signature, {}: "http://s3/of-none"}
+	o.Courses[1].URLs = []Section{
+		{Length: 100, URL: "http://s3/of-none"},
+		{Bundle: inBundle.Bundle, Offset: inBundle.Offset, Length: inBundle.Length, URL: "http://s3/key?X-Amz-Signature=" + signature},
+	}
 	takes := false
 	var asked []string
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -198,4 +212,65 @@ func FuzzParseSigned(f *testing.F) {
 			t.Errorf("%q: %+v", link, u)
 		}
 	})
+}
+
+func TestCovering(t *testing.T) {
+	b1, b2 := bundle.Digest{1}, bundle.Digest{2}
+	sec := func(b bundle.Digest, from, to int64) Section {
+		return Section{Bundle: b, Offset: from, Length: to - from}
+	}
+	c := CourseOffer{URLs: []Section{sec(bundle.Digest{}, 0, 99), sec(b1, 10, 20), sec(b1, 20, 40), sec(b1, 40, 50), sec(b1, 60, 70), sec(b2, 0, 15), sec(b2, 16, 30)}}
+	if err := checkSections(c.URLs); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []struct {
+		b        bundle.Digest
+		from, to int64
+		want     int // how many
+	}{
+		{b1, 10, 20, 1}, {b1, 12, 13, 1}, {b1, 19, 20, 1}, {b1, 10, 21, 2}, {b1, 15, 41, 3}, {b1, 10, 50, 3}, {b1, 20, 50, 2}, {b1, 60, 70, 1},
+		{b1, 9, 20, 0}, {b1, 10, 51, 0}, {b1, 45, 65, 0}, {b1, 50, 60, 0}, {b1, 50, 61, 0}, {b1, 70, 71, 0}, {b1, 0, 10, 0}, {b1, 12, 12, 0},
+		{b2, 0, 15, 1}, {b2, 0, 16, 0}, {b2, 14, 17, 0}, {b2, 15, 16, 0}, {b2, 16, 30, 1},
+		{bundle.Digest{3}, 0, 1, 0}, {bundle.Digest{}, 0, 5, 0},
+	} {
+		o := Offered{Bundle: f.b, Frame: bundle.Frame{Offset: f.from, Length: f.to - f.from}}
+		got := c.Covering(&o)
+		if len(got) != f.want || (f.want > 0) != c.Elsewhere(&o) {
+			t.Errorf("%d to %d of %s: %+v", f.from, f.to, f.b, got)
+		}
+		if f.want > 0 && (got[0].Offset > f.from || got[len(got)-1].End() < f.to) {
+			t.Errorf("%d to %d: %+v", f.from, f.to, got)
+		}
+	}
+}
+
+// Sections that are no parts of a bundle, or lie over each other, are refused.
+func TestAttackSections(t *testing.T) {
+	b1, b2 := bundle.Digest{1}, bundle.Digest{2}
+	for name, list := range map[string][]Section{
+		"nothing":        {{Bundle: b1}},
+		"less":           {{Bundle: b1, Offset: 5, Length: -1}},
+		"before":         {{Bundle: b1, Offset: -1, Length: 5}},
+		"beyond":         {{Bundle: b1, Offset: bundle.MaxBundleSize, Length: 1}},
+		"far beyond":     {{Bundle: b1, Offset: 1, Length: math.MaxInt64}},
+		"over":           {{Bundle: b1, Length: 5}, {Bundle: b1, Offset: 4, Length: 5}},
+		"twice":          {{Bundle: b1, Length: 5}, {Bundle: b1, Length: 5}},
+		"turned round":   {{Bundle: b1, Offset: 5, Length: 5}, {Bundle: b1, Length: 5}},
+		"bundles turned": {{Bundle: b2, Length: 5}, {Bundle: b1, Length: 5}},
+		"many":           make([]Section, MaxSections+1),
+	} {
+		if name == "many" {
+			for i := range list {
+				list[i] = Section{Bundle: b1, Offset: int64(i), Length: 1}
+			}
+		}
+		data, err := EncodeOffer(&Offer{Format: Format, Courses: []CourseOffer{{Course: "a", URLs: list}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadOffer(bytes.NewReader(data)); !errors.Is(err, bundle.ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
+		SortSections(list)
+	}
 }

@@ -10,7 +10,7 @@
 //	offer                              zstd of JSON (Offer)
 //	frames                             the bytes of every Offered frame, in
 //	                                   the offer's order, but of those that
-//	                                   lie behind a URL (CourseOffer.Elsewhere)
+//	                                   lie behind URLs (CourseOffer.Elsewhere)
 //
 // URLs come only to who says that it takes them (urls=1 in the question).
 //
@@ -42,6 +42,7 @@ const (
 	MaxReceipt     = 64 << 10
 	MaxHave        = 8 << 10 // bytes of the query; longer goes by POST
 	MaxAsked       = 10_000  // digests in one POST …/files
+	MaxSections    = 1000    // in one CourseOffer
 )
 
 // OfferType is the media type of an answer with an offer.
@@ -134,11 +135,11 @@ type CourseOffer struct {
 	Channels []ChannelOffer   `json:"channels,omitempty"`
 	Left     []string         `json:"left,omitempty"` // channel ids that are no longer this student's
 	Frames   []Offered        `json:"frames,omitempty"`
-	// URLs are signed ones of whole bundles, by their digests, good for some
-	// minutes (delivery: redirect). The bytes of a frame that lies in one of
-	// these bundles are not in the answer: they are that range of the URL,
-	// asked for without any header of ours but Range, or of GET …/bundles.
-	URLs map[bundle.Digest]string `json:"urls,omitempty"`
+	// URLs are signed ones of sections of bundles, in the order of bundle and
+	// offset, none over another, good for some minutes (delivery: redirect).
+	// The bytes of a frame of which all lies in them are not in the answer:
+	// they are had there (Client.Signed), or by GET …/bundles.
+	URLs []Section `json:"urls,omitempty"`
 	// Prove asks for the signed head that the agent holds (POST /v1/heads):
 	// it claims a newer version than the service knows.
 	Prove bool `json:"prove,omitempty"`
@@ -164,12 +165,6 @@ type ChannelOffer struct {
 type Offered struct {
 	bundle.Frame
 	Bundle bundle.Digest `json:"bundle,omitzero"`
-}
-
-// Elsewhere says that a frame's bytes do not follow in the answer.
-func (c *CourseOffer) Elsewhere(f *Offered) bool {
-	_, ok := c.URLs[f.Bundle]
-	return ok && !f.Bundle.IsZero()
 }
 
 // Ask is the body of POST /v1/courses/{course}/files.

@@ -143,7 +143,7 @@ func (s *Server) postFiles(c *gin.Context, t hook.Ticket) error {
 		return err
 	}
 	if ask.URLs {
-		p.open = v.open(pieces)
+		p.runs = runs(pieces)
 		p = s.signed(c.Request.Context(), p)
 	}
 	return s.sendOffer(c, t, []*prepared{p})

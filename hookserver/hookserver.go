@@ -73,8 +73,8 @@ type Options struct {
 	CacheDir string
 	Cache    CacheLimits
 
-	// Redirect gives signed URLs of the store for what lies in it and may be
-	// read whole (redirect.go), to agents that take them.
+	// Redirect gives signed URLs of the store for large parts of what lies in
+	// it (redirect.go), to agents that take them.
 	Redirect bool
 
 	Hub Hub // nil: renewals keep the groups of the login, nothing is exchanged
@@ -131,7 +131,7 @@ func New(lg *slog.Logger, o Options) (*Server, error) {
 	s.lib = newLibrary(lg, o, blobs, s.events.wakeAll)
 	s.guests = newGuests(o.Limits, o.Now)
 	s.mix = newAssembler(blobs, s.guests, o.Limits.Memory, s.metrics)
-	s.links = &links{store: o.Store, now: o.Now}
+	s.links = newLinks(o)
 	s.prepared = newLRU[string, *prepared](o.Limits.Memory)
 	s.preparing = newFlights[*prepared]()
 	s.logins = newLoginLimits(o.Limits)

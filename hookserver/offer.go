@@ -19,9 +19,9 @@ type prepared struct {
 	packed []byte // zstd of the CourseOffer's JSON, without its last brace
 	plain  int64  // its length before
 	pieces []piece
-	open   []bundle.Digest          // bundles whose URL may be signed (redirect.go)
-	left   []string                 // CourseOffer.Left
-	urls   map[bundle.Digest]string // CourseOffer.URLs; signed for one answer, never kept
+	runs   []run          // of pieces, for which URLs may be signed (redirect.go)
+	left   []string       // CourseOffer.Left
+	urls   []hook.Section // CourseOffer.URLs; signed for one answer, never kept
 }
 
 // with is p for an agent that has left these channels.
@@ -45,7 +45,7 @@ func (p *prepared) end() (rest string) {
 
 // cost is what keeping p costs.
 func (p *prepared) cost() int64 {
-	n := int64(len(p.packed)) + 500
+	n := int64(len(p.packed)) + 500 + 50*int64(len(p.runs))
 	for _, f := range p.pieces {
 		n += 200 + 80*int64(len(f.offered.Items))
 	}
@@ -160,7 +160,7 @@ func (s *Server) lead(ctx context.Context, v view, h holding, other bool) (*prep
 	}
 	p, err := s.pack(c, pieces)
 	if err == nil {
-		p.open = v.open(pieces)
+		p.runs = runs(pieces)
 	}
 	return p, err
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -23,23 +25,48 @@ import (
 // signing is a store that signs URLs, each another one.
 type signing struct {
 	store.Store
-	mu    sync.Mutex
-	n     int
-	keys  []string
-	life  time.Duration
-	fault error
+	mu     sync.Mutex
+	n      int
+	heads  int
+	signed []signedPart
+	life   time.Duration
+	fault  error
+	// left is how many are signed, where that is limited
+	limited bool
+	left    int
+}
+
+type signedPart struct {
+	key string
+	store.Section
 }
 
 const signature = "canary-signature"
 
-func (s *signing) SignedURL(_ context.Context, key string, ttl time.Duration) (string, error) {
+func (s *signing) Head(ctx context.Context, key string) (store.Object, error) {
+	s.mu.Lock()
+	s.heads++
+	s.mu.Unlock()
+	return s.Store.Head(ctx, key)
+}
+
+func (s *signing) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.heads
+}
+
+func (s *signing) SignedURL(_ context.Context, key string, sec store.Section, ttl time.Duration) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fault != nil {
 		return "", s.fault
 	}
+	if s.left--; s.limited && s.left < 0 {
+		return "", errors.New("no more")
+	}
 	s.n++
-	s.life, s.keys = ttl, append(s.keys, key)
+	s.life, s.signed = ttl, append(s.signed, signedPart{key, sec})
 	return fmt.Sprintf("https://s3.example/%s?X-Amz-Expires=900&X-Amz-Signature=%s&n=%d", key, signature, s.n), nil
 }
 
@@ -65,8 +92,8 @@ func (w *world) modern(user string, groups ...string) *student {
 }
 
 // syncAll is sync, with what lies behind the URLs read from the store. It
-// gives the bundles whose URLs came.
-func (s *student) syncAll() (opened []bundle.Digest) {
+// gives the sections whose URLs came.
+func (s *student) syncAll() (opened []hook.Section) {
 	s.w.t.Helper()
 	a, err := s.client.Sync(s.w.t.Context(), s.haves(), nil, "")
 	if err != nil {
@@ -77,17 +104,10 @@ func (s *student) syncAll() (opened []bundle.Digest) {
 	s.last = a.Offer
 	for i := range a.Offer.Courses {
 		c := &a.Offer.Courses[i]
-		for d := range c.URLs {
-			opened = append(opened, d)
-		}
+		opened = append(opened, c.URLs...)
 		for _, f := range c.Frames {
 			if c.Elsewhere(&f) {
-				r, _, err := s.w.dir.GetRange(s.w.t.Context(), store.BundleKey(c.Course, f.Bundle), f.Offset, f.Length)
-				if err != nil {
-					s.w.t.Fatal(err)
-				}
-				s.decode(f.Frame, r)
-				r.Close()
+				s.decode(f.Frame, bytes.NewReader(s.w.behind(c, &f)))
 			}
 		}
 		s.apply(*c)
@@ -95,14 +115,39 @@ func (s *student) syncAll() (opened []bundle.Digest) {
 	return opened
 }
 
-// mayHave fails when a bundle holds anything that no newest manifest of this
-// student names, or is of a channel that is not theirs: by the stored bundle
+// behind reads a frame by the sections in which it lies.
+func (w *world) behind(c *hook.CourseOffer, f *hook.Offered) (out []byte) {
+	w.t.Helper()
+	list := c.Covering(f)
+	for _, sec := range list {
+		out = append(out, w.bytes(c.Course, sec.Bundle, sec.Offset, sec.Length)...)
+	}
+	return out[f.Offset-list[0].Offset:][:f.Length]
+}
+
+// bytes are a part of a stored bundle.
+func (w *world) bytes(course string, d bundle.Digest, off, n int64) []byte {
+	w.t.Helper()
+	r, _, err := w.dir.GetRange(w.t.Context(), store.BundleKey(course, d), off, n)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	if err != nil || int64(len(data)) != n {
+		w.t.Fatalf("%d of %d bytes: %v", len(data), n, err)
+	}
+	return data
+}
+
+// mayHave fails when a byte of a section is of no frame, or of one that holds
+// anything that no newest manifest of this student names: by the stored bundle
 // itself and what was published, not by what the service thinks.
-func (s *student) mayHave(course string, d bundle.Digest) {
+func (s *student) mayHave(course string, sec hook.Section) {
 	s.w.t.Helper()
-	x := indexOf(s.w.t, s.w, course, d)
+	x := indexOf(s.w.t, s.w, course, sec.Bundle)
 	if s.trees[course][x.Channel] == nil {
-		s.w.t.Errorf("the URL of a bundle of channel %s was signed", x.Channel)
+		s.w.t.Errorf("a URL of a bundle of channel %s was signed", x.Channel)
 	}
 	named := map[bundle.Digest]bool{}
 	for _, m := range s.trees[course] {
@@ -110,22 +155,28 @@ func (s *student) mayHave(course string, d bundle.Digest) {
 			named[f.Digest] = true
 		}
 	}
+	at := sec.Offset
 	for _, f := range x.Frames {
+		if f.Offset+f.Length <= sec.Offset || f.Offset >= sec.End() {
+			continue
+		}
+		if f.Offset > at {
+			s.w.t.Errorf("signed: %d bytes that are of no frame", f.Offset-at)
+		}
+		at = f.Offset + f.Length
 		for _, it := range f.Items {
 			if !named[it.Digest] {
-				s.w.t.Errorf("the URL of bundle %d to %d of %s was signed: it holds %s, which this student may not have", x.From, x.To, x.Channel, it.Digest)
+				s.w.t.Errorf("signed: %d to %d of bundle %d to %d of %s: that is %s too, which this student may not have", sec.Offset, sec.End(), x.From, x.To, x.Channel, it.Digest)
 			}
 		}
 	}
-	for _, f := range x.Former {
-		if s.w.state[course].histories[x.Channel].At(f.Path) == nil {
-			s.w.t.Errorf("the URL of a bundle was signed whose history names %q, which is not of that channel's past", f.Path)
-		}
+	if at < sec.End() {
+		s.w.t.Errorf("signed: %d bytes behind the frames", sec.End()-at)
 	}
 }
 
-// TestWhatMayBeOpened has each reason for which a bundle's URL is not signed.
-func TestWhatMayBeOpened(t *testing.T) {
+// TestWhatIsSigned: by which sections what may be had of a bundle is read.
+func TestWhatIsSigned(t *testing.T) {
 	big := func(i int) string { return noise(258_000, uint64(i)) }   // in a group with its neighbours
 	alone := func(i int) string { return noise(300_000, uint64(i)) } // in a frame of its own
 	everybody := func(files map[string]string, gone ...bundle.Pair) map[string]audienceOf {
@@ -134,55 +185,69 @@ func TestWhatMayBeOpened(t *testing.T) {
 	withB := func(all, b map[string]string) map[string]audienceOf {
 		return map[string]audienceOf{"all": {files: all}, "b": {groups: []string{"b"}, files: b}}
 	}
+	five := map[string]string{"a": alone(1), "b": alone(2), "c": alone(3), "d": alone(4), "e": alone(5)}
+	without := func(names ...string) map[string]string {
+		out := maps.Clone(five)
+		for _, n := range names {
+			delete(out, n)
+		}
+		return out
+	}
 	for name, c := range map[string]struct {
 		versions []map[string]audienceOf
 		groups   string
-		want     string // channel, from and to of what is signed; or another, where a content lies twice
+		want     string // channel, from and to of the bundle, thousands of bytes; or another, where a content lies twice
 	}{
 		"all of it is newest": {
-			versions: []map[string]audienceOf{everybody(map[string]string{"a": big(1), "b": alone(2)})}, want: "all:0-1",
+			versions: []map[string]audienceOf{everybody(map[string]string{"a": big(1), "b": alone(2)})}, want: "all:0-1:558",
 		},
 		"the step too": {
-			versions: []map[string]audienceOf{everybody(map[string]string{"a": big(1)}), everybody(map[string]string{"a": big(1), "b": alone(2)})}, want: "all:0-1 all:1-2",
+			versions: []map[string]audienceOf{everybody(map[string]string{"a": big(1)}), everybody(map[string]string{"a": big(1), "b": alone(2)})}, want: "all:0-1:258 all:1-2:300",
 		},
 		"too small for a request": {
 			versions: []map[string]audienceOf{everybody(map[string]string{"a": "a", "b": noise(240_000, 1)})},
 		},
 		"mixed in one frame: superseded": {
-			versions: []map[string]audienceOf{everybody(map[string]string{"a": big(1), "b": big(2)}), everybody(map[string]string{"a": big(3), "b": big(2)})}, want: "all:1-2",
+			versions: []map[string]audienceOf{everybody(map[string]string{"a": big(1), "b": big(2)}), everybody(map[string]string{"a": big(3), "b": big(2)})}, want: "all:1-2:258",
 		},
 		"frames of their own: superseded": {
-			versions: []map[string]audienceOf{everybody(map[string]string{"a": alone(1), "b": alone(2)}), everybody(map[string]string{"a": alone(3), "b": alone(2)})}, want: "all:1-2",
+			versions: []map[string]audienceOf{everybody(map[string]string{"a": alone(1), "b": alone(2)}), everybody(map[string]string{"a": alone(3), "b": alone(2)})}, want: "all:0-1:300 all:1-2:300",
 		},
 		"frames of their own: deleted": {
-			versions: []map[string]audienceOf{everybody(map[string]string{"a": alone(1), "b": alone(2)}), everybody(map[string]string{"b": alone(2)})},
+			versions: []map[string]audienceOf{everybody(map[string]string{"a": alone(1), "b": alone(2)}), everybody(map[string]string{"b": alone(2)})}, want: "all:0-1:300",
 		},
 		"frames of their own: withdrawn": {
 			versions: []map[string]audienceOf{
 				everybody(map[string]string{"a": alone(1), "b": alone(2)}),
 				everybody(map[string]string{"b": alone(2)}, bundle.Pair{Path: "a", Digest: bundle.Sum([]byte(alone(1)))}),
-			},
+			}, want: "all:0-1:300",
+		},
+		"one of five is gone": {
+			versions: []map[string]audienceOf{everybody(five), everybody(without("c"))}, want: "all:0-1:600 all:0-1:600|all:0-1:1200|all:0-1:300 all:0-1:900",
+		},
+		"two of five are gone, each beside none": {
+			versions: []map[string]audienceOf{everybody(five), everybody(without("a", "c", "e"))}, want: "all:0-1:300 all:0-1:300|all:0-1:600",
 		},
 		"a content that came back": {
-			versions: []map[string]audienceOf{everybody(map[string]string{"a": alone(1)}), everybody(map[string]string{"a": alone(2)}), everybody(map[string]string{"a": alone(1)})}, want: "all:0-1|all:2-3",
+			versions: []map[string]audienceOf{everybody(map[string]string{"a": alone(1)}), everybody(map[string]string{"a": alone(2)}), everybody(map[string]string{"a": alone(1)})}, want: "all:0-1:300|all:2-3:300",
 		},
 		"renamed only": {
-			versions: []map[string]audienceOf{everybody(map[string]string{"a": alone(1)}), everybody(map[string]string{"c": alone(1)})}, want: "all:0-1",
+			versions: []map[string]audienceOf{everybody(map[string]string{"a": alone(1)}), everybody(map[string]string{"c": alone(1)})}, want: "all:0-1:300",
 		},
 		"another channel's": {
-			versions: []map[string]audienceOf{withB(map[string]string{"a": big(1)}, map[string]string{"b": big(2)})}, want: "all:0-1",
+			versions: []map[string]audienceOf{withB(map[string]string{"a": big(1)}, map[string]string{"b": big(2)})}, want: "all:0-1:258",
 		},
 		"another channel's, for who is in it": {
-			versions: []map[string]audienceOf{withB(map[string]string{"a": big(1)}, map[string]string{"b": big(2)})}, groups: "b", want: "all:0-1 b:0-1",
+			versions: []map[string]audienceOf{withB(map[string]string{"a": big(1)}, map[string]string{"b": big(2)})}, groups: "b", want: "all:0-1:258 b:0-1:258",
 		},
 		"moved to a narrower channel": {
-			versions: []map[string]audienceOf{withB(map[string]string{"a": alone(1), "m": alone(2)}, nil), withB(map[string]string{"a": alone(1)}, map[string]string{"m": alone(2)})},
+			versions: []map[string]audienceOf{withB(map[string]string{"a": alone(1), "m": alone(2)}, nil), withB(map[string]string{"a": alone(1)}, map[string]string{"m": alone(2)})}, want: "all:0-1:300",
 		},
 		"moved to a narrower channel, for who is in it": {
-			versions: []map[string]audienceOf{withB(map[string]string{"a": alone(1), "m": alone(2)}, nil), withB(map[string]string{"a": alone(1)}, map[string]string{"m": alone(2)})}, groups: "b", want: "all:0-1|all:0-1 b:1-2",
+			versions: []map[string]audienceOf{withB(map[string]string{"a": alone(1), "m": alone(2)}, nil), withB(map[string]string{"a": alone(1)}, map[string]string{"m": alone(2)})}, groups: "b", want: "all:0-1:600|all:0-1:300 b:1-2:300",
 		},
 		"the same content in a channel of others": {
-			versions: []map[string]audienceOf{withB(map[string]string{"a": alone(1)}, map[string]string{"m": alone(1), "n": alone(2)})}, want: "all:0-1",
+			versions: []map[string]audienceOf{withB(map[string]string{"a": alone(1)}, map[string]string{"m": alone(1), "n": alone(2)})}, want: "all:0-1:300",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -192,10 +257,10 @@ func TestWhatMayBeOpened(t *testing.T) {
 			}
 			ana := w.modern("ana", strings.Fields(c.groups)...)
 			var got []string
-			for _, d := range ana.syncAll() {
-				x := indexOf(t, w, "scala", d)
-				got = append(got, fmt.Sprintf("%s:%d-%d", x.Channel, x.From, x.To))
-				ana.mayHave("scala", d)
+			for _, sec := range ana.syncAll() {
+				x := indexOf(t, w, "scala", sec.Bundle)
+				got = append(got, fmt.Sprintf("%s:%d-%d:%d", x.Channel, x.From, x.To, sec.Length/1000))
+				ana.mayHave("scala", sec)
 			}
 			slices.Sort(got)
 			if !slices.Contains(strings.Split(c.want, "|"), strings.Join(got, " ")) {
@@ -214,59 +279,92 @@ func TestWhatMayBeOpened(t *testing.T) {
 	}
 }
 
-// A kind of frame that is not known, and bytes that no frame accounts for.
-func TestBundlesThatAreNotUnderstoodStayShut(t *testing.T) {
-	w, _ := redirecting(t, nil)
-	text := noise(100_000, 1)
-	w.publish("scala", everyone(map[string]string{"a": text}))
-	tk, err := w.tickets.Verify("satchel", w.student("ana").ticket, w.clock())
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := w.srv.view(t.Context(), tk, "scala")
-	if err != nil {
-		t.Fatal(err)
-	}
-	item := []bundle.Item{{Digest: bundle.Sum([]byte(text)), Size: int64(len(text))}}
-	frame := func(kind bundle.Kind, off, n int64) bundle.Frame {
-		return bundle.Frame{Kind: kind, Offset: off, Length: n, Size: int64(len(text)), Items: item}
+func TestRuns(t *testing.T) {
+	b1, b2 := bundle.Digest{1}, bundle.Digest{2}
+	const m = minRedirected
+	lying := func(b bundle.Digest, from, to int64) piece {
+		return piece{offered: hook.Offered{Bundle: b, Frame: bundle.Frame{Offset: from, Length: to - from}}}
 	}
 	for name, c := range map[string]struct {
-		frames []bundle.Frame
-		open   bool
+		pieces []piece
+		want   []run
 	}{
-		"as it should be":   {[]bundle.Frame{frame(bundle.Whole, 100, 50), frame(bundle.Delta, 150, 50)}, true},
-		"no frame at all":   {nil, false},
-		"an unknown kind":   {[]bundle.Frame{frame(bundle.Whole, 100, 50), frame("sliced", 150, 50)}, false},
-		"a gap":             {[]bundle.Frame{frame(bundle.Whole, 100, 50), frame(bundle.Whole, 160, 40)}, false},
-		"a gap made up for": {[]bundle.Frame{frame(bundle.Whole, 100, 60), frame(bundle.Whole, 150, 20), frame(bundle.Whole, 180, 20)}, false},
-		"bytes behind":      {[]bundle.Frame{frame(bundle.Whole, 100, 50), frame(bundle.Whole, 150, 49)}, false},
-		"over each other":   {[]bundle.Frame{frame(bundle.Whole, 100, 50), frame(bundle.Whole, 140, 60)}, false},
-		"beyond the object": {[]bundle.Frame{frame(bundle.Whole, 100, 101)}, false},
+		"nothing":                {},
+		"put together":           {[]piece{{made: &recipe{}, offered: hook.Offered{Frame: bundle.Frame{Length: 9 * m}}}}, nil},
+		"neighbours, in a heap":  {[]piece{lying(b1, m, 2*m), lying(b1, 10, m), lying(b1, 2*m, 2*m+1)}, []run{{b1, 10, 2*m + 1}}},
+		"small ones in a row":    {[]piece{lying(b1, 0, m-1), lying(b1, m-1, m)}, []run{{b1, 0, m}}},
+		"small ones apart":       {[]piece{lying(b1, 0, m-1), lying(b1, m, 2*m-1)}, nil},
+		"a gap of one byte":      {[]piece{lying(b1, 0, m), lying(b1, m+1, 3*m)}, []run{{b1, m + 1, 3 * m}, {b1, 0, m}}},
+		"of two bundles":         {[]piece{lying(b1, 0, m), lying(b2, m, 2*m)}, []run{{b1, 0, m}, {b2, m, 2 * m}}},
+		"over each other":        {[]piece{lying(b1, 0, m), lying(b1, m-1, 3*m)}, []run{{b1, 0, m}}},
+		"one within another":     {[]piece{lying(b1, 0, 3*m), lying(b1, 5, 10), lying(b1, 3*m, 4*m)}, []run{{b1, 0, 4 * m}}},
+		"the same place, longer": {[]piece{lying(b1, 0, 2*m), lying(b1, 0, m)}, []run{{b1, 0, m}}},
 	} {
-		if got := v.mayReadAll(&bundle.Index{Frames: c.frames}, store.BundleRef{Size: 200}); got != c.open {
-			t.Errorf("%s: %v", name, got)
+		if got := runs(c.pieces); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v; want %v", name, got, c.want)
 		}
 	}
-	if v.mayOpen(bundle.Sum([]byte("a bundle of another course"))) {
-		t.Error("a bundle that is not of this course")
+	var many []piece
+	for i := range int64(2 * maxRuns) {
+		many = append(many, lying(b1, 10*m*i, 10*m*i+m+i))
+	}
+	got := runs(many)
+	if len(got) != maxRuns || got[0].length() != m+2*maxRuns-1 || got[maxRuns-1].length() != m+maxRuns {
+		t.Errorf("%d runs: %v", len(got), got)
 	}
 }
 
-// Any history, any student: what is signed holds only what they may have, and
-// what comes by both ways is all of it.
-func TestOnlyOpenBundlesAreSigned(t *testing.T) {
+// Sections are even, as long as is said, and not too many.
+func TestCut(t *testing.T) {
+	for name, c := range map[string]struct {
+		lengths []int64
+		longest int64
+	}{
+		"one":                     {[]int64{minRedirected}, maxSection},
+		"just one":                {[]int64{maxSection}, maxSection},
+		"a bit more":              {[]int64{maxSection + 1}, maxSection},
+		"several":                 {[]int64{5*maxSection + 3, 300_000, 3 * maxSection}, maxSection},
+		"a large bundle":          {[]int64{bundle.MaxBundleSize}, bundle.MaxBundleSize/maxRuns + 1},
+		"as much as there may be": {slices.Repeat([]int64{bundle.MaxBundleSize}, maxRuns), bundle.MaxBundleSize},
+		"one large, many small":   {append([]int64{bundle.MaxBundleSize}, slices.Repeat([]int64{300_000}, maxRuns-1)...), bundle.MaxBundleSize/maxRuns + 300_000},
+	} {
+		var list []run
+		for i, n := range c.lengths {
+			list = append(list, run{bundle.Digest{byte(i)}, 7, 7 + n})
+		}
+		n, got := 0, cut(list)
+		for i, parts := range got {
+			at := list[i].from
+			for _, p := range parts {
+				if p.from != at || p.bundle != list[i].bundle || p.length() > c.longest || p.length() < min(list[i].length(), maxSection/2) {
+					t.Errorf("%s: %+v of %+v", name, p, list[i])
+				}
+				at, n = p.to, n+1
+			}
+			if at != list[i].to {
+				t.Errorf("%s: %+v ends at %d", name, list[i], at)
+			}
+		}
+		if len(got) != len(list) || n > 2*maxRuns || n > hook.MaxSections {
+			t.Errorf("%s: %d sections of %d runs", name, n, len(got))
+		}
+	}
+}
+
+// Any history, any student: each byte behind a URL is of what they may have,
+// and what comes by both ways is all of it.
+func TestOnlyWhatTheyMayHaveIsSigned(t *testing.T) {
 	w, s := redirecting(t, nil)
 	rnd := rand.New(rand.NewPCG(7, 8))
 	groups := []string{"", "g", "h"}
 	var agents []*student
-	signed, shut := 0, 0
+	signed, parts, mixed := 0, 0, 0
 	for n := range 14 {
 		want := map[string]map[string]string{}
 		channels := map[string]audienceOf{}
 		for _, g := range groups {
 			files := map[string]string{}
-			for i := range 4 {
+			for i := range 6 {
 				if rnd.IntN(4) > 0 {
 					files[fmt.Sprintf("%s-%d", g, i)] = noise(80_000+300_000*(i%2), uint64(rnd.IntN(3)*100+len(g)*10+i))
 				}
@@ -284,20 +382,20 @@ func TestOnlyOpenBundlesAreSigned(t *testing.T) {
 			if i < n && rnd.IntN(2) == 0 {
 				continue // stays behind
 			}
-			for _, d := range a.syncAll() {
-				a.mayHave("scala", d)
+			for _, sec := range a.syncAll() {
+				a.mayHave("scala", sec)
 				signed++
-			}
-			for _, f := range a.got {
-				if f.Length >= minRedirected {
-					shut++
+				x := indexOf(t, w, "scala", sec.Bundle)
+				if f := x.Frames[len(x.Frames)-1]; sec.Offset > x.Frames[0].Offset || sec.End() < f.Offset+f.Length {
+					parts++
 				}
 			}
+			mixed += len(a.got)
 			a.wantUnion("scala", want)
 		}
 	}
-	if signed < 20 || shut < 20 || len(s.keys) == 0 {
-		t.Errorf("%d bundles signed, %d large frames sent by the service: the test tries too little", signed, shut)
+	if signed < 50 || parts < 20 || mixed < 20 || len(s.signed) == 0 {
+		t.Errorf("%d sections, %d of them of a part of a bundle, %d frames beside: the test tries too little", signed, parts, mixed)
 	}
 }
 
@@ -324,6 +422,7 @@ func TestBytesFollowAsEver(t *testing.T) {
 			t.Errorf("%s: %v", name, offer.Courses[0].URLs)
 		}
 	}
+	w.pass(signPause)
 	for name, who := range map[string]*student{"by digest": w.modern("dig"), "by digest, of before": w.student("ged")} {
 		s.fault = nil
 		a, err := who.client.Files(t.Context(), "scala", []bundle.Digest{bundle.Sum([]byte(files["a"])), bundle.Sum([]byte("b"))})
@@ -353,8 +452,8 @@ func TestURLsAreFresh(t *testing.T) {
 		w.pass(d)
 		ana := w.modern("ana")
 		ana.syncAll()
-		for _, link := range ana.last.Courses[0].URLs {
-			_, n, _ := strings.Cut(link, "n=")
+		for _, sec := range ana.last.Courses[0].URLs {
+			_, n, _ := strings.Cut(sec.URL, "n=")
 			seen = append(seen, n)
 		}
 	}
@@ -366,6 +465,121 @@ func TestURLsAreFresh(t *testing.T) {
 	}
 	if kept := len(w.srv.prepared.at); kept != 1 {
 		t.Errorf("%d answers are kept", kept)
+	}
+}
+
+// What a signing needs of S3 is asked once a minute; after a fault it is not
+// asked for a while, for that would keep each login waiting.
+func TestSigningAsksLittle(t *testing.T) {
+	w, s := redirecting(t, nil)
+	w.publish("scala", everyone(map[string]string{"a": noise(300_000, 1)}))
+	w.publish("scala", everyone(map[string]string{"a": noise(300_000, 1), "b": noise(300_000, 2)}))
+	asks := func(want, urls int) {
+		t.Helper()
+		before, n := s.asked(), 0
+		for range 3 {
+			n = len(w.modern("ana").syncAll())
+		}
+		if got := s.asked() - before; got != want || n != urls {
+			t.Errorf("asked %d times, want %d; %d URLs, want %d", got, want, n, urls)
+		}
+	}
+	asks(2, 2)
+	w.pass(urlFresh)
+	asks(2, 2)
+	s.fault = errors.New("no credentials")
+	w.pass(urlFresh)
+	asks(1, 0)
+	s.fault = nil
+	asks(0, 0)
+	w.pass(signPause)
+	asks(1, 2) // the other tag is known
+	w.pass(urlFresh)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	l := w.srv.links
+	if _, err := l.sections(ctx, "scala", []run{{bundle.Digest{1}, 0, 5}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("somebody who went away: %v", err)
+	}
+	if _, err := l.sections(t.Context(), "scala", []run{{bundle.Digest{1}, 0, 5}}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("a bundle that is gone: %v", err)
+	}
+	if got := len(w.modern("ana").syncAll()); got != 2 {
+		t.Errorf("%d URLs: neither is the others' fault", got)
+	}
+}
+
+// A run has all of its URLs or none, so no frame is half in the answer.
+func TestARunIsSignedWhole(t *testing.T) {
+	w, s := redirecting(t, nil)
+	w.publish("scala", everyone(map[string]string{"a": noise(300_000, 1)}))
+	w.modern("ana").syncAll()
+	d := s.signed[0].key[strings.LastIndexByte(s.signed[0].key, '/')+1:]
+	b, err := bundle.ParseDigest(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &prepared{course: "scala", runs: []run{{b, 0, 5 * maxSection}, {b, 6 * maxSection, 7 * maxSection}}}
+	for left := range 8 {
+		w.pass(urlFresh)
+		s.mu.Lock()
+		s.left, s.limited = left, true
+		s.mu.Unlock()
+		want := 0
+		if left >= 5 {
+			want = min(left, 6)
+		}
+		got := w.srv.signed(t.Context(), p).urls
+		if len(got) != want {
+			t.Errorf("of 6 sections in two runs %d could be signed: %d URLs", left, len(got))
+		}
+		for i := range got {
+			if i > 0 && (got[i-1].Offset >= got[i].Offset) {
+				t.Errorf("not in their order: %+v", got)
+			}
+		}
+	}
+	if len(p.urls) != 0 {
+		t.Error("URLs stay with what is kept of an answer")
+	}
+}
+
+// The same bundle in two courses: each has URLs of its own object.
+func TestURLsAreOfTheirCourse(t *testing.T) {
+	w, s := redirecting(t, nil)
+	w.course("other", all)
+	text := noise(300_000, 1)
+	w.publish("scala", everyone(map[string]string{"a": text}))
+	d := bundle.Sum([]byte("bundle"))
+	for _, course := range []string{"one", "two"} {
+		if err := w.dir.Put(t.Context(), store.BundleKey(course, d), strings.NewReader(text)); err != nil {
+			t.Fatal(err)
+		}
+		list, err := w.srv.links.sections(t.Context(), course, []run{{d, 0, 5}})
+		if err != nil || len(list) != 1 || !strings.Contains(list[0].URL, "/"+course+"/") {
+			t.Errorf("%s: %+v, %v", course, list, err)
+		}
+	}
+	if len(s.signed) != 2 {
+		t.Errorf("signed: %+v", s.signed)
+	}
+}
+
+// However much is signed in a minute, what is kept of it is bounded.
+func TestLinksAreBounded(t *testing.T) {
+	w, _ := redirecting(t, nil)
+	d := bundle.Sum([]byte("bundle"))
+	if err := w.dir.Put(t.Context(), store.BundleKey("scala", d), strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	l := w.srv.links
+	for i := range int64(2*maxLinks + 5) {
+		if _, err := l.sections(t.Context(), "scala", []run{{d, i, i + 1}}); err != nil {
+			t.Fatal(err)
+		}
+		if len(l.at) > maxLinks || len(l.tags) > 1 {
+			t.Fatalf("%d URLs and %d ETags are kept", len(l.at), len(l.tags))
+		}
 	}
 }
 
@@ -434,9 +648,10 @@ func TestGoldenURLs(t *testing.T) {
 	for i := range c.Frames {
 		c.Frames[i].Bundle, c.Frames[i].Offset, c.Frames[i].Length = bundle.Sum(nil), int64(400+30*i), 30
 	}
-	for d, link := range c.URLs {
-		delete(c.URLs, d)
-		c.URLs[bundle.Sum(nil)] = strings.Replace(link, d.String(), bundle.Sum(nil).String(), 1)
+	for i := range c.URLs {
+		u := &c.URLs[i]
+		u.URL = strings.Replace(u.URL, u.Bundle.String(), bundle.Sum(nil).String(), 1)
+		u.Bundle, u.Offset, u.Length, u.ETag = bundle.Sum(nil), 400, 60, `"d41d8cd98f00b204e9800998ecf8427e"`
 	}
 	golden(t, "offer-urls.json", indented(t, ana.last))
 	ask := indented(t, hook.Ask{Format: 1, Digests: []bundle.Digest{bundle.Sum([]byte("{}"))}, URLs: true})

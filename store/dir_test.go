@@ -36,7 +36,7 @@ func TestDirContract(t *testing.T) {
 func TestDirHasNoSignedURL(t *testing.T) {
 	d := newDir(t, t.TempDir())
 	put(t, d, "a/b", "x")
-	if _, err := d.SignedURL(t.Context(), "a/b", time.Minute); !errors.Is(err, store.ErrUnsupported) {
+	if _, err := d.SignedURL(t.Context(), "a/b", store.Section{ETag: `"x"`, Length: 1}, time.Minute); !errors.Is(err, store.ErrUnsupported) {
 		t.Errorf("SignedURL: %v; want ErrUnsupported", err)
 	}
 }

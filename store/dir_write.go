@@ -99,7 +99,7 @@ func (d *Dir) Delete(ctx context.Context, key string) error {
 }
 
 // SignedURL is ErrUnsupported: nobody else serves the folder.
-func (d *Dir) SignedURL(_ context.Context, key string, _ time.Duration) (string, error) {
+func (d *Dir) SignedURL(_ context.Context, key string, _ Section, _ time.Duration) (string, error) {
 	return "", dirError("sign", key, ErrUnsupported)
 }
 

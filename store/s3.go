@@ -197,26 +197,6 @@ func (s *S3) yieldPage(page *s3.ListObjectsV2Output, yield func(Object, error) b
 	return true
 }
 
-// maxSigned is how long a signed URL may live at all (the protocol's limit).
-const maxSigned = 7 * 24 * time.Hour
-
-// SignedURL signs without asking the server. The URL dies earlier where the
-// credentials that sign it do (a role's: within hours).
-func (s *S3) SignedURL(ctx context.Context, key string, ttl time.Duration) (string, error) {
-	if err := CheckKey(key); err != nil {
-		return "", err
-	}
-	if ttl < time.Second || ttl > maxSigned {
-		return "", s.explain(ctx, "sign", key, errors.New("a signed URL lives between a second and seven days"))
-	}
-	in := &s3.GetObjectInput{Bucket: &s.bucket, Key: s.name(key)}
-	r, err := s.signer.PresignGetObject(ctx, in, s3.WithPresignExpires(ttl))
-	if err != nil {
-		return "", s.explain(ctx, "sign", key, err)
-	}
-	return r.URL, nil
-}
-
 // serverTime is the Date of an answer.
 func serverTime(m smithymiddleware.Metadata) time.Time {
 	t, _ := middleware.GetServerTime(m)

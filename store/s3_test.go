@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -205,7 +206,12 @@ func TestS3Addressing(t *testing.T) {
 func TestS3SignedURL(t *testing.T) {
 	s := newS3(t, fakeS3(t, nil))
 	put(t, s, "courses/x/bundles/ab", "0123456789")
-	link, err := s.SignedURL(t.Context(), "courses/x/bundles/ab", 90*time.Second)
+	o, err := s.Head(t.Context(), "courses/x/bundles/ab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sec := store.Section{ETag: o.ETag, Offset: 2, Length: 3}
+	link, err := s.SignedURL(t.Context(), "courses/x/bundles/ab", sec, 90*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,19 +219,30 @@ func TestS3SignedURL(t *testing.T) {
 	if err != nil || u.Query().Get("X-Amz-Expires") != "90" || u.Query().Get("X-Amz-Signature") == "" {
 		t.Errorf("signed URL %s, %v", link, err)
 	}
+	if got := u.Query().Get("X-Amz-SignedHeaders"); got != "host;if-match;if-range;range" {
+		t.Errorf("signed headers %q", got)
+	}
 	req := request(t, http.MethodGet, link, "")
-	req.Header.Set("Range", "bytes=2-4")
+	req.Header = sec.Header()
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
 	if data, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusPartialContent || string(data) != "234" {
-		t.Errorf("range by a signed URL: %d %q", res.StatusCode, data)
+		t.Errorf("a section by a signed URL: %d %q", res.StatusCode, data)
 	}
-	for _, ttl := range []time.Duration{0, -time.Minute, 8 * 24 * time.Hour} {
-		if _, err := s.SignedURL(t.Context(), "a/b", ttl); err == nil {
-			t.Errorf("a URL signed for %v", ttl)
+	for name, ttl := range map[string]time.Duration{"no time": 0, "less": -time.Minute, "more than a week": 8 * 24 * time.Hour} {
+		if _, err := s.SignedURL(t.Context(), "a/b", sec, ttl); err == nil {
+			t.Errorf("a URL signed for %s", name)
+		}
+	}
+	for _, sec := range []store.Section{
+		{ETag: `"x"`}, {ETag: `"x"`, Offset: -1, Length: 5}, {ETag: `"x"`, Length: -1}, {ETag: `"x"`, Offset: 1, Length: math.MaxInt64},
+		{Length: 5}, {ETag: `""`, Length: 5}, {ETag: `W/"x"`, Length: 5}, {ETag: "x", Length: 5},
+	} {
+		if _, err := s.SignedURL(t.Context(), "a/b", sec, time.Minute); err == nil {
+			t.Errorf("a URL signed for %+v", sec)
 		}
 	}
 }

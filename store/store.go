@@ -45,6 +45,12 @@ type Object struct {
 	Now      time.Time
 }
 
+// Section is a part of an object that has this ETag.
+type Section struct {
+	ETag           string
+	Offset, Length int64
+}
+
 // Store is a flat set of objects. Keys are slash-separated plain names
 // (CheckKey). A body is read from its beginning and stays the caller's to
 // close. Both implementations pass the contract in storetest.
@@ -73,7 +79,9 @@ type Store interface {
 	// Delete removes an object with all its versions. An absent one is no
 	// error.
 	Delete(ctx context.Context, key string) error
-	// SignedURL gives a URL by which anybody can read the object until ttl is
-	// over. ErrUnsupported where there is none.
-	SignedURL(ctx context.Context, key string, ttl time.Duration) (string, error)
+	// SignedURL gives a URL by which anybody can read a section of the object
+	// until ttl is over, and nothing else of it: by GET with the headers of
+	// Section.Header, none of them missing or another. ErrUnsupported where
+	// there is none.
+	SignedURL(ctx context.Context, key string, s Section, ttl time.Duration) (string, error)
 }

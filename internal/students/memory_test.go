@@ -140,7 +140,7 @@ func (m *memory) GetRange(context.Context, string, int64, int64) (io.ReadCloser,
 	return nil, store.Object{}, errors.ErrUnsupported
 }
 
-func (m *memory) SignedURL(context.Context, string, time.Duration) (string, error) {
+func (m *memory) SignedURL(context.Context, string, store.Section, time.Duration) (string, error) {
 	return "", store.ErrUnsupported
 }
 

@@ -296,7 +296,7 @@ func testBadKeys(t *testing.T, s store.Store) {
 		_, _, rerr := s.GetRange(ctx, key, 0, 1)
 		_, herr := s.Head(ctx, key)
 		_, cerr := s.CompareAndSwap(ctx, key, "", []byte("x"))
-		_, uerr := s.SignedURL(ctx, key, 60e9)
+		_, uerr := s.SignedURL(ctx, key, store.Section{ETag: `"x"`, Length: 1}, 60e9)
 		for op, err := range map[string]error{
 			"Get": gerr, "GetRange": rerr, "Head": herr, "CompareAndSwap": cerr, "SignedURL": uerr,
 			"Put": s.Put(ctx, key, strings.NewReader("x")), "PutIfAbsent": s.PutIfAbsent(ctx, key, strings.NewReader("x")),
