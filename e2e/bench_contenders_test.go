@@ -30,6 +30,7 @@ type contender struct {
 	self   bool                              // it prints the seconds that count
 	folder string                            // below the home, where the course is then
 	only   map[string]bool                   // situations; nil: all
+	misses bool                              // it may lack what changed, which is said
 }
 
 // arena is what all contenders share for one course: the repository, the
@@ -227,7 +228,7 @@ func (g *arena) buckets() (out []*contender) {
 	}
 	if aws != "" {
 		out = append(out, &contender{
-			name: "aws s3 sync", addr: addr, folder: "work/course",
+			name: "aws s3 sync", addr: addr, folder: "work/course", misses: true, // what has its size, and an older time
 			login: func(home, addr string) *exec.Cmd {
 				return g.as(home, env(addr), aws, "s3", "sync", "--only-show-errors", "--endpoint-url", "http://"+addr, "s3://"+bucket, "course")
 			},

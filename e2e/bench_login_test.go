@@ -183,6 +183,10 @@ func (r *race) compare(c *contender, home string) {
 		return
 	}
 	if out, code := runProgram(r.t, exec.Command("diff", "-rq", r.tree, filepath.Join(home, c.folder))); code != 0 {
+		if c.misses {
+			fmt.Printf("%s has not the newest: %d files differ\n", c.name, strings.Count(out, "\n"))
+			return
+		}
 		r.t.Errorf("%s has not the newest:\n%s", c.name, tail(out, 500))
 	}
 }

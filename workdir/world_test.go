@@ -39,7 +39,7 @@ type world struct {
 	do       *hands
 	how      How
 	follows  string // the pass that the next one goes on with
-	asked    int // histories
+	asked    int    // histories
 	fetched  []bundle.Digest
 	between  func() // between plan and apply
 	after    []func()
