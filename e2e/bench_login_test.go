@@ -40,7 +40,6 @@ type figures struct {
 // TestBenchLogin measures one login with each contender: in one run, shuffled,
 // as often as the course says. COURSES=S,M and ROUNDS=3 choose less.
 func TestBenchLogin(t *testing.T) {
-	var all []*figures
 	for _, m := range materials() {
 		if want := os.Getenv("COURSES"); want != "" && !slices.Contains(strings.Split(want, ","), m.name) {
 			continue
@@ -48,11 +47,10 @@ func TestBenchLogin(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) {
 			b := newRace(t, m)
 			b.run()
-			all = append(all, b.out)
 			b.out.print()
+			results(t, "login-"+m.name+".json", b.out)
 		})
 	}
-	results(t, "login.json", all)
 }
 
 // race is all contenders on one course.

@@ -34,17 +34,16 @@ type published struct {
 // TestBenchPublish measures the publish side: a first publish, and the three
 // pushes. Syncer and hookserver are two processes, as at a larger site.
 func TestBenchPublish(t *testing.T) {
-	all := map[string]map[string][]published{}
 	for _, m := range materials() {
 		if want := os.Getenv("COURSES"); want != "" && !slices.Contains(strings.Split(want, ","), m.name) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
-			all[m.name] = newPress(t, m).run()
-			printPublished(m.name, all[m.name])
+			all := newPress(t, m).run()
+			printPublished(m.name, all)
+			results(t, "publish-"+m.name+".json", all)
 		})
 	}
-	results(t, "publish.json", all)
 }
 
 // press is a syncer and a hookserver on one course.

@@ -1,8 +1,8 @@
 """Draws what the benchmarks measured: plots.py RESULTS TO
 
-RESULTS is a folder with login.json, storm.json and term.json, as `make bench`,
-`make bench-storm` and `make bench-term` write them; what is missing is not
-drawn. TO is the folder for the SVG files.
+RESULTS is a folder with login-S.json (M, L), storm.json and term.json, as
+`make bench`, `make bench-storm` and `make bench-term` write them; what is
+missing is not drawn. TO is the folder for the SVG files.
 """
 
 import json
@@ -94,7 +94,7 @@ def term(found, to):
     left.plot(x, [w["store"] / 1e6 for w in weeks], color="C1", label="in the store")
     left.set(title="stored", xlabel="week", ylabel="MB", ylim=(0, None))
     right.plot(x, [w["sent"] / 1e9 for w in weeks], color="C0")
-    right.set(title="sent to students", xlabel="week", ylabel="GB in the week", yscale="log")
+    right.set(title="sent to students", xlabel="week", ylabel="GB in the week", ylim=(0, None))
     for ax in (left, right):
         ax.grid(alpha=0.3)
     left.legend(fontsize=8, frameon=False)
@@ -104,7 +104,10 @@ def term(found, to):
 def main():
     results, to = map(pathlib.Path, sys.argv[1:])
     to.mkdir(parents=True, exist_ok=True)
-    for draw in (login, storm, term):
+    courses = [json.loads(file.read_text()) for file in sorted(results.glob("login-*.json"))]
+    if courses:
+        login(courses, to)
+    for draw in (storm, term):
         file = results / f"{draw.__name__}.json"
         if file.exists():
             draw(json.loads(file.read_text()), to)
