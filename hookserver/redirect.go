@@ -143,6 +143,9 @@ type links struct {
 	tags  map[string]string // by key
 	fault error             // the last one
 	since time.Time
+
+	proven  bool  // that the server holds URLs to their sections
+	refused error // it does not: nothing is ever signed
 }
 
 func newLinks(o Options) *links {
@@ -175,13 +178,37 @@ func (l *links) sign(ctx context.Context, at link) (hook.Section, error) {
 	if err != nil {
 		return hook.Section{}, fmt.Errorf("look at the bundle: %w", err)
 	}
-	url, err := l.store.SignedURL(ctx, at.key(), store.Section{ETag: tag, Offset: at.from, Length: at.length()}, urlLife)
+	sec := store.Section{ETag: tag, Offset: at.from, Length: at.length()}
+	if err := l.prove(ctx, at.key(), sec); err != nil {
+		return hook.Section{}, err
+	}
+	url, err := l.store.SignedURL(ctx, at.key(), sec, urlLife)
 	if err != nil {
 		return hook.Section{}, err
 	}
 	s := hook.Section{Bundle: at.bundle, Offset: at.from, Length: at.length(), ETag: tag, URL: url}
 	l.keep(began, func() { l.at[at] = s })
 	return s, nil
+}
+
+// prove sees once, before the first URL goes out, that the server holds URLs to
+// their sections: all that keeps the rest of a bundle shut.
+func (l *links) prove(ctx context.Context, key string, sec store.Section) error {
+	server, ok := l.store.(interface {
+		CheckSection(context.Context, string, store.Section) error
+	})
+	if l.mu.Lock(); l.proven || !ok {
+		l.mu.Unlock()
+		return nil
+	}
+	l.mu.Unlock()
+	_, err := l.heads.do(ctx, "prove", func(ctx context.Context) (string, error) { return "", server.CheckSection(ctx, key, sec) })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.proven = err == nil; errors.Is(err, store.ErrSections) {
+		l.refused = err
+	}
+	return err
 }
 
 // tag is an object's ETag, asked once a minute.
@@ -231,6 +258,9 @@ func (l *links) keep(began time.Time, put func()) {
 func (l *links) faulty() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.refused != nil {
+		return l.refused
+	}
 	if within(l.now().Sub(l.since), signPause) {
 		return l.fault
 	}

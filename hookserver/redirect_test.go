@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -506,6 +507,53 @@ func TestSigningAsksLittle(t *testing.T) {
 	}
 	if got := len(w.modern("ana").syncAll()); got != 2 {
 		t.Errorf("%d URLs: neither is the others' fault", got)
+	}
+}
+
+// proving is a store whose server is asked whether it holds URLs to their
+// sections.
+type proving struct {
+	*signing
+	asked  atomic.Int32
+	answer atomic.Pointer[error]
+}
+
+func (p *proving) CheckSection(context.Context, string, store.Section) error {
+	p.asked.Add(1)
+	return *p.answer.Load()
+}
+
+// No URL goes out before the server was seen to hold it to its section; of one
+// that does not, none ever.
+func TestTheServerIsProvenBeforeAURLGoesOut(t *testing.T) {
+	s := &proving{signing: &signing{}}
+	w := newWorld(t, func(o *Options) {
+		s.Store = o.Store
+		o.Store, o.Redirect = s, true
+	})
+	w.course("scala", all)
+	w.publish("scala", everyone(map[string]string{"a": noise(300_000, 1)}))
+	for _, c := range []struct {
+		name        string
+		answer      error
+		urls, asked int
+	}{
+		{"it cannot be asked", errors.New("away"), 0, 1},
+		{"it does", nil, 1, 2},
+		{"it is not asked again", store.ErrSections, 1, 2},
+	} {
+		s.answer.Store(&c.answer)
+		w.pass(urlFresh)
+		if n := len(w.modern("ana").syncAll()); n != c.urls || int(s.asked.Load()) != c.asked {
+			t.Errorf("%s: %d URLs, asked %d times", c.name, n, s.asked.Load())
+		}
+	}
+	w.srv.links.proven = false // as another process begins
+	for range 2 {
+		w.pass(time.Hour)
+		if n := len(w.modern("ana").syncAll()); n != 0 || s.asked.Load() != 3 {
+			t.Errorf("it does not: %d URLs, asked %d times", n, s.asked.Load())
+		}
 	}
 }
 

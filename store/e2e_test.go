@@ -5,6 +5,7 @@ package store_test
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -152,6 +153,46 @@ func TestVersitygwSignedURL(t *testing.T) {
 		}
 		<-time.After(200 * time.Millisecond)
 	}
+}
+
+// TestVersitygwHoldsURLsToTheirSections, and a server that takes any header for
+// signed does not: that is seen before a URL goes out.
+func TestVersitygwHoldsURLsToTheirSections(t *testing.T) {
+	endpoint, access, secret := s3server.Start(t)
+	cfg := s3server.Bucket(t, endpoint, access, secret)
+	s := newS3(t, cfg)
+	put(t, s, "courses/x/bundles/ab", "0123456789")
+	sec := sectionOf(t, s, "courses/x/bundles/ab", 2, 3)
+	if err := s.CheckSection(t.Context(), "courses/x/bundles/ab", sec); err != nil {
+		t.Error(err)
+	}
+	for name, lax := range map[string]func(http.Header){
+		"the range":    func(h http.Header) { h.Set("Range", "bytes=2-4") },
+		"If-Range":     func(h http.Header) { h.Set("If-Range", sec.ETag) },
+		"every header": func(h http.Header) { maps.Copy(h, sec.Header()) },
+	} {
+		cfg.Wrap = func(next http.RoundTripper) http.RoundTripper { return laxServer{next, lax} }
+		if err := newS3(t, cfg).CheckSection(t.Context(), "courses/x/bundles/ab", sec); !errors.Is(err, store.ErrSections) {
+			t.Errorf("a server that does not look at %s: %v", name, err)
+		}
+	}
+	if err := s.CheckSection(t.Context(), "courses/x/bundles/cd", sec); err == nil || errors.Is(err, store.ErrSections) {
+		t.Errorf("nothing there: %v", err)
+	}
+}
+
+// laxServer stands for one that does not check some headers.
+type laxServer struct {
+	next http.RoundTripper
+	lax  func(http.Header)
+}
+
+func (l laxServer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.Query().Has("X-Amz-Signature") {
+		r = r.Clone(r.Context())
+		l.lax(r.Header)
+	}
+	return l.next.RoundTrip(r)
 }
 
 // TestVersitygwSignedURLOfWhatWas: an object that was written anew, as another,

@@ -42,6 +42,10 @@ func (s Section) check() error {
 // SignedURL signs without asking the server. The URL dies earlier where the
 // credentials that sign it do (a role's: within hours).
 func (s *S3) SignedURL(ctx context.Context, key string, sec Section, ttl time.Duration) (string, error) {
+	return s.sign(ctx, s.signer, key, sec, ttl)
+}
+
+func (s *S3) sign(ctx context.Context, signer *s3.PresignClient, key string, sec Section, ttl time.Duration) (string, error) {
 	if err := CheckKey(key); err != nil {
 		return "", err
 	}
@@ -53,7 +57,7 @@ func (s *S3) SignedURL(ctx context.Context, key string, sec Section, ttl time.Du
 	}
 	head := sec.Header()
 	in := &s3.GetObjectInput{Bucket: &s.bucket, Key: s.name(key), Range: aws.String(head.Get("Range")), IfMatch: &sec.ETag}
-	r, err := s.signer.PresignGetObject(ctx, in, s3.WithPresignExpires(ttl), s3.WithPresignClientFromClientOptions(func(o *s3.Options) {
+	r, err := signer.PresignGetObject(ctx, in, s3.WithPresignExpires(ttl), s3.WithPresignClientFromClientOptions(func(o *s3.Options) {
 		o.APIOptions = append(o.APIOptions, smithyhttp.SetHeaderValue("If-Range", sec.ETag)) // the SDK knows no such field
 	}))
 	if err == nil {
