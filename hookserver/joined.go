@@ -14,6 +14,10 @@ import (
 // deltas lead on, one for each change. They are joined to one, which has only
 // bytes of the newest content, and takes no content between to make.
 
+// maxJoined is how many deltas are read for one answer, so that one whose making
+// would take long has whole frames instead.
+const maxJoined = 1000
+
 // way is deltas, each on the content of the one before it.
 type way struct {
 	base   bundle.Digest // what the first is on
@@ -79,12 +83,14 @@ func (s *Server) joined(ctx context.Context, v view, left map[bundle.Digest]cont
 	if len(has) == 0 {
 		return nil, nil
 	}
+	read := 0
 	for d, c := range left {
 		most := v.gainful(d)
 		w, ok := v.wayTo(d, has, 4*most) // joined they have fewer bytes
-		if !ok || len(w.deltas) < 2 {
+		if !ok || len(w.deltas) < 2 || read+len(w.deltas) > maxJoined {
 			continue
 		}
+		read += len(w.deltas)
 		r := &recipe{course: v.course, items: []bundle.Item{c.Item}, from: w.deltas, base: w.base}
 		n, err := s.mix.length(ctx, v.who, r)
 		if ctx.Err() != nil {

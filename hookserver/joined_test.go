@@ -85,3 +85,37 @@ func TestWayBackIsNoWay(t *testing.T) {
 		t.Errorf("%+v; want the last step's delta", ana.got)
 	}
 }
+
+// An answer of very many deltas is bounded: what is beyond comes whole.
+func TestJoiningIsBounded(t *testing.T) {
+	w := newWorld(t, nil)
+	w.course("scala", all)
+	files := map[string]string{}
+	const n, versions = 60, 24
+	for i := range n {
+		files[fmt.Sprint("f", i)] = noise(6000, uint64(i))
+	}
+	w.publish("scala", everyone(files))
+	ana := w.student("ana")
+	ana.sync()
+	for v := range versions {
+		files = maps.Clone(files)
+		for path, text := range files {
+			files[path] = text[:100*v] + fmt.Sprint(v) + text[100*v:]
+		}
+		w.publish("scala", everyone(files))
+	}
+	ana.sync()
+	ana.wantTree("scala", files)
+	deltas, whole := 0, 0
+	for _, f := range ana.got {
+		if f.Kind == bundle.Delta {
+			deltas++
+		} else {
+			whole += len(f.Items)
+		}
+	}
+	if deltas != maxJoined/versions || deltas+whole < n {
+		t.Errorf("%d deltas and %d whole contents", deltas, whole)
+	}
+}
