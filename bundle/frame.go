@@ -54,7 +54,7 @@ func CompressFast(w io.Writer, r io.Reader) error { return compressFrom(fastEnco
 
 // Store gives data as a zstd frame in which nothing is compressed: an encoder's
 // tables cost a login more than some kilobytes on its disk.
-func Store(data []byte) []byte {
+func Store[T ~string | ~[]byte](data T) []byte {
 	const block = 128 << 10
 	out := make([]byte, 0, len(data)+3*(len(data)/block+1)+6)
 	out = append(out, 0x28, 0xb5, 0x2f, 0xfd, 0, 10<<3) // magic; no size, no checksum; a window of 1 MB

@@ -31,7 +31,8 @@ func (s *Server) packOffer(t hook.Ticket, list []*prepared) ([][]byte, error) {
 		parts = append(parts, part)
 		plain, packed = plain+n, packed+int64(len(part))
 	}
-	addText := func(text string) { add(stored(text), int64(len(text))) }
+	// An encoder would take more memory than all that an answer is made of.
+	addText := func(text string) { add(bundle.Store(text), int64(len(text))) }
 	addText(before + strings.TrimSuffix(none, "]"))
 	for i, p := range list {
 		add(p.packed, p.plain)
@@ -47,26 +48,6 @@ func (s *Server) packOffer(t hook.Ticket, list []*prepared) ([][]byte, error) {
 	}
 	binary.BigEndian.PutUint32(length, uint32(packed))
 	return parts, nil
-}
-
-// storedBlock is below what one block of zstd may hold, which is 128 KiB.
-const storedBlock = 64 << 10
-
-// stored is text as zstd without any compression (RFC 8878: frames of one
-// segment and one raw block each): an encoder takes more memory than all that
-// an answer is made of.
-func stored(text string) []byte {
-	out := make([]byte, 0, len(text)+12*(1+len(text)/storedBlock))
-	for first := true; first || text != ""; first = false {
-		n := min(len(text), storedBlock)
-		out = append(out, 0x28, 0xb5, 0x2f, 0xfd, 0xa0) // magic; one segment, its size in four bytes
-		out = binary.LittleEndian.AppendUint32(out, uint32(n))
-		head := uint32(n)<<3 | 1 // a raw block, the last
-		out = append(out, byte(head), byte(head>>8), byte(head>>16))
-		out = append(out, text[:n]...)
-		text = text[n:]
-	}
-	return out
 }
 
 // frameSender writes the frames of one course's answer. It keeps the file of

@@ -15,9 +15,10 @@ import (
 )
 
 func TestStoredTextIsZstd(t *testing.T) {
-	for _, n := range []int{0, 1, 255, 256, storedBlock - 1, storedBlock, storedBlock + 1, 3*storedBlock + 7} {
+	const block = 64 << 10
+	for _, n := range []int{0, 1, 255, 256, block - 1, block, block + 1, 2*block - 1, 2 * block, 2*block + 1, 3*block + 7} {
 		text := strings.Repeat("päckchen\n", n/10+1)[:n]
-		packed := append(stored(text), stored("!")...) // one stream with what follows
+		packed := append(bundle.Store(text), bundle.Store("!")...) // one stream with what follows
 		err := bundle.Decompress(bytes.NewReader(packed), 1<<20, func(r io.Reader) error {
 			got, err := io.ReadAll(r)
 			if string(got) != text+"!" {

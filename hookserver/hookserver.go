@@ -149,7 +149,8 @@ func (o *Options) complete() error {
 	case o.TicketKeys == nil || o.HookSecrets == nil || o.PublicKeys == nil:
 		return errors.New("hookserver: no keys given")
 	}
-	if _, folder := o.Store.(*store.Dir); folder && o.Redirect {
+	_, folder := o.Store.(*store.Dir)
+	if folder && o.Redirect {
 		return errors.New("delivery: redirect needs store.s3: nobody but this service can read a folder of this machine")
 	}
 	if o.Audience == "" {
@@ -160,7 +161,7 @@ func (o *Options) complete() error {
 	}
 	if o.Poll == 0 {
 		o.Poll = 3 * time.Second
-		if _, folder := o.Store.(*store.Dir); folder {
+		if folder {
 			o.Poll = 500 * time.Millisecond // a small file, on this disk
 		}
 	}

@@ -64,17 +64,12 @@ func shortest(ways []way) (best int) {
 
 // gainful is up to how many bytes a delta is better than its content's share
 // of the whole frame that holds it.
-func (v *view) gainful(d bundle.Digest) int64 {
-	p := v.source(d)
+func (v *view) gainful(c content) int64 {
+	p := v.source(c.Digest)
 	if p.frame == nil || p.frame.Size == 0 {
 		return 0
 	}
-	return p.frame.Length * v.sizeOf(d) / p.frame.Size * 4 / 5
-}
-
-func (v *view) sizeOf(d bundle.Digest) int64 {
-	c, _ := v.names(d)
-	return c.Size
+	return p.frame.Length * c.Size / p.frame.Size * 4 / 5
 }
 
 // joined gives what several deltas lead to, of what is left, and takes it
@@ -85,7 +80,7 @@ func (s *Server) joined(ctx context.Context, v view, left map[bundle.Digest]cont
 	}
 	read := 0
 	for d, c := range left {
-		most := v.gainful(d)
+		most := v.gainful(c)
 		w, ok := v.wayTo(d, has, 4*most) // joined they have fewer bytes
 		if !ok || len(w.deltas) < 2 || read+len(w.deltas) > maxJoined {
 			continue

@@ -115,7 +115,7 @@ type readBundle struct {
 
 func (p *pass) compactChannel(ctx context.Context, on *shelf, ch store.Channel) (out compacted, err error) {
 	var all []readBundle // newest first
-	for _, ref := range slices.Backward(ch.Bundles) {
+	for _, ref := range ch.Bundles {
 		x, err := readIndex(ctx, p.st, p.rec.Course, ch.ID, ref)
 		if err != nil {
 			return out, err
