@@ -55,6 +55,9 @@ type cache struct {
 
 	m      *metrics
 	flight singleflight.Group
+	// running counts the downloads, which go on when the students who asked
+	// for them are gone.
+	running sync.WaitGroup
 
 	mu      sync.Mutex
 	files   map[bundle.Digest]*cached
@@ -116,6 +119,8 @@ func (c *cache) open(ctx context.Context, course string, ref store.BundleRef) (*
 	}
 	c.m.cache.WithLabelValues("miss").Inc()
 	done := c.flight.DoChan(ref.Digest.String(), func() (any, error) {
+		c.running.Add(1)
+		defer c.running.Done()
 		// Others wait for the same: it goes on when this student is gone.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), downloadTime)
 		defer cancel()

@@ -132,6 +132,9 @@ func newWorld(t testing.TB, change func(*Options)) *world {
 		w.srv.Drain()
 		w.web.CloseClientConnections()
 		w.web.Close()
+		if c := w.srv.lib.blobs.cache; c != nil {
+			c.running.Wait() // else its folder is removed under it
+		}
 	})
 	return w
 }
