@@ -38,7 +38,8 @@ type figures struct {
 }
 
 // TestBenchLogin measures one login with each contender: in one run, shuffled,
-// as often as the course says. COURSES=S,M and ROUNDS=3 choose less.
+// as often as the course says. COURSES=S,M, ROUNDS=3 and CONTENDERS=Satchel,git
+// (parts of names) choose less.
 func TestBenchLogin(t *testing.T) {
 	for _, m := range materials() {
 		if want := os.Getenv("COURSES"); want != "" && !slices.Contains(strings.Split(want, ","), m.name) {
@@ -67,7 +68,7 @@ func newRace(t *testing.T, m *material) *race {
 		r.rounds = n
 	}
 	r.all = slices.Concat(r.limits(), r.satchels(), []*contender{r.tarballs(), r.gitHTTP(), r.gitSSH(), r.puller()}, r.buckets())
-	r.all = slices.DeleteFunc(r.all, func(c *contender) bool { return c == nil })
+	r.all = slices.DeleteFunc(r.all, func(c *contender) bool { return c == nil || !chosen(c.name) })
 	for _, c := range r.all {
 		r.out.Timed[c.name], r.out.Counted[c.name] = map[string][]measured{}, map[string]measured{}
 		if c.pushed != nil {
@@ -75,6 +76,16 @@ func newRace(t *testing.T, m *material) *race {
 		}
 	}
 	return r
+}
+
+// chosen says whether the run is to have this contender.
+func chosen(name string) bool {
+	for part := range strings.SplitSeq(os.Getenv("CONTENDERS"), ",") {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *race) run() {
