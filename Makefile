@@ -20,7 +20,7 @@ FUZZTIME ?= 30s
 # Of the benchmarks: L has 1.1 GB and takes its time.
 COURSES  ?= S,M
 RESULTS  ?= $(CACHE)/results
-BENCH    = .ci/tables env PEERS_VENV=$(CACHE)/venv-peers AWS_CLI=$(CACHE)/venv-aws/bin/aws VERSITYGW=$(TOOLS)/versitygw COURSES=$(COURSES) ROUNDS=$(ROUNDS) CONTENDERS="$(CONTENDERS)" BENCH_RESULTS=$(RESULTS) BENCH_CACHE=$(CACHE)/bench SATCHEL_BIN=$(CURDIR)/bin $(GO) test -tags e2e -count=1 -timeout 150m -v ./e2e
+BENCH    = .ci/tables env PEERS_VENV=$(CACHE)/venv-peers AWS_CLI=$(CACHE)/venv-aws/bin/aws VERSITYGW=$(TOOLS)/versitygw COURSES=$(COURSES) ROUNDS=$(ROUNDS) CONTENDERS='$(CONTENDERS)' BENCH_RESULTS=$(RESULTS) BENCH_CACHE=$(CACHE)/bench SATCHEL_BIN=$(CURDIR)/bin $(GO) test -tags e2e -count=1 -timeout 150m -v ./e2e
 # What makes and mounts the filesystems of the e2e tests, and the kernel for those that this one lacks.
 FILESYSTEMS := linux.uml modprobe ip setpriv fusermount3 bindfs sshfs unionfs mergerfs fuse-overlayfs mkfs.exfat mount.exfat-fuse mkfs.vfat mkfs.ext4 mkfs.btrfs setquota rpcbind rpc.nfsd mount.nfs
 CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|FullQuota
