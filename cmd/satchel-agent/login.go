@@ -23,7 +23,7 @@ import (
 // pass of a start, and shows what that does for as long as a login may wait.
 // All that can go wrong goes wrong in the other process.
 func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent.Event)) {
-	if err := p.begin(ctx, &s, s.Budget, left{server: serverPID()}, show); err != nil {
+	if err := p.begin(ctx, &s, s.Budget, left{server: serverPID(), placing: true}, show); err != nil {
 		fmt.Fprintf(p.errOut, "satchel-agent: no process can be left behind (%v); going on without\n", err)
 		p.inForeground(ctx, s, show)
 	}
@@ -34,16 +34,19 @@ func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent
 // lasts. An error means that there is none.
 func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Duration, l left, show func(agent.Event)) error {
 	began := time.Now()
-	var asked func() *hook.Answer
+	var g *glance
 	if s != nil {
-		asked = p.glance(ctx, *s, show)
+		g = p.glance(ctx, *s)
 	}
 	r, give, err := p.leave(l, s != nil)
 	if err != nil {
 		return err
 	}
 	if s != nil {
-		ans := asked()
+		ans := g.answer(show)
+		if l.placing {
+			ans = g.place(ctx, ans, budget*3/4-time.Since(began), show)
+		}
 		handOver(ans, give)
 		if ans != nil && ans.NotModified {
 			return r.Close()
@@ -53,42 +56,88 @@ func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Dura
 	return nil
 }
 
-// glance begins to ask whether anything is new, and gives what waits for the
-// answer: nil where the process that is left behind has to ask, also where a
-// home that hangs gives none in time.
-func (p *program) glance(ctx context.Context, s agent.Settings, show func(agent.Event)) (asked func() *hook.Answer) {
-	none := func() *hook.Answer { return nil }
-	var told []agent.Event
-	a, err := agent.New(slog.New(slog.DiscardHandler), s, agent.Options{Show: func(e agent.Event) { told = append(told, e) }})
+// glance is a login's first question, and what its answer says where that is
+// little. All of it is done beside: a home that hangs, or a fault, takes
+// nothing from the login but time within its budget.
+type glance struct {
+	a    *agent.Agent // nil: a setting is wrong, and the watch says so
+	told []agent.Event
+	done chan *hook.Answer
+	late <-chan time.Time
+}
+
+// glance begins to ask whether anything is new.
+func (p *program) glance(ctx context.Context, s agent.Settings) *glance {
+	g := &glance{done: make(chan *hook.Answer, 1), late: time.After(agent.GlanceTime)}
+	var err error
+	g.a, err = agent.New(slog.New(slog.DiscardHandler), s, agent.Options{Show: func(e agent.Event) { g.told = append(g.told, e) }})
 	if err != nil {
-		return none
+		g.a = nil
+		g.done <- nil
+		return g
 	}
-	done := make(chan *hook.Answer, 1)
+	g.beside(func() *hook.Answer { return g.a.Glance(ctx) })
+	return g
+}
+
+// beside has something done that gives an answer; nil where that is at fault,
+// for what it reads is the student's.
+func (g *glance) beside(do func() *hook.Answer) {
 	go func() {
 		defer func() {
-			if recover() != nil { // what was read is the student's
-				done <- nil
+			if recover() != nil {
+				g.done <- nil
 			}
 		}()
-		done <- a.Glance(ctx)
+		g.done <- do()
 	}()
-	late := time.After(agent.GlanceTime)
-	return func() *hook.Answer {
-		var ans *hook.Answer
+}
+
+// answer waits for the answer: nil where the process that is left behind has
+// to ask, also where a home that hangs gives none in time.
+func (g *glance) answer(show func(agent.Event)) *hook.Answer {
+	var ans *hook.Answer
+	select {
+	case ans = <-g.done:
+	case <-g.late:
 		select {
-		case ans = <-done:
-		case <-late:
-			select {
-			case ans = <-done: // in time, while the watch was started
-			default:
-				return nil
-			}
+		case ans = <-g.done: // in time, while the watch was started
+		default:
+			return nil
 		}
-		for _, e := range told {
-			show(e)
-		}
+	}
+	g.say(show)
+	return ans
+}
+
+// place places what a small answer brings, and gives what is left of it for
+// the process that is left behind: that nothing is new, or nil where it is to
+// ask itself, for not all came to its place within the time. Any other answer
+// is given back as it is.
+func (g *glance) place(ctx context.Context, ans *hook.Answer, within time.Duration, show func(agent.Event)) *hook.Answer {
+	if ans == nil || ans.NotModified || !agent.Small(ans) {
 		return ans
 	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	g.beside(func() *hook.Answer { return g.a.Place(ctx, ans) })
+	select {
+	case ans = <-g.done:
+		g.say(show)
+		return ans
+	case <-ctx.Done():
+		return nil // this process ends soon, and lets go of the home
+	}
+}
+
+// say shows what was told until now; nothing may be done beside meanwhile.
+func (g *glance) say(show func(agent.Event)) {
+	for _, e := range g.told {
+		if e.Kind == agent.Sentence {
+			show(e)
+		}
+	}
+	g.told = nil
 }
 
 // inForeground is for where no process can be started.
@@ -117,9 +166,10 @@ func serverPID() int {
 
 // left says how a watch is left behind.
 type left struct {
-	become *identity // as whom; nil: as this process
-	server int       // the process with which it ends; 0: none
-	orphan bool      // it is nobody's child: a program that this one becomes has none that it does not know of
+	become  *identity // as whom; nil: as this process
+	server  int       // the process with which it ends; 0: none
+	placing bool      // what is little is placed by this process
+	orphan  bool      // it is nobody's child: a program that this one becomes has none that it does not know of
 }
 
 // leave starts `watch --continue` as a session of its own and gives what it
