@@ -111,3 +111,19 @@ func TestOneStepIsMadeOnce(t *testing.T) {
 	release()
 	wg.Wait()
 }
+
+// What most students have when something new comes is not composed again.
+func TestTheManifestBeforeIsKept(t *testing.T) {
+	w := newWorld(t, nil)
+	w.course("scala", all)
+	w.publish("scala", everyone(map[string]string{"a": "a", "b": "b"}))
+	ana := w.student("ana")
+	ana.sync()
+	had := w.srv.lib.peek("scala").edition.channels[0]
+	w.publish("scala", everyone(map[string]string{"a": "a", "b": "changed"}))
+	w.srv.lib.refresh(t.Context(), "scala")
+	if m, ok := w.srv.lib.past.get(had.digest); !ok || m != had.manifest {
+		t.Error("it is composed again")
+	}
+	ana.sync()
+}

@@ -225,6 +225,7 @@ func (l *library) install(name string, ed *edition) {
 	if s.version() != ed.record.Version {
 		l.lg.Info("course has a new version", "course", name, "version", ed.record.Version)
 	}
+	l.rememberAll(s.edition)
 	s.edition = ed
 	if s.proven <= ed.record.Version {
 		s.proven = 0
@@ -251,6 +252,22 @@ func cloneWith(m map[string]bundle.Version, k string, v bundle.Version) map[stri
 	return out
 }
 
+// remember keeps a manifest for whoever has an older version.
+func (l *library) remember(d bundle.Digest, m *bundle.Manifest) {
+	l.past.put(d, m, int64(len(m.Files))*200+1000)
+}
+
+// rememberAll keeps the manifests of an edition that is replaced: most students
+// have that one.
+func (l *library) rememberAll(ed *edition) {
+	if ed == nil {
+		return
+	}
+	for _, ch := range ed.channels {
+		l.remember(ch.digest, ch.manifest)
+	}
+}
+
 // manifestAt gives the manifest that a channel had at version v.
 func (l *library) manifestAt(ch *channel, v bundle.Version) (*bundle.Manifest, error) {
 	want, ok := ch.digestAt(v)
@@ -271,7 +288,7 @@ func (l *library) manifestAt(ch *channel, v bundle.Version) (*bundle.Manifest, e
 		if m.Digest() != want {
 			return nil, fmt.Errorf("%w: bundles to version %d give two manifests", bundle.ErrCorrupt, v)
 		}
-		l.past.put(want, m, int64(len(m.Files))*200+1000)
+		l.remember(want, m)
 		return m, nil
 	})
 	if err != nil {
