@@ -92,9 +92,12 @@ const (
 	smallFiles  = 8 << 20
 )
 
-// Small says whether an answer brings so little that a login had rather place
+// Small says whether an answer brings something, and so little that a login had rather place
 // it itself than hand it to another process.
 func Small(ans *hook.Answer) bool {
+	if ans.NotModified {
+		return false
+	}
 	var length, size int64
 	for _, c := range ans.Offer.Courses {
 		for _, f := range c.Frames {

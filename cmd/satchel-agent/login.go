@@ -21,7 +21,8 @@ import (
 
 // atLogin is the start hook: it leaves a watch behind, which begins with the
 // pass of a start, and shows what that does for as long as a login may wait.
-// All that can go wrong goes wrong in the other process.
+// What is little it does itself; all that is more, and can go wrong, goes wrong
+// in the other process.
 func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent.Event)) {
 	if err := p.begin(ctx, &s, s.Budget, left{server: serverPID(), placing: true}, show); err != nil {
 		fmt.Fprintf(p.errOut, "satchel-agent: no process can be left behind (%v); going on without\n", err)
@@ -29,24 +30,21 @@ func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent
 	}
 }
 
-// begin leaves a watch behind, asks meanwhile what is new (where s is nil that
-// is left to the watch), and shows what the watch does as long as the budget
-// lasts. An error means that there is none.
+// begin asks what is new (where s is nil that is left to the watch), leaves a
+// watch behind, and shows what that does as long as the budget lasts. An error
+// means that there is none. The watch is started last: on few processors it
+// would only be in the way of what a login waits for.
 func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Duration, l left, show func(agent.Event)) error {
 	began := time.Now()
-	var g *glance
+	var ans *hook.Answer
 	if s != nil {
-		g = p.glance(ctx, *s)
+		ans = p.glance(ctx, *s, l.placing, show)
 	}
 	r, give, err := p.leave(l, s != nil)
 	if err != nil {
 		return err
 	}
 	if s != nil {
-		ans := g.answer(show)
-		if l.placing {
-			ans = g.place(ctx, ans, budget*3/4-time.Since(began), show)
-		}
 		handOver(ans, give)
 		if ans != nil && ans.NotModified {
 			return r.Close()
@@ -56,88 +54,47 @@ func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Dura
 	return nil
 }
 
-// glance is a login's first question, and what its answer says where that is
-// little. All of it is done beside: a home that hangs, or a fault, takes
-// nothing from the login but time within its budget.
-type glance struct {
-	a    *agent.Agent // nil: a setting is wrong, and the watch says so
-	told []agent.Event
-	done chan *hook.Answer
-	late <-chan time.Time
-}
-
-// glance begins to ask whether anything is new.
-func (p *program) glance(ctx context.Context, s agent.Settings) *glance {
-	g := &glance{done: make(chan *hook.Answer, 1), late: time.After(agent.GlanceTime)}
-	var err error
-	g.a, err = agent.New(slog.New(slog.DiscardHandler), s, agent.Options{Show: func(e agent.Event) { g.told = append(g.told, e) }})
+// glance is a login's first question, and has what the answer says placed
+// where that is little. It gives what is left of the answer for the watch; nil
+// where that is to ask itself. All of it is done beside: a home that hangs, or
+// a fault, takes nothing from the login but time within its budget.
+func (p *program) glance(ctx context.Context, s agent.Settings, placing bool, show func(agent.Event)) *hook.Answer {
+	var told []agent.Event
+	a, err := agent.New(slog.New(slog.DiscardHandler), s, agent.Options{Show: func(e agent.Event) { told = append(told, e) }})
 	if err != nil {
-		g.a = nil
-		g.done <- nil
-		return g
+		return nil // the watch says so
 	}
-	g.beside(func() *hook.Answer { return g.a.Glance(ctx) })
-	return g
-}
-
-// beside has something done that gives an answer; nil where that is at fault,
-// for what it reads is the student's.
-func (g *glance) beside(do func() *hook.Answer) {
-	go func() {
-		defer func() {
-			if recover() != nil {
-				g.done <- nil
-			}
-		}()
-		g.done <- do()
-	}()
-}
-
-// answer waits for the answer: nil where the process that is left behind has
-// to ask, also where a home that hangs gives none in time.
-func (g *glance) answer(show func(agent.Event)) *hook.Answer {
-	var ans *hook.Answer
-	select {
-	case ans = <-g.done:
-	case <-g.late:
-		select {
-		case ans = <-g.done: // in time, while the watch was started
-		default:
-			return nil
-		}
+	ans, done := within(agent.GlanceTime, func() *hook.Answer { return a.Glance(ctx) })
+	if done && ans != nil && placing && agent.Small(ans) {
+		ctx, cancel := context.WithTimeout(ctx, s.Budget*3/4-agent.GlanceTime)
+		defer cancel()
+		ans, done = within(s.Budget*3/4, func() *hook.Answer { return a.Place(ctx, ans) })
 	}
-	g.say(show)
-	return ans
-}
-
-// place places what a small answer brings, and gives what is left of it for
-// the process that is left behind: that nothing is new, or nil where it is to
-// ask itself, for not all came to its place within the time. Any other answer
-// is given back as it is.
-func (g *glance) place(ctx context.Context, ans *hook.Answer, within time.Duration, show func(agent.Event)) *hook.Answer {
-	if ans == nil || ans.NotModified || !agent.Small(ans) {
-		return ans
+	if !done {
+		return nil // this process ends soon, and with it what it still does
 	}
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	g.beside(func() *hook.Answer { return g.a.Place(ctx, ans) })
-	select {
-	case ans = <-g.done:
-		g.say(show)
-		return ans
-	case <-ctx.Done():
-		return nil // this process ends soon, and lets go of the home
-	}
-}
-
-// say shows what was told until now; nothing may be done beside meanwhile.
-func (g *glance) say(show func(agent.Event)) {
-	for _, e := range g.told {
+	for _, e := range told {
 		if e.Kind == agent.Sentence {
 			show(e)
 		}
 	}
-	g.told = nil
+	return ans
+}
+
+// within has something done beside. done says that it ended within that time,
+// and was not at fault: what it reads is the student's.
+func within(d time.Duration, do func() *hook.Answer) (ans *hook.Answer, done bool) {
+	c := make(chan *hook.Answer, 1)
+	go func() {
+		defer close(c)
+		defer func() { _ = recover() }()
+		c <- do()
+	}()
+	select {
+	case ans, done = <-c:
+	case <-time.After(d):
+	}
+	return ans, done
 }
 
 // inForeground is for where no process can be started.
