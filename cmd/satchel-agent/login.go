@@ -59,16 +59,18 @@ func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Dura
 // where that is to ask itself. All of it is done beside: a home that hangs, or
 // a fault, takes nothing from the login but time within its budget.
 func (p *program) glance(ctx context.Context, s agent.Settings, placing bool, show func(agent.Event)) *hook.Answer {
+	began := time.Now()
 	var told []agent.Event
 	a, err := agent.New(slog.New(slog.DiscardHandler), s, agent.Options{Show: func(e agent.Event) { told = append(told, e) }})
 	if err != nil {
 		return nil // the watch says so
 	}
 	ans, done := within(agent.GlanceTime, func() *hook.Answer { return a.Glance(ctx) })
-	if done && ans != nil && placing && agent.Small(ans) {
-		ctx, cancel := context.WithTimeout(ctx, s.Budget*3/4-agent.GlanceTime)
+	if small := ans; done && small != nil && placing && agent.Small(small) {
+		rest := s.Budget*3/4 - time.Since(began)
+		ctx, cancel := context.WithTimeout(ctx, rest*2/3) // then it still puts in place what is here
 		defer cancel()
-		ans, done = within(s.Budget*3/4, func() *hook.Answer { return a.Place(ctx, ans) })
+		ans, done = within(rest, func() *hook.Answer { return a.Place(ctx, small) })
 	}
 	if !done {
 		return nil // this process ends soon, and with it what it still does
