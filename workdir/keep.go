@@ -143,10 +143,20 @@ func (b *bases) free(needs map[bundle.Digest]need, erase func(bundle.Digest) boo
 	}
 }
 
+// manyPacks is how many packs may lie here before small ones become one: each
+// login that brings something reads the indexes of all. smallPack is how long
+// the frames of a small one are at most.
+const (
+	manyPacks = 16
+	smallPack = 1 << 20
+)
+
 // tidyPacks writes packs anew of which less than half is needed, or that hold
-// what is to be erased; needed says what stays.
+// what is to be erased, and makes one of many small ones; needed says what
+// stays.
 func (b *bases) tidyPacks(needed, erase func(bundle.Digest) bool) {
 	packs := b.snapshot()
+	var small []string
 	for _, name := range sortedKeys(packs) {
 		var all, live int64
 		must := false
@@ -161,28 +171,51 @@ func (b *bases) tidyPacks(needed, erase func(bundle.Digest) bool) {
 				live += f.Length
 			}
 		}
-		if !must && live*2 >= all {
-			continue
+		switch {
+		case must || live*2 < all:
+			b.renew(packs, needed, erase, name)
+		case all <= smallPack:
+			small = append(small, name)
 		}
-		if err := b.rewrite(name, packs[name], func(d bundle.Digest) bool { return needed(d) && !erase(d) }); err != nil {
-			b.c.home.lg.Info("base bytes stay as they are", "course", b.c.name, "pack", name, "error", err)
-		}
-		b.c.packs.forget()
+	}
+	if len(packs) > manyPacks && len(small) > 1 {
+		b.renew(packs, needed, erase, small...)
 	}
 }
 
-// rewrite puts what stays of a pack into a new one: whole frames as they are,
-// else the contents one by one.
-func (b *bases) rewrite(name string, x *packIndex, stays func(bundle.Digest) bool) error {
+// renew puts what stays of some packs into a new one.
+func (b *bases) renew(packs map[string]*packIndex, needed, erase func(bundle.Digest) bool, names ...string) {
+	w, err := newPackWriter(b.dir)
+	if err == nil {
+		for _, name := range names {
+			if err = b.transfer(w, name, packs[name], func(d bundle.Digest) bool { return needed(d) && !erase(d) }); err != nil {
+				w.discard()
+				break
+			}
+		}
+	}
+	if err == nil {
+		_, err = w.finish()
+	}
+	for _, name := range names {
+		if err == nil {
+			err = b.remove(name)
+		}
+	}
+	if err != nil {
+		b.c.home.lg.Info("base bytes stay as they are", "course", b.c.name, "packs", names, "error", err)
+	}
+	b.c.packs.forget()
+}
+
+// transfer puts what stays of a pack into w: whole frames as they are, else
+// the contents one by one into files of their own.
+func (b *bases) transfer(w *packWriter, name string, x *packIndex, stays func(bundle.Digest) bool) error {
 	old, _, err := b.open(name)
 	if err != nil {
 		return err
 	}
 	defer old.Close()
-	w, err := newPackWriter(b.dir)
-	if err != nil {
-		return err
-	}
 	for _, f := range x.Frames {
 		n := 0
 		for _, it := range f.Items {
@@ -190,26 +223,21 @@ func (b *bases) rewrite(name string, x *packIndex, stays func(bundle.Digest) boo
 				n++
 			}
 		}
-		if n == 0 {
-			continue
-		}
-		if n == len(f.Items) {
+		switch n {
+		case 0:
+		case len(f.Items):
 			data := make([]byte, f.Length)
 			if _, err = old.ReadAt(data, f.Offset); err == nil {
 				err = w.add(f, data)
 			}
-		} else {
+		default:
 			err = b.takeApart(f, old, stays)
 		}
 		if err != nil {
-			w.discard()
 			return err
 		}
 	}
-	if _, err := w.finish(); err != nil {
-		return err
-	}
-	return b.remove(name)
+	return nil
 }
 
 // takeApart keeps some contents of a frame, each in a file of its own. What is

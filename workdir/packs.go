@@ -3,12 +3,12 @@ package workdir
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,24 +18,97 @@ import (
 // A pack holds base bytes as they were received: a login that brings much need
 // not compress it again. It is
 //
-//	frames (bundle.Frame, kind whole), one after the other
-//	zstd of JSON {"format":1,"frames":[…]}
+//	frames (bundle.Frame, kind whole or delta), one after the other
+//	of each frame its index: see appendFrame
 //	four bytes, big-endian: the length of that
 //	packMagic
 //
-// and its name is pack-ID. What has no end like that is none.
+// and its name is pack-ID. What has no end like that is none. The index is not
+// JSON, for each login that brings something reads all of it.
 const (
 	packPrefix   = "pack-"
 	packMagic    = "satpack\x01"
-	packFormat   = 1
 	packTrailer  = 4 + len(packMagic)
 	maxPackIndex = 16 << 20
 	maxKept      = 4 << 20 // bytes of a frame
 )
 
-type packIndex struct {
-	Format int            `json:"format"`
-	Frames []bundle.Frame `json:"frames"`
+// packIndex are a pack's frames.
+type packIndex struct{ Frames []bundle.Frame }
+
+// packKinds are the frames' kinds, each with its number in an index.
+var packKinds = []bundle.Kind{bundle.Whole, bundle.Delta}
+
+// appendFrame adds a frame's index: its kind's number in one byte, as varints
+// where it begins and its length, for a delta the 32 bytes of its base, as a
+// varint how many contents it has, and of each the digest and, as a varint,
+// the size.
+func appendFrame(b []byte, f *bundle.Frame) []byte {
+	b = append(b, byte(slices.Index(packKinds, f.Kind)))
+	b = binary.AppendUvarint(b, uint64(f.Offset))
+	b = binary.AppendUvarint(b, uint64(f.Length))
+	if f.Kind == bundle.Delta {
+		b = append(b, f.Base[:]...)
+	}
+	b = binary.AppendUvarint(b, uint64(len(f.Items)))
+	for _, it := range f.Items {
+		b = append(b, it.Digest[:]...)
+		b = binary.AppendUvarint(b, uint64(it.Size))
+	}
+	return b
+}
+
+// scanFrames reads what appendFrame wrote; false where it wrote something else.
+func scanFrames(text []byte) (frames []bundle.Frame, ok bool) {
+	s := &packScan{left: text}
+	for len(s.left) > 0 && !s.bad {
+		kind := s.left[0]
+		s.left = s.left[1:]
+		if int(kind) >= len(packKinds) {
+			return nil, false
+		}
+		f := bundle.Frame{Kind: packKinds[kind], Offset: s.number(), Length: s.number()}
+		if f.Kind == bundle.Delta {
+			f.Base = s.digest()
+		}
+		n := s.number()
+		if n > int64(len(s.left))/int64(len(f.Base)+1) {
+			return nil, false
+		}
+		f.Items = make([]bundle.Item, n)
+		for i := range f.Items {
+			f.Items[i] = bundle.Item{Digest: s.digest(), Size: s.number()}
+			f.Size += f.Items[i].Size
+		}
+		frames = append(frames, f)
+	}
+	return frames, !s.bad
+}
+
+// packScan reads from left. bad: it ended too early.
+type packScan struct {
+	left []byte
+	bad  bool
+}
+
+// number reads one of at most bundle.MaxBundleSize.
+func (s *packScan) number() int64 {
+	x, n := binary.Uvarint(s.left)
+	if n <= 0 || x > bundle.MaxBundleSize {
+		s.bad, s.left = true, nil
+		return 0
+	}
+	s.left = s.left[n:]
+	return int64(x)
+}
+
+func (s *packScan) digest() (d bundle.Digest) {
+	if copy(d[:], s.left) < len(d) {
+		s.bad, s.left = true, nil
+		return d
+	}
+	s.left = s.left[len(d):]
+	return d
 }
 
 // packed is where a content lies.
@@ -122,21 +195,18 @@ func (d *dir) readPackIndex(name string) (*packIndex, error) {
 	if frames < 0 || size > maxPackIndex {
 		return nil, none
 	}
-	x := &packIndex{}
-	var text []byte
-	err = bundle.Decompress(io.NewSectionReader(f, frames, size), maxPackIndex, func(r io.Reader) (err error) {
-		text, err = io.ReadAll(r)
-		return err
-	})
-	if err != nil {
+	text := make([]byte, size)
+	if _, err := f.ReadAt(text, frames); err != nil {
 		return nil, err
 	}
-	if json.Unmarshal(text, x) != nil {
+	x := &packIndex{}
+	var whole bool
+	if x.Frames, whole = scanFrames(text); !whole {
 		return nil, none
 	}
 	for i := range x.Frames {
 		fr := &x.Frames[i]
-		if fr.Kind != bundle.Whole && fr.Kind != bundle.Delta || fr.Check() != nil || fr.Length > maxKept || fr.Offset+fr.Length > frames {
+		if fr.Check() != nil || fr.Length > maxKept || fr.Offset+fr.Length > frames {
 			return nil, none
 		}
 	}
@@ -189,7 +259,7 @@ type packWriter struct {
 }
 
 func newPackWriter(base *dir) (*packWriter, error) {
-	w := &packWriter{d: base, name: "new-" + base.do.newName(), index: packIndex{Format: packFormat}}
+	w := &packWriter{d: base, name: "new-" + base.do.newName()}
 	f, err := base.create(w.name, 0o600)
 	if err != nil {
 		return nil, err
@@ -219,12 +289,10 @@ func (w *packWriter) finish() (name string, err error) {
 		w.discard()
 		return "", nil
 	}
-	text, err := json.Marshal(w.index)
-	if err != nil {
-		w.discard()
-		return "", err
+	var end []byte
+	for i := range w.index.Frames {
+		end = appendFrame(end, &w.index.Frames[i])
 	}
-	end := bundle.Store(text)
 	end = binary.BigEndian.AppendUint32(end, uint32(len(end)))
 	end = append(end, packMagic...)
 	_, err = w.f.WriteAt(end, w.at)

@@ -1,12 +1,12 @@
 package workdir
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +103,28 @@ func TestPacksAreTidied(t *testing.T) {
 	}
 	for p, text := range w.files {
 		if data, err := c.baseBytes(bundle.Sum([]byte(text))); err != nil || string(data) != text {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+}
+
+// A home that was at every update for a term does not open a pack for each.
+func TestManySmallPacksBecomeOne(t *testing.T) {
+	w := newWorld(t)
+	w.framed = true
+	for i := range 3*manyPacks + 5 {
+		w.publish(fmt.Sprintf("%d.txt", i), fmt.Sprint(poem, i))
+		w.sync()
+	}
+	if packs, alone := w.based(); len(packs) > manyPacks || len(alone) > 0 {
+		t.Errorf("%d packs, alone %q", len(packs), alone)
+	}
+	h := w.open()
+	defer h.Close()
+	c, _ := h.Course("scala101")
+	defer c.Close()
+	for p, text := range w.files {
+		if data, err := c.keptBytes(bundle.Sum([]byte(text))); err != nil || string(data) != text {
 			t.Errorf("%s: %v", p, err)
 		}
 	}
@@ -388,10 +410,12 @@ func FuzzPackIndex(f *testing.F) {
 		t.Cleanup(h.Close)
 		return h.top
 	}
-	var index bytes.Buffer
-	_ = bundle.Compress(&index, strings.NewReader(`{"format":1,"frames":[{"kind":"whole","offset":0,"length":9,"size":0,"items":[{"digest":"`+bundle.Sum(nil).String()+`","size":0}]}]}`))
-	good := append(make([]byte, 9), index.Bytes()...)
-	good = binary.BigEndian.AppendUint32(good, uint32(index.Len()))
+	var index []byte
+	for _, f := range someFrames() {
+		index = appendFrame(index, &f)
+	}
+	good := append(make([]byte, 9), index...)
+	good = binary.BigEndian.AppendUint32(good, uint32(len(index)))
 	f.Add(append(good, packMagic...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := dirOf(t, data)
@@ -405,4 +429,33 @@ func FuzzPackIndex(f *testing.F) {
 			}
 		}
 	})
+}
+
+func someFrames() []bundle.Frame {
+	a, b := bundle.Item{Digest: bundle.Sum([]byte("a")), Size: 1}, bundle.Item{Digest: bundle.Sum(nil)}
+	return []bundle.Frame{
+		{Kind: bundle.Whole, Length: 9, Size: 1, Items: []bundle.Item{b, a}},
+		{Kind: bundle.Delta, Offset: 3, Length: 6, Size: 1, Base: b.Digest, Items: []bundle.Item{a}},
+	}
+}
+
+// What an index says is read again; of one that is cut off, nothing.
+func TestThePackIndexIsReadAgain(t *testing.T) {
+	var text []byte
+	for _, f := range someFrames() {
+		text = appendFrame(text, &f)
+	}
+	if got, ok := scanFrames(text); !ok || !reflect.DeepEqual(got, someFrames()) {
+		t.Errorf("%t %+v", ok, got)
+	}
+	for n := range text {
+		if got, ok := scanFrames(text[:n]); ok && len(got) > 1 {
+			t.Errorf("%d of %d bytes give %+v", n, len(text), got)
+		}
+	}
+	for _, bad := range []string{"\x02\x00\x00\x00", "\x00\x00\x00\xff\xff\xff\xff\x0f", "\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"} {
+		if got, ok := scanFrames([]byte(bad)); ok {
+			t.Errorf("%q gives %+v", bad, got)
+		}
+	}
 }
