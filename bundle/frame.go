@@ -57,7 +57,7 @@ func CompressFast(w io.Writer, r io.Reader) error { return compressFrom(fastEnco
 func Store[T ~string | ~[]byte](data T) []byte {
 	const block = 128 << 10
 	out := make([]byte, 0, len(data)+3*(len(data)/block+1)+6)
-	out = append(out, 0x28, 0xb5, 0x2f, 0xfd, 0, 10<<3) // magic; no size, no checksum; a window of 1 MB
+	out = append(out, 0x28, 0xb5, 0x2f, 0xfd, 0, 7<<3) // magic; no size, no checksum; a window of one block
 	for {
 		n := min(len(data), block)
 		head := uint32(n) << 3 // of a raw block

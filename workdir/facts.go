@@ -132,9 +132,10 @@ func hashName(ctx context.Context, d *dir, name string) (bundle.Digest, Stat, er
 	}
 	defer f.Close()
 	h := sha256.New()
-	buf := make([]byte, min(128<<10, max(512, s.Size+1))) // most files are small
+	buf := buffers.Get().(*[256 << 10]byte)
+	defer buffers.Put(buf)
 	for {
-		n, err := f.Read(buf)
+		n, err := f.Read(buf[:])
 		h.Write(buf[:n])
 		if err == io.EOF {
 			return bundle.Digest(h.Sum(nil)), s, nil

@@ -204,12 +204,14 @@ func exchange(from *dir, a string, to *dir, b string) error {
 }
 
 // probe finds out once what this filesystem can do, before anything of the
-// student's depends on it.
+// student's depends on it. The usual ones need not be asked.
 func (d *dir) probe() error {
 	if d.do.probed {
 		return nil
 	}
-	d.do.probed = true
+	if d.do.probed = true; d.do.before == nil && renamesWell(d.fd) { // who counts the changes sees those of the others too
+		return nil
+	}
 	one, two := "probe-"+d.do.newName(), "probe-"+d.do.newName()
 	for _, name := range []string{one, two} {
 		f, err := d.create(name, 0o600)

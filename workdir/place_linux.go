@@ -14,6 +14,21 @@ func renameExchange(from int, a string, to int, b string) error {
 	return unix.Renameat2(from, a, to, b, unix.RENAME_EXCHANGE)
 }
 
+// renamesWell says that a filesystem is one of those that know both flags.
+// (The number is ext4's and ext2's: on the latter an exchange is refused when
+// it is tried.)
+func renamesWell(fd int) bool {
+	var fs unix.Statfs_t
+	if again(func() error { return unix.Fstatfs(fd, &fs) }) != nil {
+		return false
+	}
+	switch fs.Type {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC:
+		return true
+	}
+	return false
+}
+
 // reserve takes size bytes of disk for f before they are written: statfs
 // knows no quotas, so this is the only way to know.
 func reserve(f *os.File, size int64) error {

@@ -15,6 +15,7 @@ import (
 
 func renameNoReplace(from int, a string, to int, b string) error { return unix.ENOTSUP }
 func renameExchange(from int, a string, to int, b string) error  { return unix.ENOTSUP }
+func renamesWell(int) bool                                       { return false }
 func reserve(f *os.File, size int64) error                       { return unix.ENOTSUP }
 func ofdLock(f *os.File) error                                   { return unix.ENOTSUP }
 
