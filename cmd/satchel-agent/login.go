@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -41,16 +40,15 @@ func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Dura
 	if s != nil {
 		ans = p.glance(ctx, *s, l.placing, show)
 	}
-	l.nobodyWaits = ans != nil && ans.NotModified
 	r, give, err := p.leave(l, s != nil)
 	if err != nil {
 		return err
 	}
 	if s != nil {
 		handOver(ans, give)
-	}
-	if l.nobodyWaits {
-		return r.Close()
+		if ans != nil && ans.NotModified {
+			return r.Close()
+		}
 	}
 	agent.Attend(ctx, r, budget-time.Since(began), p.words, show)
 	return nil
@@ -127,11 +125,10 @@ func serverPID() int {
 
 // left says how a watch is left behind.
 type left struct {
-	become      *identity // as whom; nil: as this process
-	server      int       // the process with which it ends; 0: none
-	placing     bool      // what is little is placed by this process
-	nobodyWaits bool      // for what it does
-	orphan      bool      // it is nobody's child: a program that this one becomes has none that it does not know of
+	become  *identity // as whom; nil: as this process
+	server  int       // the process with which it ends; 0: none
+	placing bool      // what is little is placed by this process
+	orphan  bool      // it is nobody's child: a program that this one becomes has none that it does not know of
 }
 
 // leave starts `watch --continue` as a session of its own and gives what it
@@ -168,11 +165,7 @@ func (p *program) leave(l left, answered bool) (r io.ReadCloser, give *os.File, 
 			Uid: uint32(l.become.uid), Gid: uint32(l.become.gid), Groups: []uint32{uint32(l.become.gid)},
 		}
 	}
-	start := c.Start
-	if l.nobodyWaits {
-		start = func() error { return behind(c.Start) }
-	}
-	if err = start(); err != nil {
+	if err = c.Start(); err != nil {
 		r.Close()
 		give.Close()
 		return nil, nil, err
@@ -184,24 +177,6 @@ func (p *program) leave(l left, answered bool) (r io.ReadCloser, give *os.File, 
 	}
 	return r, give, err
 }
-
-// behind starts a process that is to be in nobody's way, neither a student's
-// work nor the logins of a class: its priority is that of the thread that
-// starts it.
-func behind(start func() error) (err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the thread ends with this
-		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, background)
-		err = start()
-	}()
-	<-done
-	return err
-}
-
-// background is the nice value of a watch for which nobody waits.
-const background = 10
 
 // handOver gives an answer to the process that was left behind; nil: it is to
 // ask itself. A short one is in the pipe when this returns.
