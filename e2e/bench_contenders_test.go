@@ -261,7 +261,7 @@ func (g *arena) satchels() []*contender {
 		{
 			name: "**Satchel, `sync`**", addr: g.v.students, folder: "work/scala101",
 			pushed: func() { g.published() },
-			login: func(home, addr string) *exec.Cmd { return agent(home, addr, "sync") },
+			login:  func(home, addr string) *exec.Cmd { return agent(home, addr, "sync") },
 		},
 	}
 }

@@ -37,8 +37,9 @@ func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent
 func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Duration, l left, show func(agent.Event)) error {
 	began := time.Now()
 	var ans *hook.Answer
+	stuck := false
 	if s != nil {
-		ans = p.glance(ctx, *s, l.placing, show)
+		ans, stuck = p.glance(ctx, *s, l.placing, show)
 	}
 	r, give, err := p.leave(l, s != nil)
 	if err != nil {
@@ -46,7 +47,10 @@ func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Dura
 	}
 	if s != nil {
 		handOver(ans, give)
-		if ans != nil && ans.NotModified {
+		if stuck {
+			show(agent.Event{Kind: agent.Sentence, Text: p.words.Background()})
+		}
+		if stuck || ans != nil && ans.NotModified {
 			return r.Close()
 		}
 	}
@@ -57,13 +61,15 @@ func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Dura
 // glance is a login's first question, and has what the answer says placed
 // where that is little. It gives what is left of the answer for the watch; nil
 // where that is to ask itself. All of it is done beside: a home that hangs, or
-// a fault, takes nothing from the login but time within its budget.
-func (p *program) glance(ctx context.Context, s agent.Settings, placing bool, show func(agent.Event)) *hook.Answer {
+// a fault, takes nothing from the login but time within its budget. stuck says
+// that the placing goes on, or left the home as it was at a fault: only with
+// this process ends its lock.
+func (p *program) glance(ctx context.Context, s agent.Settings, placing bool, show func(agent.Event)) (ans *hook.Answer, stuck bool) {
 	began := time.Now()
 	var told []agent.Event
 	a, err := agent.New(slog.New(slog.DiscardHandler), s, agent.Options{Show: func(e agent.Event) { told = append(told, e) }})
 	if err != nil {
-		return nil // the watch says so
+		return nil, false // the watch says so
 	}
 	ans, done := within(agent.GlanceTime, func() *hook.Answer { return a.Glance(ctx) })
 	if small := ans; done && small != nil && placing && agent.Small(small) {
@@ -71,16 +77,17 @@ func (p *program) glance(ctx context.Context, s agent.Settings, placing bool, sh
 		ctx, cancel := context.WithTimeout(ctx, rest*2/3) // then it still puts in place what is here
 		defer cancel()
 		ans, done = within(rest, func() *hook.Answer { return a.Place(ctx, small) })
+		stuck = !done
 	}
 	if !done {
-		return nil // this process ends soon, and with it what it still does
+		return nil, stuck
 	}
 	for _, e := range told {
 		if e.Kind == agent.Sentence {
 			show(e)
 		}
 	}
-	return ans
+	return ans, false
 }
 
 // within has something done beside. done says that it ended within that time,
