@@ -9,7 +9,6 @@ import (
 
 	"satchel/bundle"
 	"satchel/hook"
-	"satchel/internal/panics"
 )
 
 const (
@@ -25,11 +24,10 @@ const (
 
 // crew works on frames that have been read.
 type crew struct {
-	slots  chan []byte // each with a place for a frame
-	wg     sync.WaitGroup
-	faults panics.Catcher
-	mu     sync.Mutex
-	bad    error
+	slots chan []byte // each with a place for a frame
+	wg    sync.WaitGroup
+	mu    sync.Mutex
+	bad   error
 }
 
 func newCrew() *crew {
@@ -40,10 +38,7 @@ func newCrew() *crew {
 	return c
 }
 
-func (c *crew) wait() {
-	c.wg.Wait()
-	c.faults.Rethrow()
-}
+func (c *crew) wait() { c.wg.Wait() }
 
 // failed notes that a frame was bad.
 func (c *crew) failed(err error) {
@@ -76,7 +71,6 @@ func (a *Agent) takeBytes(c *crew, h *haul, f hook.Offered, rest *frameBytes) er
 	}
 	c.wg.Go(func() {
 		defer func() { c.slots <- data }()
-		defer c.faults.Catch()
 		err := a.unpack(h, f, bytes.NewReader(data))
 		if err == nil {
 			h.dir.KeepFrame(f.Frame, data)

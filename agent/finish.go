@@ -85,19 +85,15 @@ func (p *pass) finish(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWork)
 	defer cancel()
+	if p.news || p.mem.Page {
+		p.writeNews(ctx)
+	}
 	p.mem.Unsent = append(p.mem.Unsent, p.receipts...)
-	p.mem.Page = p.mem.Page || p.news
 	err := p.mem.keep(p.root, false)
+	p.over() // the page is there; a login need not wait until the service is told, nor for what a power cut would take
 	if err == nil {
 		p.forgetTold()
 	}
-	if p.o.Brief {
-		return
-	}
-	if p.mem.Page {
-		p.writeNews(ctx)
-	}
-	p.over()                                         // the page is there
 	p.mem.Glance = p.glance()                        // the journals are as they stay
 	if err := p.mem.keep(p.root, true); err != nil { // before the receipts: they may take a while
 		p.lg.Warn("memory not written", "error", err)

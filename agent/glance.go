@@ -85,42 +85,6 @@ func (a *Agent) Glance(ctx context.Context) *hook.Answer {
 	return ans
 }
 
-// Bounds of an answer that a login places itself: bytes on the wire, and of
-// the files that it makes.
-const (
-	smallAnswer = 256 << 10
-	smallFiles  = 8 << 20
-)
-
-// Small says whether an answer brings something, and so little that a login had rather place
-// it itself than hand it to another process.
-func Small(ans *hook.Answer) bool {
-	if ans.NotModified {
-		return false
-	}
-	var length, size int64
-	for _, c := range ans.Offer.Courses {
-		for _, f := range c.Frames {
-			if c.Elsewhere(&f) {
-				return false
-			}
-			length, size = length+f.Length, size+f.Size
-		}
-	}
-	return length <= smallAnswer && size <= smallFiles
-}
-
-// Place is a brief pass with a small answer, at a login's start. It gives what
-// is left of the answer for the watch that is left behind: that nothing is new.
-// nil: not all came to its place, and the watch is to ask.
-func (a *Agent) Place(ctx context.Context, ans *hook.Answer) *hook.Answer {
-	out := a.Sync(ctx, SyncOptions{Mode: AtStart, Step: true, Brief: true, Answer: ans})
-	if out.Code != "" || ctx.Err() != nil {
-		return nil
-	}
-	return ans.Placed(out.Pass)
-}
-
 func (a *Agent) upToDate(m *memory, c glanced) string {
 	text := a.wordsOf(m, c.Course).UpToDate(c.Version)
 	if len(m.Courses) > 1 {

@@ -5,11 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"satchel/bundle"
 	"satchel/hook"
 	"satchel/workdir"
 )
@@ -188,66 +186,4 @@ func TestAGivenAnswerThatDoesNotFit(t *testing.T) {
 	must(t, os.RemoveAll(filepath.Join(h.root, "scala101")))
 	h.agent().Sync(t.Context(), SyncOptions{Mode: workdir.Start, Answer: ans})
 	h.wantTree("scala101", lesson)
-}
-
-// A login places what is little itself: all that is left for the watch is the
-// page, the receipt, and the disk's word.
-func TestALoginPlacesWhatIsLittle(t *testing.T) {
-	w := newWorld(t)
-	w.course("scala101")
-	w.publish("scala101", lesson)
-	h := w.home("ana")
-	h.sync()
-	next := with(lesson, "data/a.csv", "3,4\n", "new.md", "new")
-	w.publish("scala101", next)
-	h.said()
-	w.requests()
-	page := filepath.Join(h.root, newsFile)
-	was, err := os.ReadFile(page)
-	must(t, err)
-	a := h.agent()
-	ans := a.Glance(t.Context())
-	if ans == nil || !Small(ans) {
-		t.Fatalf("%+v", ans)
-	}
-	left := a.Place(t.Context(), ans)
-	if left == nil || !left.NotModified || left.Pass == "" {
-		t.Fatalf("%+v", left)
-	}
-	h.wantTree("scala101", next)
-	h.wantSaid("Updated to version 2: 1 new, 1 changed.")
-	if asked := w.requests(); !slices.Equal(asked, []string{"GET /v1/sync"}) {
-		t.Errorf("asked %q", asked)
-	}
-	if is, err := os.ReadFile(page); err != nil || string(is) != string(was) {
-		t.Errorf("the page did not wait: %v", err)
-	}
-	out := h.agent().Sync(t.Context(), SyncOptions{Mode: workdir.Start, Step: true, Answer: h.handOver(left)})
-	if out.Code != "" || out.Pass != left.Pass {
-		t.Errorf("%+v does not go on with %s", out, left.Pass)
-	}
-	if asked := w.requests(); !slices.Equal(asked, []string{"POST /v1/receipts"}) {
-		t.Errorf("asked %q", asked)
-	}
-	if is, err := os.ReadFile(page); err != nil || strings.Count(string(is), "Updated to version 2: 1 new, 1 changed.") != 1 {
-		t.Errorf("%v: %s", err, is)
-	}
-	// The walk is of the same pass: undo takes back what the login placed.
-	h.agent().Sync(t.Context(), SyncOptions{Mode: workdir.Start, Walk: true, Continues: left.Pass})
-	h.agent().Undo(t.Context())
-	h.wantTree("scala101", lesson)
-}
-
-// What is much, or lies elsewhere, is handed to the watch.
-func TestWhatIsMuchIsHandedOver(t *testing.T) {
-	offered := func(length, size int64) *hook.Answer {
-		c := hook.CourseOffer{Course: "c", Frames: []hook.Offered{{Frame: bundle.Frame{Length: length, Size: size}}}}
-		return &hook.Answer{Offer: &hook.Offer{Courses: []hook.CourseOffer{c, c}}}
-	}
-	if !Small(offered(128<<10, 4<<20)) {
-		t.Error("what is little is not")
-	}
-	if Small(offered(129<<10, 1)) || Small(offered(1, 5<<20)) {
-		t.Error("much is little")
-	}
 }

@@ -15,9 +15,6 @@ const lookAgain = 10 * time.Minute
 // lateInAll looks again in the courses for which this pass made no plan. It
 // needs no service.
 func (p *pass) lateInAll(ctx context.Context) {
-	if p.o.Step {
-		return // the pass that follows does it
-	}
 	for _, l := range p.inOrder() {
 		age := p.began.Sub(p.a.looked[l.name])
 		if ctx.Err() == nil && l.plan == nil && (age < 0 || age >= lookAgain) {

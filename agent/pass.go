@@ -26,15 +26,11 @@ type SyncOptions struct {
 	Walk bool // look at every file, also where nothing is new
 	All  bool // ask for everything as if nothing was held
 	Step bool // look only at what is new: a pass that walks follows
-	// Brief leaves to the pass that continues this one what no login waits
-	// for: the page, the disk's word for it, and telling the service.
-	Brief bool
 	// Within bounds the question, until its answer begins; the download that
 	// follows may take longer. Zero: as long as the service is patient.
 	Within time.Duration
 	// Answer is one that was had already, to be used in the place of the
-	// first question, and its Pass in the place of Continues. nil: there is
-	// none.
+	// first question. nil: there is none.
 	Answer *hook.Answer
 	// Continues is the Outcome.Pass of the pass that this one completes: for
 	// the student they are one, which undo takes back. "": of none.
@@ -87,9 +83,6 @@ func (p *pass) over() {
 }
 
 func (a *Agent) newPass(o SyncOptions) *pass {
-	if o.Answer != nil && o.Answer.Pass != "" {
-		o.Continues = o.Answer.Pass
-	}
 	return &pass{a: a, lg: a.lg, o: o, courses: map[string]*local{}, anew: map[string]bool{}, said: map[string]bool{}, began: a.now(), started: time.Now()}
 }
 
@@ -162,7 +155,7 @@ func (p *pass) open(ctx context.Context) (err error) {
 	if p.home, err = workdir.Open(ctx, p.lg, p.a.s.Root, p.began); err != nil {
 		return err
 	}
-	p.out.Pass = p.home.Pass(p.o.Continues, p.o.Brief)
+	p.out.Pass = p.home.Pass(p.o.Continues)
 	if p.root, err = os.OpenRoot(p.a.s.Root); err == nil {
 		p.mem, err = recall(p.lg, p.root)
 	}

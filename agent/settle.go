@@ -55,7 +55,7 @@ func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
 
 // planOne decides what is to be done for one course.
 func (p *pass) planOne(ctx context.Context, l *local) (err error) {
-	if l.plan == nil && !p.o.Step { // else the pass that walks does it
+	if l.plan == nil {
 		p.late(ctx, l)
 	}
 	l.plan, err = l.dir.Plan(ctx, *l.newest, func(channel string) (bundle.History, error) {

@@ -169,7 +169,7 @@ func (w *watcher) loop(ctx context.Context, ready chan struct{}) {
 	}
 	var out Outcome
 	asked := w.o.Answer()
-	if asked == nil || !asked.NotModified || asked.Pass != "" { // else only a walk can find what there is to do
+	if asked == nil || !asked.NotModified { // else only a walk can find what there is to do
 		o.Answer, asked = asked, nil
 		out = w.pass(ctx, o)
 	}

@@ -85,7 +85,6 @@ type Answer struct {
 	ETag        string // to be sent next time, once all of the offer is in place
 	Offer       *Offer
 	Date        time.Time // the service's clock
-	Pass        string    // of what was new, where the process that handed this over has placed it already; "": it has not
 
 	raw    bytes.Buffer // the offer as it came, for HandOver
 	body   io.ReadCloser
@@ -149,20 +148,13 @@ type handed struct {
 	NotModified bool      `json:"not_modified,omitempty"`
 	ETag        string    `json:"etag,omitempty"`
 	Date        time.Time `json:"date"`
-	Pass        string    `json:"pass,omitempty"`
-}
-
-// Placed is what is left of an answer whose content was placed by a pass of
-// this name: that nothing is new.
-func (a *Answer) Placed(pass string) *Answer {
-	return &Answer{NotModified: true, ETag: a.ETag, Date: a.Date, Pass: pass}
 }
 
 // HandOver writes the answer, of which nothing was read yet, for TakeOver, and
 // ends it.
 func (a *Answer) HandOver(w io.Writer) error {
 	defer a.Close()
-	data, err := json.Marshal(handed{a.NotModified, a.ETag, a.Date, a.Pass})
+	data, err := json.Marshal(handed{a.NotModified, a.ETag, a.Date})
 	if err == nil {
 		_, err = w.Write(append(data, '\n'))
 	}
@@ -184,7 +176,7 @@ func TakeOver(r io.ReadCloser) (*Answer, error) {
 	if err == nil {
 		err = json.Unmarshal(line, &h)
 	}
-	a := &Answer{NotModified: h.NotModified, ETag: h.ETag, Date: h.Date, Pass: h.Pass}
+	a := &Answer{NotModified: h.NotModified, ETag: h.ETag, Date: h.Date}
 	a.body = struct {
 		io.Reader
 		io.Closer

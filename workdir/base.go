@@ -223,6 +223,9 @@ func (c *Course) needs() map[bundle.Digest]need {
 			}
 		}
 	}
+	for _, ch := range c.rec.changes { // for undo
+		out[ch.Had] = max(out[ch.Had], perhaps)
+	}
 	for _, e := range c.rec.files {
 		out[e.Digest] = merging
 	}

@@ -38,13 +38,20 @@ func (c *Course) openBase() *bases {
 }
 
 // read gives a content, checked. fs.ErrNotExist where there is none.
-func (b *bases) read(sum bundle.Digest) ([]byte, error) {
+func (b *bases) read(sum bundle.Digest) ([]byte, error) { return b.readOn(sum, maxDeltas) }
+
+// readOn is read where at most so many deltas may lead to the content. What a
+// pack says of a base may lead round in a circle.
+func (b *bases) readOn(sum bundle.Digest, deltas int) ([]byte, error) {
 	data, err := b.unpack(sum, maxMergeNotebook)
-	if err == nil {
-		return data, nil
+	if err == nil || deltas < 0 {
+		return data, err
 	}
 	if at, ok := b.c.packs.find(b.dir, sum); ok && b.deltas(sum) <= maxDeltas {
-		return b.unpackFrom(at, sum, maxMergeNotebook, b.base)
+		return b.unpackFrom(at, sum, maxMergeNotebook, func(base bundle.Digest) (bundle.Base, error) {
+			data, err := b.readOn(base, deltas-1)
+			return bundle.BaseBytes(data), err
+		})
 	}
 	return nil, err
 }

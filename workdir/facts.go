@@ -9,7 +9,6 @@ import (
 	"sync"
 
 	"satchel/bundle"
-	"satchel/internal/panics"
 )
 
 // hashers is how many files are read at once.
@@ -98,16 +97,11 @@ func (c *Course) hashAll(ctx context.Context, tree *dir, paths []string, facts m
 // each does something with every item, n at once.
 func each[T any](n int, items []T, do func(T)) {
 	var wg sync.WaitGroup
-	var faults panics.Catcher
 	next := make(chan T)
-	one := func(item T) {
-		defer faults.Catch()
-		do(item)
-	}
 	for range min(n, len(items)) {
 		wg.Go(func() {
 			for item := range next {
-				one(item)
+				do(item)
 			}
 		})
 	}
@@ -116,7 +110,6 @@ func each[T any](n int, items []T, do func(T)) {
 	}
 	close(next)
 	wg.Wait()
-	faults.Rethrow()
 }
 
 // hashPath is the digest of the regular file at path.
@@ -167,24 +160,19 @@ func (h *Home) seen(f Fact) *Seen {
 
 // pool does things beside, so many at once.
 type pool struct {
-	slots  chan struct{}
-	wg     *sync.WaitGroup
-	faults *panics.Catcher
+	slots chan struct{}
+	wg    *sync.WaitGroup
 }
 
-func newPool(n int) pool { return pool{make(chan struct{}, n), &sync.WaitGroup{}, &panics.Catcher{}} }
+func newPool(n int) pool { return pool{make(chan struct{}, n), &sync.WaitGroup{}} }
 
 // Go waits for a slot, so that no more than so many are held in memory.
 func (p pool) Go(do func()) {
 	p.slots <- struct{}{}
 	p.wg.Go(func() {
 		defer func() { <-p.slots }()
-		defer p.faults.Catch()
 		do()
 	})
 }
 
-func (p pool) wait() {
-	p.wg.Wait()
-	p.faults.Rethrow()
-}
+func (p pool) wait() { p.wg.Wait() }

@@ -77,8 +77,6 @@ type Home struct {
 	ctx    context.Context // the pass's
 	look   bool
 	id     string // of this pass
-	goesOn bool   // with a former one, which may have been brief
-	brief  bool   // what it does is brought to disk by another
 	behind sync.WaitGroup
 }
 
@@ -105,11 +103,10 @@ func open(ctx context.Context, lg *slog.Logger, root string, now time.Time, do *
 }
 
 // Pass names what is done through h, for undo, and makes it go on with a
-// former pass of that name, unless that is "". A brief one leaves it to the
-// pass that goes on with it to bring the journals to disk.
-func (h *Home) Pass(name string, brief bool) string {
-	if h.brief = brief; name != "" {
-		h.id, h.goesOn = name, true
+// former pass of that name, unless that is "".
+func (h *Home) Pass(name string) string {
+	if name != "" {
+		h.id = name
 	}
 	return h.id
 }

@@ -219,7 +219,6 @@ func (c *Course) load(ctx context.Context) error {
 		return nil
 	}
 	c.rec, c.fresh, c.size, c.untold = rec, !whole || s.links != 1, s.Size, rec.untold
-	c.noted = c.home.goesOn
 	return nil
 }
 
@@ -281,7 +280,7 @@ func (c *Course) note(lines ...line) error { return c.append(lines, false) }
 
 // bring begins to bring to disk what was noted. Home.Close waits for it.
 func (c *Course) bring() {
-	if !c.noted || c.state == nil || c.home.brief {
+	if !c.noted || c.state == nil {
 		return
 	}
 	c.noted = false

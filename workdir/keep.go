@@ -187,6 +187,7 @@ func (b *bases) tidyPacks(needed, erase func(bundle.Digest) bool) {
 func (b *bases) renew(packs map[string]*packIndex, needed, erase func(bundle.Digest) bool, names ...string) {
 	w, err := newPackWriter(b.dir)
 	if err == nil {
+		w.toDisk = true
 		for _, name := range names {
 			if err = b.transfer(w, name, packs[name], func(d bundle.Digest) bool { return needed(d) && !erase(d) }); err != nil {
 				w.discard()
@@ -196,6 +197,9 @@ func (b *bases) renew(packs map[string]*packIndex, needed, erase func(bundle.Dig
 	}
 	if err == nil {
 		_, err = w.finish()
+	}
+	if err == nil { // else a power cut could take all of them
+		err = b.sync()
 	}
 	for _, name := range names {
 		if err == nil {

@@ -72,7 +72,7 @@ func scanFrames(text []byte) (frames []bundle.Frame, ok bool) {
 			f.Base = s.digest()
 		}
 		n := s.number()
-		if n > int64(len(s.left))/int64(len(f.Base)+1) {
+		if n == 0 || n > int64(len(s.left))/int64(len(f.Base)+1) { // else a short text could ask for much memory
 			return nil, false
 		}
 		f.Items = make([]bundle.Item, n)
@@ -251,11 +251,12 @@ func (d *dir) unpackFrom(at packed, sum bundle.Digest, limit int64, base func(bu
 
 // packWriter writes a pack, under another name until it is whole.
 type packWriter struct {
-	d     *dir
-	name  string
-	f     *os.File
-	at    int64
-	index packIndex
+	d      *dir
+	name   string
+	f      *os.File
+	at     int64
+	index  packIndex
+	toDisk bool // it takes the place of others: it must be there before they go
 }
 
 func newPackWriter(base *dir) (*packWriter, error) {
@@ -298,6 +299,9 @@ func (w *packWriter) finish() (name string, err error) {
 	_, err = w.f.WriteAt(end, w.at)
 	if cerr := w.f.Truncate(w.at + int64(len(end))); err == nil {
 		err = cerr // behind it may be a frame that did not fit
+	}
+	if err == nil && w.toDisk {
+		err = w.f.Sync()
 	}
 	if cerr := w.f.Close(); err == nil {
 		err = cerr

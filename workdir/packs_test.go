@@ -453,9 +453,52 @@ func TestThePackIndexIsReadAgain(t *testing.T) {
 			t.Errorf("%d of %d bytes give %+v", n, len(text), got)
 		}
 	}
-	for _, bad := range []string{"\x02\x00\x00\x00", "\x00\x00\x00\xff\xff\xff\xff\x0f", "\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"} {
+	for _, bad := range []string{"\x02\x00\x00\x00", strings.Repeat("\x00", 400), "\x00\x00\x00\xff\xff\xff\xff\x0f", "\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"} {
 		if got, ok := scanFrames([]byte(bad)); ok {
 			t.Errorf("%q gives %+v", bad, got)
+		}
+	}
+}
+
+// Packs of which each says that its content is made on the other's are worth
+// nothing, and no more: whatever lies under the contents' own names.
+func TestPacksThatLeadInACircle(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", poem)
+	w.sync()
+	h := w.open()
+	defer h.Close()
+	c, _ := h.Course("scala101")
+	defer c.Close()
+	b := c.openBase()
+	defer b.close()
+	one, two := bundle.Sum([]byte("one")), bundle.Sum([]byte("two"))
+	pw, err := newPackWriter(b.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []bundle.Frame{
+		{Kind: bundle.Delta, Length: 6, Size: 3, Base: two, Items: []bundle.Item{{Digest: one, Size: 3}}},
+		{Kind: bundle.Delta, Length: 6, Size: 3, Base: one, Items: []bundle.Item{{Digest: two, Size: 3}}},
+	} {
+		if err := pw.add(f, make([]byte, 6)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := pw.finish(); err != nil {
+		t.Fatal(err)
+	}
+	for _, sum := range []bundle.Digest{one, two} {
+		if data, err := b.read(sum); err == nil {
+			t.Errorf("%q", data)
+		}
+		if err := os.WriteFile(filepath.Join(w.root, ".satchel/scala101/base", sum.String()), []byte("no zstd"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sum := range []bundle.Digest{one, two} {
+		if data, err := b.read(sum); err == nil {
+			t.Errorf("%q", data)
 		}
 	}
 }

@@ -170,7 +170,7 @@ func (w *world) trySync() (*Result, error) {
 		return nil, err
 	}
 	defer h.Close()
-	h.Pass(w.follows, false)
+	h.Pass(w.follows)
 	c, err := h.Course("scala101")
 	if err != nil {
 		return nil, err

@@ -21,36 +21,31 @@ import (
 
 // atLogin is the start hook: it leaves a watch behind, which begins with the
 // pass of a start, and shows what that does for as long as a login may wait.
-// What is little it does itself; all that is more, and can go wrong, goes wrong
-// in the other process.
+// All that can go wrong goes wrong in the other process.
 func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent.Event)) {
-	if err := p.begin(ctx, &s, s.Budget, left{server: serverPID(), placing: true}, show); err != nil {
+	if err := p.begin(ctx, &s, s.Budget, left{server: serverPID()}, show); err != nil {
 		fmt.Fprintf(p.errOut, "satchel-agent: no process can be left behind (%v); going on without\n", err)
 		p.inForeground(ctx, s, show)
 	}
 }
 
-// begin asks what is new (where s is nil that is left to the watch), leaves a
-// watch behind, and shows what that does as long as the budget lasts. An error
-// means that there is none. The watch is started last: on few processors it
-// would only be in the way of what a login waits for.
+// begin leaves a watch behind, asks meanwhile what is new (where s is nil that
+// is left to the watch), and shows what the watch does as long as the budget
+// lasts. An error means that there is none.
 func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Duration, l left, show func(agent.Event)) error {
 	began := time.Now()
-	var ans *hook.Answer
-	stuck := false
+	var asked func() *hook.Answer
 	if s != nil {
-		ans, stuck = p.glance(ctx, *s, l.placing, show)
+		asked = p.glance(ctx, *s, show)
 	}
 	r, give, err := p.leave(l, s != nil)
 	if err != nil {
 		return err
 	}
 	if s != nil {
+		ans := asked()
 		handOver(ans, give)
-		if stuck {
-			show(agent.Event{Kind: agent.Sentence, Text: p.words.Background()})
-		}
-		if stuck || ans != nil && ans.NotModified {
+		if ans != nil && ans.NotModified {
 			return r.Close()
 		}
 	}
@@ -58,52 +53,42 @@ func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Dura
 	return nil
 }
 
-// glance is a login's first question, and has what the answer says placed
-// where that is little. It gives what is left of the answer for the watch; nil
-// where that is to ask itself. All of it is done beside: a home that hangs, or
-// a fault, takes nothing from the login but time within its budget. stuck says
-// that the placing goes on, or left the home as it was at a fault: only with
-// this process ends its lock.
-func (p *program) glance(ctx context.Context, s agent.Settings, placing bool, show func(agent.Event)) (ans *hook.Answer, stuck bool) {
-	began := time.Now()
+// glance begins to ask whether anything is new, and gives what waits for the
+// answer: nil where the process that is left behind has to ask, also where a
+// home that hangs gives none in time.
+func (p *program) glance(ctx context.Context, s agent.Settings, show func(agent.Event)) (asked func() *hook.Answer) {
+	none := func() *hook.Answer { return nil }
 	var told []agent.Event
 	a, err := agent.New(slog.New(slog.DiscardHandler), s, agent.Options{Show: func(e agent.Event) { told = append(told, e) }})
 	if err != nil {
-		return nil, false // the watch says so
+		return none
 	}
-	ans, done := within(agent.GlanceTime, func() *hook.Answer { return a.Glance(ctx) })
-	if small := ans; done && small != nil && placing && agent.Small(small) {
-		rest := s.Budget*3/4 - time.Since(began)
-		ctx, cancel := context.WithTimeout(ctx, rest*2/3) // then it still puts in place what is here
-		defer cancel()
-		ans, done = within(rest, func() *hook.Answer { return a.Place(ctx, small) })
-		stuck = !done
-	}
-	if !done {
-		return nil, stuck
-	}
-	for _, e := range told {
-		if e.Kind == agent.Sentence {
+	done := make(chan *hook.Answer, 1)
+	go func() {
+		defer func() {
+			if recover() != nil { // what was read is the student's
+				done <- nil
+			}
+		}()
+		done <- a.Glance(ctx)
+	}()
+	late := time.After(agent.GlanceTime)
+	return func() *hook.Answer {
+		var ans *hook.Answer
+		select {
+		case ans = <-done:
+		case <-late:
+			select {
+			case ans = <-done: // in time, while the watch was started
+			default:
+				return nil
+			}
+		}
+		for _, e := range told {
 			show(e)
 		}
+		return ans
 	}
-	return ans, false
-}
-
-// within has something done beside. done says that it ended within that time,
-// and was not at fault: what it reads is the student's.
-func within(d time.Duration, do func() *hook.Answer) (ans *hook.Answer, done bool) {
-	c := make(chan *hook.Answer, 1)
-	go func() {
-		defer close(c)
-		defer func() { _ = recover() }()
-		c <- do()
-	}()
-	select {
-	case ans, done = <-c:
-	case <-time.After(d):
-	}
-	return ans, done
 }
 
 // inForeground is for where no process can be started.
@@ -132,10 +117,9 @@ func serverPID() int {
 
 // left says how a watch is left behind.
 type left struct {
-	become  *identity // as whom; nil: as this process
-	server  int       // the process with which it ends; 0: none
-	placing bool      // what is little is placed by this process
-	orphan  bool      // it is nobody's child: a program that this one becomes has none that it does not know of
+	become *identity // as whom; nil: as this process
+	server int       // the process with which it ends; 0: none
+	orphan bool      // it is nobody's child: a program that this one becomes has none that it does not know of
 }
 
 // leave starts `watch --continue` as a session of its own and gives what it
