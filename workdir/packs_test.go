@@ -503,3 +503,19 @@ func TestPacksThatLeadInACircle(t *testing.T) {
 		}
 	}
 }
+
+// What the last update took away can be had again by undo, so it stays.
+func TestWhatUndoNeedsIsKept(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.txt", poem, "b.txt", "b")
+	w.sync()
+	w.publish("b.txt", "-")
+	w.sync()
+	h := w.open()
+	defer h.Close()
+	c, _ := h.Course("scala101")
+	defer c.Close()
+	if got := c.needs()[bundle.Sum([]byte("b"))]; got != perhaps {
+		t.Errorf("%d", got)
+	}
+}
