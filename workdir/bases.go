@@ -47,19 +47,19 @@ func (b *bases) readOn(sum bundle.Digest, deltas int) ([]byte, error) {
 	if err == nil || deltas < 0 {
 		return data, err
 	}
-	if at, ok := b.c.packs.find(b.dir, sum); ok && b.deltas(sum) <= maxDeltas {
-		return b.unpackFrom(at, sum, maxMergeNotebook, func(base bundle.Digest) (bundle.Base, error) {
-			data, err := b.readOn(base, deltas-1)
-			return bundle.BaseBytes(data), err
-		})
+	if at, ok := b.c.packs.find(b.dir, sum); ok {
+		return b.unpackFrom(at, sum, maxMergeNotebook, b.under(deltas))
 	}
 	return nil, err
 }
 
-// base gives what a delta in a pack is made on.
-func (b *bases) base(sum bundle.Digest) (bundle.Base, error) {
-	data, err := b.read(sum)
-	return bundle.BaseBytes(data), err
+// under gives what a delta in a pack is made on, where that is the first of at
+// most so many.
+func (b *bases) under(deltas int) func(bundle.Digest) (bundle.Base, error) {
+	return func(sum bundle.Digest) (bundle.Base, error) {
+		data, err := b.readOn(sum, deltas-1)
+		return bundle.BaseBytes(data), err
+	}
 }
 
 // deltas is how many deltas lead to a content, at most one more than may;

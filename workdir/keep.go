@@ -74,9 +74,9 @@ func (c *Course) finishPack() (kept []bundle.Digest) {
 		return nil
 	}
 	if p.read {
-		p.add(name, &w.index)
+		p.add(name, w.frames)
 	}
-	for _, f := range w.index.Frames {
+	for _, f := range w.frames {
 		for _, it := range f.Items {
 			kept = append(kept, it.Digest)
 		}
@@ -99,7 +99,7 @@ func (c *Course) dropPack() bool {
 }
 
 // snapshot gives the packs as they are.
-func (b *bases) snapshot() map[string]*packIndex {
+func (b *bases) snapshot() map[string][]bundle.Frame {
 	p := &b.c.packs
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -114,7 +114,7 @@ func (b *bases) lean(needs map[bundle.Digest]need) {
 	for changed := true; changed; {
 		changed = false
 		for _, x := range packs {
-			for _, f := range x.Frames {
+			for _, f := range x {
 				n := needs[f.Items[0].Digest]
 				if f.Kind == bundle.Delta && n > needs[f.Base] && !b.alone(f.Items[0].Digest) {
 					needs[f.Base], changed = n, true
@@ -127,7 +127,7 @@ func (b *bases) lean(needs map[bundle.Digest]need) {
 // free keeps alone what is kept as a delta on something that is to be erased.
 func (b *bases) free(needs map[bundle.Digest]need, erase func(bundle.Digest) bool) {
 	for _, x := range b.snapshot() {
-		for _, f := range x.Frames {
+		for _, f := range x {
 			sum := f.Items[0].Digest
 			if f.Kind != bundle.Delta || !erase(f.Base) || needs[sum] == unneeded || b.alone(sum) {
 				continue
@@ -160,7 +160,7 @@ func (b *bases) tidyPacks(needed, erase func(bundle.Digest) bool) {
 	for _, name := range sortedKeys(packs) {
 		var all, live int64
 		must := false
-		for _, f := range packs[name].Frames {
+		for _, f := range packs[name] {
 			some := false
 			for _, it := range f.Items {
 				some = some || needed(it.Digest)
@@ -184,7 +184,7 @@ func (b *bases) tidyPacks(needed, erase func(bundle.Digest) bool) {
 }
 
 // renew puts what stays of some packs into a new one.
-func (b *bases) renew(packs map[string]*packIndex, needed, erase func(bundle.Digest) bool, names ...string) {
+func (b *bases) renew(packs map[string][]bundle.Frame, needed, erase func(bundle.Digest) bool, names ...string) {
 	w, err := newPackWriter(b.dir)
 	if err == nil {
 		w.toDisk = true
@@ -214,13 +214,13 @@ func (b *bases) renew(packs map[string]*packIndex, needed, erase func(bundle.Dig
 
 // transfer puts what stays of a pack into w: whole frames as they are, else
 // the contents one by one into files of their own.
-func (b *bases) transfer(w *packWriter, name string, x *packIndex, stays func(bundle.Digest) bool) error {
+func (b *bases) transfer(w *packWriter, name string, frames []bundle.Frame, stays func(bundle.Digest) bool) error {
 	old, _, err := b.open(name)
 	if err != nil {
 		return err
 	}
 	defer old.Close()
-	for _, f := range x.Frames {
+	for _, f := range frames {
 		n := 0
 		for _, it := range f.Items {
 			if stays(it.Digest) {
@@ -247,7 +247,7 @@ func (b *bases) transfer(w *packWriter, name string, x *packIndex, stays func(bu
 // takeApart keeps some contents of a frame, each in a file of its own. What is
 // damaged was worth nothing.
 func (b *bases) takeApart(f bundle.Frame, pack *os.File, stays func(bundle.Digest) bool) error {
-	err := bundle.ReadFrame(f, io.NewSectionReader(pack, f.Offset, f.Length), b.base, func(it bundle.Item, v *bundle.Verifier) error {
+	err := bundle.ReadFrame(f, io.NewSectionReader(pack, f.Offset, f.Length), b.under(maxDeltas+1), func(it bundle.Item, v *bundle.Verifier) error {
 		if !stays(it.Digest) || b.alone(it.Digest) {
 			_, err := io.Copy(io.Discard, v)
 			return err

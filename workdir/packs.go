@@ -33,9 +33,6 @@ const (
 	maxKept      = 4 << 20 // bytes of a frame
 )
 
-// packIndex are a pack's frames.
-type packIndex struct{ Frames []bundle.Frame }
-
 // packKinds are the frames' kinds, each with its number in an index.
 var packKinds = []bundle.Kind{bundle.Whole, bundle.Delta}
 
@@ -121,7 +118,7 @@ type packed struct {
 type packs struct {
 	mu      sync.Mutex
 	read    bool
-	all     map[string]*packIndex // by name
+	all     map[string][]bundle.Frame // by name
 	at      map[bundle.Digest]packed
 	writing *packWriter
 }
@@ -131,25 +128,25 @@ func (p *packs) load(base *dir) {
 	if p.read {
 		return
 	}
-	p.read, p.all, p.at = true, map[string]*packIndex{}, map[bundle.Digest]packed{}
+	p.read, p.all, p.at = true, map[string][]bundle.Frame{}, map[bundle.Digest]packed{}
 	names, _ := base.names()
 	for _, name := range names {
 		if !strings.HasPrefix(name, packPrefix) {
 			continue
 		}
-		if x, err := base.readPackIndex(name); err == nil {
-			p.add(name, x)
+		if frames, err := base.readPackIndex(name); err == nil {
+			p.add(name, frames)
 		} else if errors.Is(err, bundle.ErrCorrupt) {
 			_ = base.remove(name) // what cannot be read just now stays, and what a later agent wrote
 		}
 	}
 }
 
-func (p *packs) add(name string, x *packIndex) {
-	p.all[name] = x
-	for i := range x.Frames {
-		for _, it := range x.Frames[i].Items {
-			p.at[it.Digest] = packed{name, &x.Frames[i]}
+func (p *packs) add(name string, frames []bundle.Frame) {
+	p.all[name] = frames
+	for i := range frames {
+		for _, it := range frames[i].Items {
+			p.at[it.Digest] = packed{name, &frames[i]}
 		}
 	}
 }
@@ -169,7 +166,7 @@ func (p *packs) forget() {
 	p.read = false
 }
 
-func (d *dir) readPackIndex(name string) (*packIndex, error) {
+func (d *dir) readPackIndex(name string) ([]bundle.Frame, error) {
 	f, s, err := d.open(name)
 	if err != nil {
 		return nil, err
@@ -191,26 +188,25 @@ func (d *dir) readPackIndex(name string) (*packIndex, error) {
 	default:
 		return nil, none
 	}
-	frames := s.Size - int64(len(end)) - size
-	if frames < 0 || size > maxPackIndex {
+	at := s.Size - int64(len(end)) - size // behind the frames
+	if at < 0 || size > maxPackIndex {
 		return nil, none
 	}
 	text := make([]byte, size)
-	if _, err := f.ReadAt(text, frames); err != nil {
+	if _, err := f.ReadAt(text, at); err != nil {
 		return nil, err
 	}
-	x := &packIndex{}
-	var whole bool
-	if x.Frames, whole = scanFrames(text); !whole {
+	frames, whole := scanFrames(text)
+	if !whole {
 		return nil, none
 	}
-	for i := range x.Frames {
-		fr := &x.Frames[i]
-		if fr.Check() != nil || fr.Length > maxKept || fr.Offset+fr.Length > frames {
+	for i := range frames {
+		fr := &frames[i]
+		if fr.Check() != nil || fr.Length > maxKept || fr.Offset+fr.Length > at {
 			return nil, none
 		}
 	}
-	return x, nil
+	return frames, nil
 }
 
 // maxDeltas is how many deltas may lead to a content that is kept as one.
@@ -255,7 +251,7 @@ type packWriter struct {
 	name   string
 	f      *os.File
 	at     int64
-	index  packIndex
+	frames []bundle.Frame
 	toDisk bool // it takes the place of others: it must be there before they go
 }
 
@@ -274,7 +270,7 @@ func (w *packWriter) add(f bundle.Frame, data []byte) error {
 	if err == nil {
 		f.Offset = w.at
 		w.at += f.Length
-		w.index.Frames = append(w.index.Frames, f)
+		w.frames = append(w.frames, f)
 	}
 	return err
 }
@@ -286,13 +282,13 @@ func (w *packWriter) discard() {
 
 // finish gives the pack its name; none where it holds nothing.
 func (w *packWriter) finish() (name string, err error) {
-	if len(w.index.Frames) == 0 {
+	if len(w.frames) == 0 {
 		w.discard()
 		return "", nil
 	}
 	var end []byte
-	for i := range w.index.Frames {
-		end = appendFrame(end, &w.index.Frames[i])
+	for i := range w.frames {
+		end = appendFrame(end, &w.frames[i])
 	}
 	end = binary.BigEndian.AppendUint32(end, uint32(len(end)))
 	end = append(end, packMagic...)

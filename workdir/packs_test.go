@@ -420,13 +420,13 @@ func FuzzPackIndex(f *testing.F) {
 	f.Add(append(good, packMagic...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := dirOf(t, data)
-		x, err := d.readPackIndex(packPrefix + "1")
+		frames, err := d.readPackIndex(packPrefix + "1")
 		if err != nil {
 			return
 		}
-		for i := range x.Frames {
-			for _, it := range x.Frames[i].Items {
-				_, _ = d.unpackFrom(packed{packPrefix + "1", &x.Frames[i]}, it.Digest, 1<<20, func(bundle.Digest) (bundle.Base, error) { return bundle.BaseBytes(data), nil })
+		for i := range frames {
+			for _, it := range frames[i].Items {
+				_, _ = d.unpackFrom(packed{packPrefix + "1", &frames[i]}, it.Digest, 1<<20, func(bundle.Digest) (bundle.Base, error) { return bundle.BaseBytes(data), nil })
 			}
 		}
 	})

@@ -209,7 +209,8 @@ func (d *dir) probe() error {
 	if d.do.probed {
 		return nil
 	}
-	if d.do.probed = true; d.do.before == nil && renamesWell(d.fd) { // who counts the changes sees those of the others too
+	d.do.probed = true
+	if d.do.before == nil && renamesWell(d.fd) { // who counts the changes sees those of the others too
 		return nil
 	}
 	one, two := "probe-"+d.do.newName(), "probe-"+d.do.newName()
