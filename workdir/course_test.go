@@ -141,10 +141,7 @@ func TestOlderAndForeignHeadsAreRefused(t *testing.T) {
 	w.version, w.files["a.txt"] = 3, "three"
 	n := w.newest()
 	n.Manifests["main"].Files[0].Digest = bundle.Sum([]byte("evil"))
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	if _, err := c.Plan(t.Context(), n, w.ask, How{}); !errors.Is(err, ErrMismatch) {
 		t.Fatalf("a manifest that the head does not name: %v", err)
 	}

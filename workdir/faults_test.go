@@ -153,10 +153,7 @@ func TestWhatDoesNotFitDoesNotStopTheRest(t *testing.T) {
 func TestAStagedLargeContentGivesWay(t *testing.T) {
 	w := newWorld(t)
 	w.publish("big.bin", strings.Repeat("L", 1<<20), "small.txt", "small")
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	p, err := c.Plan(t.Context(), w.newest(), w.ask, How{})
 	if err != nil {
 		t.Fatal(err)
@@ -186,10 +183,7 @@ func TestAStagedLargeContentGivesWay(t *testing.T) {
 func TestACorruptContentIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.publish("a.txt", "one")
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	p, err := c.Plan(t.Context(), w.newest(), w.ask, How{})
 	if err != nil {
 		t.Fatal(err)

@@ -93,10 +93,7 @@ func TestPacksAreTidied(t *testing.T) {
 			}
 		}
 	}
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	size := c.state.usage(baseName, 0)
 	t.Logf("%d bytes for ten files of 5,000", size)
 	if size > 400_000 { // the ten, their last days' versions, and as much again
@@ -120,10 +117,7 @@ func TestManySmallPacksBecomeOne(t *testing.T) {
 	if packs, alone := w.based(); len(packs) > manyPacks || len(alone) > 0 {
 		t.Errorf("%d packs, alone %q", len(packs), alone)
 	}
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	for p, text := range w.files {
 		if data, err := c.keptBytes(bundle.Sum([]byte(text))); err != nil || string(data) != text {
 			t.Errorf("%s: %v", p, err)
@@ -140,10 +134,7 @@ func TestWithdrawnFromAPack(t *testing.T) {
 	w.withdraw = []bundle.Pair{{Path: "s.txt", Digest: bundle.Sum([]byte("the secret solution"))}}
 	w.publish("s.txt", "-")
 	w.sync()
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	if _, err := c.baseBytes(w.withdraw[0].Digest); err == nil {
 		t.Error("the withdrawn bytes are kept")
 	}
@@ -197,10 +188,7 @@ func TestWithdrawnBaseOfADelta(t *testing.T) {
 	w.withdraw = []bundle.Pair{{Path: "a.txt", Digest: bundle.Sum([]byte(long + "the solution\n"))}}
 	w.publish("b.txt", "b")
 	w.sync()
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	if _, err := c.keptBytes(w.withdraw[0].Digest); err == nil {
 		t.Error("the withdrawn bytes are kept")
 	}
@@ -276,10 +264,7 @@ func TestAPackThatCannotBeBegun(t *testing.T) {
 	w := newWorld(t)
 	w.framed = true
 	w.publish("a.txt", poem)
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	p, err := c.Plan(t.Context(), w.newest(), w.ask, How{})
 	if err != nil {
 		t.Fatal(err)
@@ -333,10 +318,7 @@ func TestAPackGoesFirst(t *testing.T) {
 	w := newWorld(t)
 	w.framed = true
 	w.publish("a.txt", poem, "b.txt", poem+"b")
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	p, err := c.Plan(t.Context(), w.newest(), w.ask, How{})
 	if err != nil {
 		t.Fatal(err)
@@ -467,10 +449,7 @@ func TestPacksThatLeadInACircle(t *testing.T) {
 	w := newWorld(t)
 	w.publish("a.txt", poem)
 	w.sync()
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	b := c.openBase()
 	defer b.close()
 	one, two := bundle.Sum([]byte("one")), bundle.Sum([]byte("two"))
@@ -511,10 +490,7 @@ func TestWhatUndoNeedsIsKept(t *testing.T) {
 	w.sync()
 	w.publish("b.txt", "-")
 	w.sync()
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	if got := c.needs()[bundle.Sum([]byte("b"))]; got != perhaps {
 		t.Errorf("%d", got)
 	}

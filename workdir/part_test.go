@@ -151,10 +151,7 @@ func TestBytesForTheNextMergeAreKeptBeforeTheFileIsPlaced(t *testing.T) {
 	}
 	w.sync()
 	w.do.before = nil
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	if data, err := c.baseBytes(bundle.Sum([]byte(next))); err != nil || string(data) != next {
 		t.Errorf("%q, %v", data, err)
 	}

@@ -37,10 +37,7 @@ func TestUndoNamesWhatCannotBeHadAnyMore(t *testing.T) {
 	w.sync()
 	settleFor(w, 3*time.Hour)
 	os.RemoveAll(filepath.Join(w.root, ".satchel/scala101/kept"))
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	p, err := c.PlanUndo(w.ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -174,10 +171,7 @@ func TestWhatTheNextMergeNeedsIsGivenUpLast(t *testing.T) {
 	w.sync()
 	w.publish("a.txt", poem+"seven\n")
 	w.sync()
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	for _, all := range []bool{false, true} {
 		if !c.dropBase(all) || c.dropBase(all) {
 			t.Fatalf("all %v: nothing was dropped, or not everything", all)

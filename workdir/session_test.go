@@ -117,10 +117,7 @@ func TestSettleWithoutANewVersion(t *testing.T) {
 	w.sync()
 	editor.WriteString("late")
 	w.now = w.now.Add(11 * time.Minute)
-	h := w.open()
-	defer h.Close()
-	c, _ := h.Course("scala101")
-	defer c.Close()
+	c := w.opened()
 	if !c.Holding() {
 		t.Fatal("nothing is held")
 	}

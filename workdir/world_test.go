@@ -149,6 +149,20 @@ func (w *world) open() *Home {
 	return h
 }
 
+// opened is the course as it is now, until the test ends: nothing else opens
+// the home after that.
+func (w *world) opened() *Course {
+	w.t.Helper()
+	h := w.open()
+	w.t.Cleanup(h.Close)
+	c, err := h.Course("scala101")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(c.Close)
+	return c
+}
+
 func (w *world) ask(id string) (bundle.History, error) {
 	w.asked++
 	return w.history[id], nil
