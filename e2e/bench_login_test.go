@@ -42,7 +42,7 @@ type figures struct {
 // (parts of names) choose less.
 func TestBenchLogin(t *testing.T) {
 	for _, m := range materials() {
-		if want := os.Getenv("COURSES"); want != "" && !slices.Contains(strings.Split(want, ","), m.name) {
+		if !among("COURSES", m.name) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
@@ -54,6 +54,13 @@ func TestBenchLogin(t *testing.T) {
 	}
 }
 
+// among says whether a list in the environment has a name; one that is not set
+// has all.
+func among(variable, name string) bool {
+	list := os.Getenv(variable)
+	return list == "" || slices.Contains(strings.Split(list, ","), name)
+}
+
 // race is all contenders on one course.
 type race struct {
 	*arena
@@ -63,10 +70,7 @@ type race struct {
 }
 
 func newRace(t *testing.T, m *material) *race {
-	r := &race{arena: newArena(t, m), rounds: m.rounds, out: &figures{Course: m.name, Timed: map[string]map[string][]measured{}, Counted: map[string]map[string]measured{}}}
-	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil && n > 0 {
-		r.rounds = n
-	}
+	r := &race{arena: newArena(t, m), rounds: fromEnv("ROUNDS", m.rounds), out: &figures{Course: m.name, Timed: map[string]map[string][]measured{}, Counted: map[string]map[string]measured{}}}
 	r.all = slices.Concat(r.limits(), r.satchels(), []*contender{r.tarballs(), r.gitHTTP(), r.gitSSH(), r.puller()}, r.buckets())
 	r.all = slices.DeleteFunc(r.all, func(c *contender) bool { return c == nil || !chosen(c.name) })
 	for _, c := range r.all {

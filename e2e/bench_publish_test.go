@@ -35,7 +35,7 @@ type published struct {
 // pushes. Syncer and hookserver are two processes, as at a larger site.
 func TestBenchPublish(t *testing.T) {
 	for _, m := range materials() {
-		if want := os.Getenv("COURSES"); want != "" && !slices.Contains(strings.Split(want, ","), m.name) {
+		if !among("COURSES", m.name) {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
@@ -54,10 +54,7 @@ type press struct {
 }
 
 func newPress(t testing.TB, m *material) *press {
-	p := &press{arena: newArena(t, m), rounds: m.rounds}
-	if n, err := strconv.Atoi(os.Getenv("ROUNDS")); err == nil && n > 0 {
-		p.rounds = n
-	}
+	p := &press{arena: newArena(t, m), rounds: fromEnv("ROUNDS", m.rounds)}
 	mustRun(t, exec.Command("rm", "-rf", p.site.repo.bare))
 	p.site.repo.bare = p.bare
 	p.server = p.site.configure("server", "").run("hookserver")
@@ -231,7 +228,7 @@ func newestEntries(s *site, v *service) (all []logEntry) {
 // one answer brings, beside what it brings where the thirty came as one. Three of
 // them changed a tenth of the files, the others a cell.
 func TestBenchBehind(t *testing.T) {
-	if want := os.Getenv("COURSES"); want != "" && !slices.Contains(strings.Split(want, ","), "M") {
+	if !among("COURSES", "M") {
 		t.Skip("course M is not asked for")
 	}
 	m := materials()[1]

@@ -124,10 +124,7 @@ func (w *weather) startGit() (addr string) {
 func TestBenchStormLogins(t *testing.T) {
 	w := newWeather(t, materials()[1])
 	students := fromEnv("STUDENTS", 300)
-	wanted := func(storm string) bool {
-		list := os.Getenv("STORMS")
-		return list == "" || slices.Contains(strings.Split(list, ","), storm)
-	}
+	wanted := func(storm string) bool { return among("STORMS", storm) }
 	if wanted("first") {
 		w.firsts(students/3, (w.rounds+2)/3)
 	}
