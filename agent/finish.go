@@ -78,19 +78,24 @@ func (p *pass) since(name string) time.Time {
 }
 
 // finish writes down what was done, places the page, and tells the service.
-// None of it changes what the pass came to.
+// None of it changes what the pass came to. A pass of a login is over before
+// its page, for a notebook server takes longer to start than a page to write.
 func (p *pass) finish(ctx context.Context) {
 	if p.out.Code == "" || p.out.Code == CodeWaiting || p.out.Code == CodeNothing {
 		p.mem.Code, p.mem.Error = "", ""
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWork)
 	defer cancel()
-	if p.news || p.mem.Page {
+	p.mem.Page = p.mem.Page || p.news
+	if p.mem.Page && !p.o.Step {
 		p.writeNews(ctx)
 	}
 	p.mem.Unsent = append(p.mem.Unsent, p.receipts...)
 	err := p.mem.keep(p.root, false)
-	p.over() // the page is there; a login need not wait until the service is told, nor for what a power cut would take
+	p.over() // a login need not wait until the service is told, nor for what a power cut would take
+	if p.mem.Page && p.o.Step {
+		p.writeNews(ctx) // nor for the page: the memory has it, for whoever comes after us
+	}
 	if err == nil {
 		p.forgetTold()
 	}

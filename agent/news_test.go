@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"satchel/workdir"
 )
 
 // A page that could not be written in one pass is written in the next, also
@@ -57,4 +59,34 @@ func (h *home) page() string {
 		h.t.Fatal(err)
 	}
 	return string(data)
+}
+
+// What a login delivers at once is over before its page, which whoever comes
+// after writes where the login's process ended in between.
+func TestPageOfALoginThatEndedBeforeItIsWrittenNextTime(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	a := h.agent()
+	a.show = func(e Event) {
+		if e.Kind == Finished {
+			panic("the process ends here")
+		}
+	}
+	func() {
+		defer func() { _ = recover() }()
+		a.Sync(t.Context(), SyncOptions{Mode: workdir.Start, Step: true})
+		t.Error("the login has not said that it is over")
+	}()
+	h.wantTree("scala101", lesson)
+	if _, err := os.Stat(filepath.Join(h.root, newsFile)); !os.IsNotExist(err) {
+		t.Fatalf("the page was there before the login was over: %v", err)
+	}
+	if out := h.sync(); out.Code != "" {
+		t.Errorf("the next pass came to %+v", out)
+	}
+	if page := h.page(); strings.Count(page, "version 1") != 1 {
+		t.Errorf("the page says %q", page)
+	}
 }

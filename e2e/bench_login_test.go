@@ -94,6 +94,7 @@ func chosen(name string) bool {
 
 func (r *race) run() {
 	homes := map[string]string{}
+	r.rest()
 	for n := range r.rounds + 1 {
 		old := homes
 		homes = map[string]string{}
@@ -122,12 +123,12 @@ func (r *race) run() {
 	}
 }
 
-// rest is for ext4, which avoids inodes that were freed in the last five
-// seconds: what is written into a folder just after others were removed
-// would look slow.
+// rest is for ext4, which avoids inodes that were freed a short while ago:
+// making a file just after many others were removed takes seven times as long
+// (Linux 6.18), and half a minute later no longer.
 func (g *arena) rest() {
 	syscall.Sync()
-	time.Sleep(6 * time.Second)
+	time.Sleep(30 * time.Second)
 }
 
 // round lets each contender log in once, in any order.
