@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	cacheSize   = 96 * cache.MiByte
+	cacheSize   = 32 * cache.MiByte
 	streamAbove = 1 << 20  // bytes; larger blobs are read as they are asked for
 	maxTreeSize = 64 << 20 // bytes of one listing
 	maxCommit   = 4 << 20  // bytes of one commit
