@@ -116,9 +116,9 @@ $(CACHE)/venv-plots/made: e2e/plots/requirements.txt
 	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install -q --disable-pip-version-check -r $< && touch $@
 
-fuzz: ## every fuzz test for FUZZTIME each
+fuzz: ## every fuzz test for FUZZTIME each (making an input small would take all of it)
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-	  echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+	  echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; done; done
 
 chaos: build $(CACHE)/venv-jupyter/bin/jupyter-server ## ten thousand random histories, then each fault at each system call (three hours)
 	JUPYTER_VENV=$(CACHE)/venv-jupyter $(GOTEST) -tags e2e ./workdir -run TestModel -v -model.histories 10000 -model.from $${SEED:-$$(date +%s)} -timeout 60m
