@@ -120,23 +120,31 @@ func (w *weather) startGit() (addr string) {
 }
 
 // TestBenchStormLogins: hundreds of logins at once, each a process of its own,
-// on course M. STUDENTS=30, ROUNDS=1 and STORMS=nothing,u1 measure less.
+// on course M, by three numbers of students. STUDENTS=30, ROUNDS=1 and
+// STORMS=nothing,u1 measure less.
 func TestBenchStormLogins(t *testing.T) {
 	w := newWeather(t, materials()[1])
 	students := fromEnv("STUDENTS", 300)
 	wanted := func(storm string) bool { return among("STORMS", storm) }
+	few := (w.rounds + 2) / 3 // rounds of the long ones
 	if wanted("first") {
-		w.firsts(students/3, (w.rounds+2)/3)
+		for _, n := range []int{students / 12, students / 6, students / 3} {
+			w.firsts(max(n, 1), few)
+		}
 	}
 	homes := map[string][]string{}
 	if wanted("nothing") || wanted("u1") {
 		homes = w.many(students)
 	}
 	if wanted("nothing") {
-		w.print(w.storm("nothing new", students, w.rounds, homes, nil))
+		for _, n := range []int{students / 4, students / 2, students} {
+			w.print(w.storm("nothing new", max(n, 1), w.rounds, homes, nil))
+		}
 	}
 	if wanted("u1") {
-		w.print(w.storm("u1", students/3, w.rounds, homes, func() { w.push(pushCell, nil); w.published() }))
+		for _, n := range []int{students / 12, students / 6, students / 3} {
+			w.print(w.storm("u1", max(n, 1), w.rounds, homes, func() { w.push(pushCell, nil); w.published() }))
+		}
 	}
 	reportStorm(t)
 }
