@@ -35,6 +35,12 @@ func reserve(f *os.File, size int64) error {
 	return again(func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
 }
 
+// beginWriting has the kernel begin to write f to disk, and waits for nothing:
+// that it is there only an fsync says.
+func beginWriting(f *os.File) {
+	_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+}
+
 // ofdLock is a lock of fcntl's kind that belongs to the open file, so that
 // the kernel lets it go with its holder.
 func ofdLock(f *os.File) error {

@@ -17,6 +17,7 @@ func renameNoReplace(from int, a string, to int, b string) error { return unix.E
 func renameExchange(from int, a string, to int, b string) error  { return unix.ENOTSUP }
 func renamesWell(int) bool                                       { return false }
 func reserve(f *os.File, size int64) error                       { return unix.ENOTSUP }
+func beginWriting(*os.File)                                      {}
 func ofdLock(f *os.File) error                                   { return unix.ENOTSUP }
 
 func touch(folder int, name string) error {

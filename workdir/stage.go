@@ -18,8 +18,16 @@ import (
 	"satchel/bundle"
 )
 
-// syncers is how many files are brought to disk at once.
-const syncers = 8
+// How files are brought to disk: up to so many (or so many bytes) together,
+// for those that share a commit of the filesystem's journal cost half of those
+// that each have their own (measured on ext4); some of them by one goroutine,
+// and by so many goroutines at once.
+const (
+	settleFiles = 32
+	settleBytes = 8 << 20
+	settleEach  = 8
+	syncers     = 8
+)
 
 // stage is where contents wait, complete, verified and on disk, each under its
 // digest. What has another name there is a rest of a run that died.
@@ -32,6 +40,8 @@ type stage struct {
 	wanted map[bundle.Digest]int64 // not here yet; nil: whatever comes is taken
 	left   int64                   // bytes of wanted
 	short  map[bundle.Digest]int64 // sizes of what did not fit
+	loose  []part                  // complete, and to be brought to disk together
+	weight int64                   // bytes of loose
 
 	merging map[bundle.Digest]mayMerge
 	fresh   *freshTree // nil: there is none
@@ -206,29 +216,62 @@ func (s *stage) drop(d bundle.Digest) {
 	delete(s.wanted, d)
 }
 
-// finish brings the part to disk and gives it its name, beside.
+// part is a file of the stage that is complete.
+type part struct {
+	f    *os.File
+	name string // "": it lies in the fresh tree
+	item bundle.Item
+}
+
+// finish has the disk begin with a part, which comes to it with others, beside.
 func (s *stage) finish(f *os.File, name string, item bundle.Item) {
-	s.pool.Go(func() {
-		err := s.syncFile(f)
-		var st Stat
-		if err == nil && name == "" {
-			st, err = statFD(int(f.Fd()))
-		}
-		err = errors.Join(err, f.Close())
-		if err == nil && name == "" {
-			s.fresh.settle(item.Digest, st)
-		} else if err == nil {
-			err = moveOver(s.d, name, s.d, item.Digest.String())
-		}
-		if err != nil {
-			s.c.home.lg.Warn("a content could not be staged", "course", s.c.name, "error", err)
-			return
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.drop(item.Digest)
-		s.have[item.Digest] = item.Size
-	})
+	beginWriting(f)
+	s.mu.Lock()
+	s.loose = append(s.loose, part{f, name, item})
+	s.weight += item.Size
+	enough := len(s.loose) >= settleFiles || s.weight >= settleBytes
+	s.mu.Unlock()
+	if enough {
+		s.settle()
+	}
+}
+
+// settle brings to disk, beside, what is loose.
+func (s *stage) settle() {
+	s.mu.Lock()
+	parts := s.loose
+	s.loose, s.weight = nil, 0
+	s.mu.Unlock()
+	for some := range slices.Chunk(parts, settleEach) {
+		s.pool.Go(func() {
+			for i := range some {
+				s.bring(&some[i])
+			}
+		})
+	}
+}
+
+// bring brings a part to disk and gives it its name.
+func (s *stage) bring(p *part) {
+	err := s.syncFile(p.f)
+	var st Stat
+	if err == nil && p.name == "" {
+		st, err = statFD(int(p.f.Fd()))
+	}
+	err = errors.Join(err, p.f.Close())
+	if err == nil && p.name == "" {
+		s.fresh.settle(p.item.Digest, st)
+	} else if err == nil {
+		err = moveOver(s.d, p.name, s.d, p.item.Digest.String())
+	}
+	if err != nil {
+		s.c.home.lg.Warn("a content could not be staged", "course", s.c.name, "error", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(p.item.Digest)
+	s.have[p.item.Digest] = p.item.Size
 }
 
 func (s *stage) syncFile(f *os.File) error {
@@ -240,7 +283,10 @@ func (s *stage) syncFile(f *os.File) error {
 
 // wait returns when everything staged is on disk. Names in the stage are not:
 // what a power cut takes of them is fetched again.
-func (s *stage) wait() { s.pool.wait() }
+func (s *stage) wait() {
+	s.settle()
+	s.pool.wait()
+}
 
 func (s *stage) has(d bundle.Digest) bool {
 	s.mu.Lock()
