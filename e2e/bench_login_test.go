@@ -102,12 +102,13 @@ func (r *race) run() {
 			homes[c.name] = r.home(fmt.Sprintf("%d-%d", slices.Index(r.all, c), n))
 		}
 		r.round("first", homes, n == 0)
+		if r.m.name != "L" || n == 0 { // those of the others have room until the end
+			continue
+		}
 		for _, home := range old {
 			must(r.t, os.RemoveAll(home))
 		}
-		if len(old) > 0 {
-			r.rest()
-		}
+		r.rest()
 	}
 	for n := range r.rounds + 1 {
 		r.round("nothing", homes, n == 0)
