@@ -18,10 +18,10 @@ import (
 	"satchel/bundle"
 )
 
-// How files are brought to disk: up to so many (or so many bytes) together,
-// for those that share a commit of the filesystem's journal cost half of those
-// that each have their own (measured on ext4); some of them by one goroutine,
-// and by so many goroutines at once.
+// How files are brought to disk: up to so many (or so many bytes) together, for
+// those that share a commit of the filesystem's journal cost less than those
+// that each have their own; some of them by one goroutine, and by so many
+// goroutines at once. Measured: ARCHITECTURE.md.
 const (
 	settleFiles = 32
 	settleBytes = 8 << 20
