@@ -76,8 +76,9 @@ def storm(found, to):
                 if s["situation"] == situation and gusts:
                     points.append((s["students"], statistics.median(g["p99"] for g in gusts)))
             if points:
-                ax.plot(*zip(*sorted(points)), marker="o", markersize=4, color=color(name, names), label=label(name))
-        ax.set(title=situation, xlabel="students at once", yscale="log")
+                style = {"linestyle": "--" if "curl" in name else ":"} if name.startswith("limit") else {}
+                ax.plot(*zip(*sorted(points)), marker="o", markersize=4, color=color(name, names), label=label(name), **style)
+        ax.set(title=situation, xlabel="students at once", ylim=(0, None))
         ax.grid(alpha=0.3)
         ax.legend(fontsize=7, frameon=False)
     axes[0][0].set_ylabel("p99 of a login, s (median)")
