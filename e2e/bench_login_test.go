@@ -116,6 +116,9 @@ func (r *race) run() {
 	for kind, name := range pushNames {
 		for n := range r.rounds + 1 {
 			r.push(push(kind), r.all)
+			if r.m.name == "L" {
+				r.rest() // a push took hundreds of files away
+			}
 			r.round(name, homes, n == 0)
 		}
 		for _, c := range r.all {
