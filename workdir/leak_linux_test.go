@@ -1,8 +1,12 @@
 package workdir
 
 import (
+	"fmt"
 	"os"
+	"strings"
 	"testing"
+
+	"satchel/bundle"
 )
 
 func TestNoHandleIsLeftOpen(t *testing.T) {
@@ -11,19 +15,56 @@ func TestNoHandleIsLeftOpen(t *testing.T) {
 	w.sync()
 	studentStory(w)
 	storyAfter(w)
-	open := func() int {
-		names, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(names)
-	}
-	before := open()
+	before := handles(t)
 	for range 5 {
 		w.sync()
 		w.publish("a.txt", w.files["a.txt"]+"x")
 	}
-	if after := open(); after > before {
+	if after := handles(t); after > before {
 		t.Fatalf("%d handles before, %d after", before, after)
 	}
+}
+
+// A course of any size is filled with few files open at a time: a container
+// may allow a process no more than a thousand.
+func TestFewHandlesWhileACourseIsFilled(t *testing.T) {
+	w := newWorldAt(silent{t}, quickDir(t))
+	var pairs []string
+	for i := range 600 {
+		pairs = append(pairs, fmt.Sprintf("unit%d/%d.txt", i%7, i), fmt.Sprint("text ", i))
+	}
+	w.publish(pairs...)
+	h := w.open()
+	defer h.Close()
+	c, err := h.Course("scala101")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	p, err := c.Plan(t.Context(), w.newest(), w.ask, How{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := handles(t)
+	for _, item := range p.Wanted() {
+		if err := c.Stage(bundle.NewVerifier(strings.NewReader(w.contents[item.Digest]), item)); err != nil {
+			t.Fatal(err)
+		}
+		if n := handles(t) - before; n > settleFiles+syncers*settleEach+settleFiles {
+			t.Fatalf("%d files are open", n)
+		}
+	}
+	if _, err := c.Apply(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	w.has("unit0/0.txt", "text 0", "unit4/599.txt", "text 599")
+}
+
+func handles(t *testing.T) int {
+	t.Helper()
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(names)
 }
