@@ -57,7 +57,7 @@ func TestFewHandlesWhileACourseIsFilled(t *testing.T) {
 	if _, err := c.Apply(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
-	w.has("unit0/0.txt", "text 0", "unit4/599.txt", "text 599")
+	w.has(pairs...)
 }
 
 func handles(t *testing.T) int {
