@@ -116,7 +116,8 @@ $(CACHE)/venv-plots/made: e2e/plots/requirements.txt
 	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install -q --disable-pip-version-check -r $< && touch $@
 
-fuzz: ## every fuzz test for FUZZTIME each (making an input small would take all of it)
+# To make the first interesting input small could take all of the time.
+fuzz: ## every fuzz test for FUZZTIME each
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 	  echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; done; done
 

@@ -94,6 +94,7 @@ func chosen(name string) bool {
 
 func (r *race) run() {
 	homes := map[string]string{}
+	large := r.m.name == "L"
 	r.rest()
 	for n := range r.rounds + 1 {
 		old := homes
@@ -102,7 +103,7 @@ func (r *race) run() {
 			homes[c.name] = r.home(fmt.Sprintf("%d-%d", slices.Index(r.all, c), n))
 		}
 		r.round("first", homes, n == 0)
-		if r.m.name != "L" || n == 0 { // those of the others have room until the end
+		if !large || n == 0 { // those of the others have room until the end
 			continue
 		}
 		for _, home := range old {
@@ -116,7 +117,7 @@ func (r *race) run() {
 	for kind, name := range pushNames {
 		for n := range r.rounds + 1 {
 			r.push(push(kind), r.all)
-			if r.m.name == "L" {
+			if large {
 				r.rest() // a push took hundreds of files away
 			}
 			r.round(name, homes, n == 0)

@@ -128,8 +128,8 @@ func TestBenchStormLogins(t *testing.T) {
 	wanted := func(storm string) bool { return among("STORMS", storm) }
 	few := (w.rounds + 2) / 3 // rounds of the long ones
 	if wanted("first") {
-		for _, n := range []int{students / 12, students / 6, students / 3} {
-			w.firsts(max(n, 1), few)
+		for _, n := range numbers(students / 3) {
+			w.firsts(n, few)
 		}
 	}
 	homes := map[string][]string{}
@@ -137,17 +137,20 @@ func TestBenchStormLogins(t *testing.T) {
 		homes = w.many(students)
 	}
 	if wanted("nothing") {
-		for _, n := range []int{students / 4, students / 2, students} {
-			w.print(w.storm("nothing new", max(n, 1), w.rounds, homes, nil))
+		for _, n := range numbers(students) {
+			w.print(w.storm("nothing new", n, w.rounds, homes, nil))
 		}
 	}
 	if wanted("u1") {
-		for _, n := range []int{students / 12, students / 6, students / 3} {
-			w.print(w.storm("u1", max(n, 1), w.rounds, homes, func() { w.push(pushCell, nil); w.published() }))
+		for _, n := range numbers(students / 3) {
+			w.print(w.storm("u1", n, w.rounds, homes, func() { w.push(pushCell, nil); w.published() }))
 		}
 	}
 	reportStorm(t)
 }
+
+// numbers are by how many students a storm is measured.
+func numbers(most int) []int { return []int{max(most/4, 1), max(most/2, 1), max(most, 1)} }
 
 // all are those who storm.
 func (w *weather) all() []*storming {

@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	cacheSize   = 32 * cache.MiByte
-	streamAbove = 1 << 20  // bytes; larger blobs are read as they are asked for
-	maxTreeSize = 64 << 20 // bytes of one listing
-	maxCommit   = 4 << 20  // bytes of one commit
+	cacheSize   = 32 * cache.MiByte // with three times that a publish was no faster: docs/performance.md
+	streamAbove = 1 << 20           // bytes; larger blobs are read as they are asked for
+	maxTreeSize = 64 << 20          // bytes of one listing
+	maxCommit   = 4 << 20           // bytes of one commit
 )
 
 // errAbsent means: there is no such object here.

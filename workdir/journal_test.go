@@ -289,13 +289,7 @@ func TestTheJournalIsCompacted(t *testing.T) {
 	w := newWorldAt(silent{t}, quickDir(t))
 	w.publish("a.txt", "one")
 	w.sync()
-	h := w.open()
-	defer h.Close()
-	c, err := h.Course("scala101")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := w.opened()
 	journal := filepath.Join(w.root, ".satchel/scala101/journal")
 	before, _ := os.Stat(journal)
 	for i := range 3000 {

@@ -34,13 +34,7 @@ func TestFewHandlesWhileACourseIsFilled(t *testing.T) {
 		pairs = append(pairs, fmt.Sprintf("unit%d/%d.txt", i%7, i), fmt.Sprint("text ", i))
 	}
 	w.publish(pairs...)
-	h := w.open()
-	defer h.Close()
-	c, err := h.Course("scala101")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := w.opened()
 	p, err := c.Plan(t.Context(), w.newest(), w.ask, How{})
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +44,7 @@ func TestFewHandlesWhileACourseIsFilled(t *testing.T) {
 		if err := c.Stage(bundle.NewVerifier(strings.NewReader(w.contents[item.Digest]), item)); err != nil {
 			t.Fatal(err)
 		}
-		if n := handles(t) - before; n > settleFiles+syncers*settleEach+settleFiles {
+		if n := handles(t) - before; n > bringFiles+syncers*bringEach+bringFiles {
 			t.Fatalf("%d files are open", n)
 		}
 	}

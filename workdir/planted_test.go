@@ -142,13 +142,7 @@ func TestACourseThatIsOnlyLookedAtLeavesNothing(t *testing.T) {
 			t.Fatalf("after %s: %v %v", after, names, err)
 		}
 	}
-	h := w.open()
-	defer h.Close()
-	c, err := h.Course("scala101")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
+	c := w.opened()
 	if s := c.State(); s.Version != 0 || c.Present() || c.Holding() {
 		t.Fatalf("%+v", s)
 	}

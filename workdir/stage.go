@@ -23,10 +23,10 @@ import (
 // that each have their own; some of them by one goroutine, and by so many
 // goroutines at once. Measured: ARCHITECTURE.md.
 const (
-	settleFiles = 32
-	settleBytes = 8 << 20
-	settleEach  = 8
-	syncers     = 8
+	bringFiles = 32
+	bringBytes = 8 << 20
+	bringEach  = 8
+	syncers    = 8
 )
 
 // stage is where contents wait, complete, verified and on disk, each under its
@@ -229,20 +229,20 @@ func (s *stage) finish(f *os.File, name string, item bundle.Item) {
 	s.mu.Lock()
 	s.loose = append(s.loose, part{f, name, item})
 	s.weight += item.Size
-	enough := len(s.loose) >= settleFiles || s.weight >= settleBytes
+	enough := len(s.loose) >= bringFiles || s.weight >= bringBytes
 	s.mu.Unlock()
 	if enough {
-		s.settle()
+		s.bringLoose()
 	}
 }
 
-// settle brings to disk, beside, what is loose.
-func (s *stage) settle() {
+// bringLoose brings to disk, beside, what is loose.
+func (s *stage) bringLoose() {
 	s.mu.Lock()
 	parts := s.loose
 	s.loose, s.weight = nil, 0
 	s.mu.Unlock()
-	for some := range slices.Chunk(parts, settleEach) {
+	for some := range slices.Chunk(parts, bringEach) {
 		s.pool.Go(func() {
 			for i := range some {
 				s.bring(&some[i])
@@ -284,7 +284,7 @@ func (s *stage) syncFile(f *os.File) error {
 // wait returns when everything staged is on disk. Names in the stage are not:
 // what a power cut takes of them is fetched again.
 func (s *stage) wait() {
-	s.settle()
+	s.bringLoose()
 	s.pool.wait()
 }
 
