@@ -21,6 +21,9 @@ type WatchOptions struct {
 	// Answer waits for what a login is answered, for the first pass; that may
 	// be nil. nil: it asks.
 	Answer func() *hook.Answer
+	// Since is when a login found nothing new, a while before this watch: only
+	// the start pass is left to do. Zero: it did not.
+	Since time.Time
 	// Begun is called when the first pass is over, or another watch was found.
 	Begun func()
 	// ServerPID ends the watch with that process; 0: it ends with its context.
@@ -31,7 +34,8 @@ type WatchOptions struct {
 const poll = time.Minute
 
 // calm is within what a start pass begins, after the login: it reads every
-// file's times, and a whole class may be logging in on this machine.
+// file's times, and a whole class may be logging in on this machine. It is at
+// random, so that not all begin at once.
 const calm = 10 * time.Second
 
 // watcher is one running watch.
@@ -69,7 +73,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 		if lock, err = a.succeed(ctx, o.ServerPID); errors.Is(err, errRunning) {
 			return
 		}
-		o.Start, o.Answer = false, func() *hook.Answer { return nil } // that is done
+		o = WatchOptions{Begun: o.Begun, ServerPID: o.ServerPID, Answer: func() *hook.Answer { return nil }} // the rest is done
 	}
 	if err != nil { // two watches do no harm, for workdir has a lock of its own
 		a.lg.Warn("no lock for this watch", "error", err)
@@ -83,7 +87,11 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 	} else {
 		defer os.Remove(path)
 	}
-	w := &watcher{a: a, o: o, since: a.now(), hints: make(chan time.Duration, 1), now: make(chan time.Time, 1)}
+	since := o.Since
+	if since.IsZero() {
+		since = a.now()
+	}
+	w := &watcher{a: a, o: o, since: since, hints: make(chan time.Duration, 1), now: make(chan time.Time, 1)}
 	w.run(ctx, l)
 }
 
@@ -92,7 +100,7 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 func (a *Agent) beside(ctx context.Context, o WatchOptions) {
 	a.lg.Info("another watch runs here")
 	if o.Start { // which uses and closes the answer
-		a.Sync(ctx, SyncOptions{Mode: workdir.Start, Within: a.s.Budget * 3 / 4, Answer: o.Answer()})
+		a.Sync(ctx, SyncOptions{Mode: workdir.Start, Within: a.s.Budget * 3 / 4, Since: o.Since, Answer: o.Answer()})
 		return
 	}
 	if _, err := askWatch(ctx, a.s, askNow); err != nil {
@@ -168,10 +176,12 @@ func (w *watcher) loop(ctx context.Context, ready chan struct{}) {
 		o.Mode, o.Step, o.Within = workdir.Start, true, w.a.s.Budget*3/4
 	}
 	var out Outcome
-	asked := w.o.Answer()
-	if asked == nil || !asked.NotModified { // else only a walk can find what there is to do
-		o.Answer, asked = asked, nil
+	calm := rand.N(w.a.calm)
+	if w.o.Since.IsZero() {
+		o.Answer = w.o.Answer()
 		out = w.pass(ctx, o)
+	} else { // only a walk can find what there is to do
+		calm -= w.a.now().Sub(w.o.Since)
 	}
 	first := out.Pass
 	w.o.Begun()
@@ -183,9 +193,9 @@ func (w *watcher) loop(ctx context.Context, ready chan struct{}) {
 		} else {
 			failures = 0
 		}
-		if walk && !out.Offline && w.quiet(ctx, rand.N(w.a.calm)) {
-			out = w.pass(ctx, SyncOptions{Mode: workdir.Start, Walk: true, Since: w.since, Answer: asked, Continues: first})
-			walk, asked = out.Offline || out.Code == CodeLocked, nil
+		if walk && !out.Offline && w.quiet(ctx, calm) {
+			out = w.pass(ctx, SyncOptions{Mode: workdir.Start, Walk: true, Since: w.since, Continues: first})
+			walk, calm = out.Offline || out.Code == CodeLocked, rand.N(w.a.calm)
 			continue
 		}
 		if !w.await(ctx, w.pause(out, failures)) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -93,6 +94,7 @@ func (p *program) watch(ctx context.Context, args []string) int {
 	report := f.Int("report", 0, "")
 	server := f.Int("server-pid", 0, "")
 	answer := f.Int("answer", 0, "")
+	since := f.Int64("since", 0, "")
 	asJSON := f.Bool("json", false, "")
 	if code, done := p.parse(f, args, 0); done {
 		return code
@@ -105,6 +107,9 @@ func (p *program) watch(ctx context.Context, args []string) int {
 	}
 	show := agent.Printer(p.out, p.look(*asJSON, false), p.words)
 	o := agent.WatchOptions{Start: *cont, ServerPID: *server}
+	if *since > 0 {
+		o.Since = time.UnixMicro(*since)
+	}
 	if *answer > 2 {
 		unix.CloseOnExec(*answer)
 		o.Answer = func() *hook.Answer {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
@@ -29,39 +30,36 @@ func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent
 	}
 }
 
-// begin leaves a watch behind, asks meanwhile what is new (where s is nil that
-// is left to the watch), and shows what the watch does as long as the budget
-// lasts. An error means that there is none.
+// begin asks what is new (where s is nil that is left to the watch), leaves a
+// watch behind, and shows what the watch does as long as the budget lasts. An
+// error means that there is none.
 func (p *program) begin(ctx context.Context, s *agent.Settings, budget time.Duration, l left, show func(agent.Event)) error {
 	began := time.Now()
-	var asked func() *hook.Answer
+	var ans *hook.Answer
 	if s != nil {
-		asked = p.glance(ctx, *s, show)
+		ans = p.glance(ctx, *s, show)
 	}
-	r, give, err := p.leave(l, s != nil)
+	if ans != nil && ans.NotModified {
+		return p.leaveLater(l, began)
+	}
+	r, give, err := p.leave(l, ans != nil)
 	if err != nil {
 		return err
 	}
-	if s != nil {
-		ans := asked()
-		handOver(ans, give)
-		if ans != nil && ans.NotModified {
-			return r.Close()
-		}
+	if ans != nil {
+		go handOver(ans, give) // ends with this process; what is cut off is asked for anew
 	}
 	agent.Attend(ctx, r, budget-time.Since(began), p.words, show)
 	return nil
 }
 
-// glance begins to ask whether anything is new, and gives what waits for the
-// answer: nil where the process that is left behind has to ask, also where a
-// home that hangs gives none in time.
-func (p *program) glance(ctx context.Context, s agent.Settings, show func(agent.Event)) (asked func() *hook.Answer) {
-	none := func() *hook.Answer { return nil }
+// glance asks whether anything is new: nil where the process that is left
+// behind has to ask, also where a home that hangs gives no answer in time.
+func (p *program) glance(ctx context.Context, s agent.Settings, show func(agent.Event)) *hook.Answer {
 	var told []agent.Event
 	a, err := agent.New(slog.New(slog.DiscardHandler), s, agent.Options{Show: func(e agent.Event) { told = append(told, e) }})
 	if err != nil {
-		return none
+		return nil
 	}
 	done := make(chan *hook.Answer, 1)
 	go func() {
@@ -72,22 +70,14 @@ func (p *program) glance(ctx context.Context, s agent.Settings, show func(agent.
 		}()
 		done <- a.Glance(ctx)
 	}()
-	late := time.After(agent.GlanceTime)
-	return func() *hook.Answer {
-		var ans *hook.Answer
-		select {
-		case ans = <-done:
-		case <-late:
-			select {
-			case ans = <-done: // in time, while the watch was started
-			default:
-				return nil
-			}
-		}
+	select {
+	case ans := <-done:
 		for _, e := range told {
 			show(e)
 		}
 		return ans
+	case <-time.After(agent.GlanceTime):
+		return nil
 	}
 }
 
@@ -120,6 +110,15 @@ type left struct {
 	become *identity // as whom; nil: as this process
 	server int       // the process with which it ends; 0: none
 	orphan bool      // it is nobody's child: a program that this one becomes has none that it does not know of
+	since  time.Time // when a login found nothing new; zero: it is to be looked for
+}
+
+// letGo is for a process that was started. An orphan's has started another one.
+func (l left) letGo(c *exec.Cmd) error {
+	if l.orphan {
+		return c.Wait()
+	}
+	return c.Process.Release()
 }
 
 // leave starts `watch --continue` as a session of its own and gives what it
@@ -133,6 +132,9 @@ func (p *program) leave(l left, answered bool) (r io.ReadCloser, give *os.File, 
 	c := exec.Command(p.self, "watch", "--continue", "--report", "3", "--server-pid", strconv.Itoa(l.server))
 	if l.orphan {
 		c.Args = append(c.Args, "--orphan")
+	}
+	if !l.since.IsZero() {
+		c.Args = append(c.Args, "--since", sinceFlag(l.since))
 	}
 	c.Dir = "/"
 	c.Env = p.list
@@ -161,29 +163,75 @@ func (p *program) leave(l left, answered bool) (r io.ReadCloser, give *os.File, 
 		give.Close()
 		return nil, nil, err
 	}
-	if l.orphan {
-		err = c.Wait()
-	} else {
-		err = c.Process.Release()
-	}
-	return r, give, err
+	return r, give, l.letGo(c)
 }
 
-// handOver gives an answer to the process that was left behind; nil: it is to
-// ask itself. A short one is in the pipe when this returns.
+// handOver gives an answer to the process that was left behind.
 func handOver(ans *hook.Answer, w *os.File) {
-	give := func() {
-		if ans != nil {
-			_ = ans.HandOver(w)
-		}
-		w.Close()
-	}
-	if ans == nil || ans.NotModified {
-		give()
-	} else {
-		go give() // ends with this process; what is cut off is asked for anew
-	}
+	_ = ans.HandOver(w)
+	w.Close()
 }
+
+// leaveLater leaves a watch behind for which nothing is to do: it begins when
+// the class that logs in now has done so, where a shell can wait for that.
+func (p *program) leaveLater(l left, since time.Time) error {
+	l.since = since
+	if l.become == nil && p.waitByShell(l) == nil {
+		return nil
+	}
+	r, _, err := p.leave(l, false)
+	if err == nil {
+		r.Close()
+	}
+	return err
+}
+
+// aWhile is for how long: at least, and at random on top of that.
+const aWhile = 2 * time.Second
+
+// A shell waits in a read from fd 3, a socket that gives up after a time.
+// It takes a quarter of what the beginning of this program does.
+const (
+	waitScript   = `read -r x <&3; exec "$@" 3<&- 4<&-`
+	orphanScript = "(" + waitScript + ") &"
+)
+
+// waitByShell starts a shell that becomes the watch after a while.
+func (p *program) waitByShell(l left) error {
+	self, err := os.Executable() // under its name, for /proc/self is the shell's there
+	if err == nil {
+		err = unix.Access(self, unix.X_OK)
+	}
+	if err != nil {
+		return err
+	}
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	read, peer := os.NewFile(uintptr(ends[0]), "wait"), os.NewFile(uintptr(ends[1]), "wait")
+	defer read.Close()
+	defer peer.Close()
+	after := unix.NsecToTimeval(int64(aWhile + rand.N(2*aWhile)))
+	if err := unix.SetsockoptTimeval(ends[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &after); err != nil {
+		return err
+	}
+	script := waitScript
+	if l.orphan {
+		script = orphanScript
+	}
+	c := exec.Command("/bin/sh", "-c", script, "satchel-agent", self, "watch", "--continue", "--server-pid", strconv.Itoa(l.server), "--since", sinceFlag(l.since))
+	c.Dir = "/"
+	c.Env = p.list
+	c.ExtraFiles = []*os.File{read, peer}
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	return l.letGo(c)
+}
+
+func sinceFlag(t time.Time) string { return strconv.FormatInt(t.UnixMicro(), 10) }
 
 // again starts this very watch once more and lets it go.
 func (p *program) again(args []string) error {

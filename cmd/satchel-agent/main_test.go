@@ -41,7 +41,13 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata",
 		Setup: func(env *testscript.Env) error { return setUp(t, env) },
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"quick": quick, "publish": publish, "eventually": eventually, "gone": gone},
+		Condition: func(cond string) (bool, error) {
+			if cond != "root" {
+				return false, fmt.Errorf("no condition %q", cond)
+			}
+			return os.Getuid() == 0, nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"quick": quick, "publish": publish, "eventually": eventually, "gone": gone, "end": end, "waiting": waiting},
 	})
 }
 
@@ -82,6 +88,12 @@ func setUp(t *testing.T, env *testscript.Env) error {
 	if os.Getuid() == 0 {
 		env.Setenv("NB_UID", strconv.Itoa(nobody))
 		env.Setenv("NB_GID", strconv.Itoa(nobody))
+		programs, _, _ := strings.Cut(env.Getenv("PATH"), string(filepath.ListSeparator))
+		for _, dir := range []string{programs, filepath.Dir(programs)} { // as in an image, the student can run them by name
+			if err := os.Chmod(dir, 0o755); err != nil {
+				return err
+			}
+		}
 		return own(env.WorkDir)
 	}
 	return nil
@@ -148,6 +160,31 @@ func gone(ts *testscript.TestScript, _ bool, _ []string) {
 		if time.Now().After(end) {
 			ts.Fatalf("still there: %v", agentsOf(ts.Getenv("WORK")))
 		}
+	}
+}
+
+// end ends all that this script left behind.
+func end(ts *testscript.TestScript, neg bool, args []string) {
+	for _, pid := range agentsOf(ts.Getenv("WORK")) {
+		_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended by itself
+	}
+	gone(ts, neg, args)
+}
+
+// waiting fails unless a shell waits to become a watch, and none runs.
+func waiting(ts *testscript.TestScript, _ bool, _ []string) {
+	shells := 0
+	for _, pid := range agentsOf(ts.Getenv("WORK")) {
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		switch text := string(line); {
+		case strings.HasPrefix(text, "/bin/sh\x00-c\x00") && strings.Contains(text, "\x00watch\x00--continue\x00"):
+			shells++
+		case strings.Contains(text, "\x00watch\x00"):
+			ts.Fatalf("a watch runs: %q", text)
+		}
+	}
+	if shells != 1 {
+		ts.Fatalf("%d shells wait", shells)
 	}
 }
 
