@@ -64,9 +64,12 @@ func self() string {
 }
 
 func (p *program) run(ctx context.Context) (code int) {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer stop()
 	name, rest := p.command()
+	if !atStart(name, rest) { // a start hook has nothing to end well, and is a tenth faster without
+		var stop func()
+		ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+		defer stop()
+	}
 	if atStart(name, rest) {
 		defer func() {
 			if r := recover(); r != nil {
