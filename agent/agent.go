@@ -75,7 +75,7 @@ type Agent struct {
 	now     func() time.Time
 	wait    backoff
 	said    map[string]bool      // by the last pass
-	early   time.Duration        // see the constant
+	early   time.Duration        // when, in a long download, what has arrived is placed without waiting for the rest
 	fresh   time.Duration        // see freshFor
 	looked  map[string]time.Time // by course, at what was replaced there
 	bureau  *hook.Client         // takes the hub's token for a ticket; nil: none does
@@ -103,7 +103,7 @@ func New(lg *slog.Logger, s Settings, o Options) (*Agent, error) {
 	if s.Patience <= 0 {
 		s.Patience = 20 * time.Second
 	}
-	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff, early: early, fresh: freshFor, patrol: 10 * time.Second, calm: calm, looked: map[string]time.Time{}}
+	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff, early: s.Budget / 2, fresh: freshFor, patrol: 10 * time.Second, calm: calm, looked: map[string]time.Time{}}
 	if a.show == nil {
 		a.show = func(Event) {}
 	}

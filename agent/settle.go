@@ -13,10 +13,6 @@ import (
 	"satchel/workdir"
 )
 
-// early is when, in a long download, what has arrived is placed without
-// waiting for the rest: well before a login's budget is over.
-const early = 4 * time.Second
-
 // settle brings every considered course to its newest version.
 func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
 	hauls, mu := map[string]*haul{}, &sync.Mutex{}

@@ -412,6 +412,42 @@ func TestWatchWithoutARuntimeFolderGoesOn(t *testing.T) {
 	}
 }
 
+// A watch that begins a while after a login that found nothing new has only the
+// walk to make, for which the session is as old as the login.
+func TestAWatchThatBeginsLaterOnlyWalks(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", with(lesson, "gone.md", "g\n"))
+	h := w.home("ana")
+	h.sync()
+	login := time.Now()
+	must(t, os.Remove(h.root+"/scala101/gone.md"))
+	h.write("scala101/README.md", "mine, since the login\n")
+	w.publish("scala101", with(lesson, "gone.md", "g\n", "README.md", "changed\n"))
+	w.requests()
+	h.said()
+	begun := make(chan struct{})
+	h.watching(WatchOptions{Start: true, Since: login, Begun: func() { close(begun) }})
+	<-begun
+	eventually(t, "what was deleted", h.has("scala101/gone.md", "g\n"))
+	if !h.has("scala101/README.md", "mine, since the login\n")() {
+		t.Error("a file that was changed after the login was touched")
+	}
+	eventually(t, "what waits in the status", func() bool {
+		st, err := h.agent().Status(t.Context())
+		return err == nil && len(st.Courses) == 1 && slices.Equal(st.Courses[0].Waiting, []string{"README.md"})
+	})
+	asked := 0
+	for _, r := range w.requests() {
+		if r == "GET /v1/sync" {
+			asked++
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
 // The pass that looks at everything is made, even if the service has no answer
 // when its turn comes.
 func TestTheWalkAfterAStepIsMadeHoweverLate(t *testing.T) {

@@ -88,10 +88,11 @@ func (c *Course) untouched(d bundle.Digest) (bundle.Base, error) {
 		return nil, fs.ErrNotExist
 	}
 	defer tree.close()
-	for p, e := range c.rec.files {
-		if e.Seen == nil || e.Seen.Digest != d {
-			continue
-		}
+	c.finding.Lock()
+	paths := c.rec.seen(d)
+	c.finding.Unlock()
+	for _, p := range paths {
+		e := c.rec.files[p]
 		if f, err := openPath(tree, p, e.Seen); err == nil {
 			return f, nil
 		}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"sync"
 
 	"satchel/bundle"
 )
@@ -27,6 +28,8 @@ type Course struct {
 	untold []Event         // of passes before this Home
 	packs  packs           // of base bytes
 	held   map[string]Seen // of this process: what it read in the hold
+
+	finding sync.Mutex // of rec.bySeen: several look for the base of a delta at once
 
 	manifests map[bundle.Digest]*bundle.Manifest // read, and checked
 	kept      map[bundle.Digest]bool             // of these, by this process

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -342,4 +343,28 @@ func FuzzJournal(f *testing.F) {
 			t.Fatalf("compacting changed %+v to %+v", r, again)
 		}
 	})
+}
+
+// Where a content was last seen follows the record: a base is looked for once
+// for each changed file, however many files the course has.
+func TestWhereAContentWasLastSeen(t *testing.T) {
+	one, two := bundle.Sum([]byte("one")), bundle.Sum([]byte("two"))
+	r := newRecord()
+	at := func(path string, d bundle.Digest) {
+		r.take(line{File: &Entry{Path: path, Digest: d, Size: 3, Mode: 0o644, Policy: bundle.Merge, Channel: "main", Status: Delivered, Seen: &Seen{Digest: d}}})
+	}
+	check := func(when string, ones, twos []string) {
+		t.Helper()
+		a, b := slices.Sorted(slices.Values(r.seen(one))), slices.Sorted(slices.Values(r.seen(two)))
+		if !slices.Equal(a, ones) || !slices.Equal(b, twos) {
+			t.Errorf("%s: %q, %q", when, a, b)
+		}
+	}
+	at("a", one)
+	at("b", one)
+	check("at first", []string{"a", "b"}, nil)
+	at("a", two)
+	check("changed", []string{"b"}, []string{"a"})
+	r.take(line{Forget: "b"})
+	check("forgotten", nil, []string{"a"})
 }

@@ -174,7 +174,8 @@ type record struct {
 	begun   *applied // the newest of which anything was placed, where it is newer than applied
 	highest highest
 	named   namedLine
-	lines   int // lines read or written since the last compaction
+	lines   int                        // lines read or written since the last compaction
+	bySeen  map[bundle.Digest][]string // paths by the content that was last seen there; nil: not reckoned
 }
 
 func newRecord() *record {
@@ -206,10 +207,11 @@ func (r *record) take(l line) {
 	switch {
 	case l.File != nil:
 		if bundle.CheckPath(l.File.Path) == nil && l.File.valid() {
-			r.files[l.File.Path] = l.File
+			r.files[l.File.Path], r.bySeen = l.File, nil
 		}
 	case l.Forget != "":
 		delete(r.files, l.Forget)
+		r.bySeen = nil
 	case l.Folder != nil:
 		if l.Folder.Gone {
 			delete(r.folders, l.Folder.Path)
@@ -255,6 +257,19 @@ func (r *record) take(l line) {
 			r.shelf[l.Shelf.Name] = l.Shelf
 		}
 	}
+}
+
+// seen gives the paths at which a content was last seen.
+func (r *record) seen(d bundle.Digest) []string {
+	if r.bySeen == nil {
+		r.bySeen = make(map[bundle.Digest][]string, len(r.files))
+		for p, e := range r.files {
+			if e.Seen != nil {
+				r.bySeen[e.Seen.Digest] = append(r.bySeen[e.Seen.Digest], p)
+			}
+		}
+	}
+	return r.bySeen[d]
 }
 
 // changed takes a change into the last pass: of several at one path the first
