@@ -87,9 +87,9 @@ func (a *Agent) Watch(ctx context.Context, o WatchOptions) {
 	} else {
 		defer os.Remove(path)
 	}
-	since := o.Since
-	if since.IsZero() {
-		since = a.now()
+	since := a.now()
+	if !o.Since.IsZero() && o.Since.Before(since) { // a clock may have been set
+		since = o.Since
 	}
 	w := &watcher{a: a, o: o, since: since, hints: make(chan time.Duration, 1), now: make(chan time.Time, 1)}
 	w.run(ctx, l)
@@ -181,7 +181,7 @@ func (w *watcher) loop(ctx context.Context, ready chan struct{}) {
 		o.Answer = w.o.Answer()
 		out = w.pass(ctx, o)
 	} else { // only a walk can find what there is to do
-		calm -= w.a.now().Sub(w.o.Since)
+		calm -= w.a.now().Sub(w.since)
 	}
 	first := out.Pass
 	w.o.Begun()

@@ -448,6 +448,18 @@ func TestAWatchThatBeginsLaterOnlyWalks(t *testing.T) {
 	}
 }
 
+// A clock that was set back since the login does not keep a watch waiting.
+func TestAWatchThatBeganInTheFuture(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", with(lesson, "gone.md", "g\n"))
+	h := w.home("ana")
+	h.sync()
+	must(t, os.Remove(h.root+"/scala101/gone.md"))
+	h.watching(WatchOptions{Start: true, Since: time.Now().Add(time.Hour)})
+	eventually(t, "what was deleted", h.has("scala101/gone.md", "g\n"))
+}
+
 // The pass that looks at everything is made, even if the service has no answer
 // when its turn comes.
 func TestTheWalkAfterAStepIsMadeHoweverLate(t *testing.T) {

@@ -24,8 +24,10 @@ import (
 // pass of a start, and shows what that does for as long as a login may wait.
 // All that can go wrong goes wrong in the other process.
 func (p *program) atLogin(ctx context.Context, s agent.Settings, show func(agent.Event)) {
+	began := time.Now()
 	if err := p.begin(ctx, &s, s.Budget, left{server: serverPID()}, show); err != nil {
 		fmt.Fprintf(p.errOut, "satchel-agent: no process can be left behind (%v); going on without\n", err)
+		s.Budget = max(s.Budget-time.Since(began), time.Second)
 		p.inForeground(ctx, s, show)
 	}
 }
@@ -113,14 +115,6 @@ type left struct {
 	since  time.Time // when a login found nothing new; zero: it is to be looked for
 }
 
-// letGo is for a process that was started. An orphan's has started another one.
-func (l left) letGo(c *exec.Cmd) error {
-	if l.orphan {
-		return c.Wait()
-	}
-	return c.Process.Release()
-}
-
 // leave starts `watch --continue` as a session of its own and gives what it
 // reports. Where answered is set it waits for an answer on give.
 func (p *program) leave(l left, answered bool) (r io.ReadCloser, give *os.File, err error) {
@@ -163,7 +157,12 @@ func (p *program) leave(l left, answered bool) (r io.ReadCloser, give *os.File, 
 		give.Close()
 		return nil, nil, err
 	}
-	return r, give, l.letGo(c)
+	if l.orphan {
+		err = c.Wait()
+	} else {
+		err = c.Process.Release()
+	}
+	return r, give, err
 }
 
 // handOver gives an answer to the process that was left behind.
@@ -173,10 +172,11 @@ func handOver(ans *hook.Answer, w *os.File) {
 }
 
 // leaveLater leaves a watch behind for which nothing is to do: it begins when
-// the class that logs in now has done so, where a shell can wait for that.
+// the class that logs in now has done so, where a shell can wait for that. An
+// orphan begins now: the command that comes has no ticket, and may ask for one.
 func (p *program) leaveLater(l left, since time.Time) error {
 	l.since = since
-	if l.become == nil && p.waitByShell(l) == nil {
+	if l.become == nil && !l.orphan && p.waitByShell(l) == nil {
 		return nil
 	}
 	r, _, err := p.leave(l, false)
@@ -189,12 +189,10 @@ func (p *program) leaveLater(l left, since time.Time) error {
 // aWhile is for how long: at least, and at random on top of that.
 const aWhile = 2 * time.Second
 
-// A shell waits in a read from fd 3, a socket that gives up after a time.
-// It takes a quarter of what the beginning of this program does.
-const (
-	waitScript   = `read -r x <&3; exec "$@" 3<&- 4<&-`
-	orphanScript = "(" + waitScript + ") &"
-)
+// A shell waits, and becomes the watch: that takes half of what the beginning
+// of this program does. (A read with a timeout would need no second process,
+// but there are shells that go on waiting.)
+const waitScript = `sleep "$0"; exec "$@"`
 
 // waitByShell starts a shell that becomes the watch after a while.
 func (p *program) waitByShell(l left) error {
@@ -205,30 +203,15 @@ func (p *program) waitByShell(l left) error {
 	if err != nil {
 		return err
 	}
-	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return err
-	}
-	read, peer := os.NewFile(uintptr(ends[0]), "wait"), os.NewFile(uintptr(ends[1]), "wait")
-	defer read.Close()
-	defer peer.Close()
-	after := unix.NsecToTimeval(int64(aWhile + rand.N(2*aWhile)))
-	if err := unix.SetsockoptTimeval(ends[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &after); err != nil {
-		return err
-	}
-	script := waitScript
-	if l.orphan {
-		script = orphanScript
-	}
-	c := exec.Command("/bin/sh", "-c", script, "satchel-agent", self, "watch", "--continue", "--server-pid", strconv.Itoa(l.server), "--since", sinceFlag(l.since))
+	wait := strconv.FormatFloat((aWhile + rand.N(2*aWhile)).Seconds(), 'f', 3, 64)
+	c := exec.Command("/bin/sh", "-c", waitScript, wait, self, "watch", "--continue", "--server-pid", strconv.Itoa(l.server), "--since", sinceFlag(l.since))
 	c.Dir = "/"
 	c.Env = p.list
-	c.ExtraFiles = []*os.File{read, peer}
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := c.Start(); err != nil {
 		return err
 	}
-	return l.letGo(c)
+	return c.Process.Release()
 }
 
 func sinceFlag(t time.Time) string { return strconv.FormatInt(t.UnixMicro(), 10) }

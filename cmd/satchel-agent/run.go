@@ -86,10 +86,10 @@ func (p *program) run(ctx context.Context) (code int) {
 	return c(p, ctx, rest)
 }
 
-// command splits the arguments. Where there are none, the program's own name
-// may say what to do: that of docker-stacks' hook, 50-satchel.
+// command splits the arguments. As docker-stacks' hook (50-satchel) the
+// program's own name says what to do, except to what that hook leaves behind.
 func (p *program) command() (name string, rest []string) {
-	if len(p.args) == 1 && hookName(filepath.Base(p.args[0])) {
+	if len(p.args) > 0 && hookName(filepath.Base(p.args[0])) && !slices.Contains(p.args, "--continue") {
 		return "sync", []string{"--hook"}
 	}
 	if len(p.args) < 2 {
