@@ -412,16 +412,22 @@ func TestWatchWithoutARuntimeFolderGoesOn(t *testing.T) {
 	}
 }
 
-// A watch that begins a while after a login that found nothing new has only the
-// walk to make, for which the session is as old as the login.
-func TestAWatchThatBeginsLaterOnlyWalks(t *testing.T) {
+// withoutAFile makes a home in which gone.md of the course was deleted.
+func withoutAFile(t *testing.T) (*world, *home) {
 	w := newWorld(t)
 	w.course("scala101")
 	w.publish("scala101", with(lesson, "gone.md", "g\n"))
 	h := w.home("ana")
 	h.sync()
-	login := time.Now().Add(-time.Second) // a file's clock goes by ticks
 	must(t, os.Remove(h.root+"/scala101/gone.md"))
+	return w, h
+}
+
+// A watch that begins a while after a login that found nothing new has only the
+// walk to make, for which the session is as old as the login.
+func TestAWatchThatBeginsLaterOnlyWalks(t *testing.T) {
+	w, h := withoutAFile(t)
+	login := time.Now().Add(-time.Second) // a file's clock goes by ticks
 	h.write("scala101/README.md", "mine, since the login\n")
 	w.publish("scala101", with(lesson, "gone.md", "g\n", "README.md", "changed\n"))
 	w.requests()
@@ -450,12 +456,7 @@ func TestAWatchThatBeginsLaterOnlyWalks(t *testing.T) {
 
 // A clock that was set back since the login does not keep a watch waiting.
 func TestAWatchThatBeganInTheFuture(t *testing.T) {
-	w := newWorld(t)
-	w.course("scala101")
-	w.publish("scala101", with(lesson, "gone.md", "g\n"))
-	h := w.home("ana")
-	h.sync()
-	must(t, os.Remove(h.root+"/scala101/gone.md"))
+	_, h := withoutAFile(t)
 	h.watching(WatchOptions{Start: true, Since: time.Now().Add(time.Hour)})
 	eventually(t, "what was deleted", h.has("scala101/gone.md", "g\n"))
 }
@@ -463,12 +464,7 @@ func TestAWatchThatBeganInTheFuture(t *testing.T) {
 // The pass that looks at everything is made, even if the service has no answer
 // when its turn comes.
 func TestTheWalkAfterAStepIsMadeHoweverLate(t *testing.T) {
-	w := newWorld(t)
-	w.course("scala101")
-	w.publish("scala101", with(lesson, "gone.md", "g\n"))
-	h := w.home("ana")
-	h.sync()
-	os.Remove(h.root + "/scala101/gone.md")
+	w, h := withoutAFile(t)
 	w.publish("scala101", with(lesson, "gone.md", "g\n", "new.md", "n\n"))
 	var asked atomic.Int32
 	w.behind(func(next http.Handler) http.Handler {

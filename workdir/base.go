@@ -92,8 +92,7 @@ func (c *Course) untouched(d bundle.Digest) (bundle.Base, error) {
 	paths := c.rec.seen(d)
 	c.finding.Unlock()
 	for _, p := range paths {
-		e := c.rec.files[p]
-		if f, err := openPath(tree, p, e.Seen); err == nil {
+		if f, err := openPath(tree, p, c.rec.files[p].Seen); err == nil {
 			return f, nil
 		}
 	}

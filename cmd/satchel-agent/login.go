@@ -115,6 +115,15 @@ type left struct {
 	since  time.Time // when a login found nothing new; zero: it is to be looked for
 }
 
+// watch is how the process is told that.
+func (l left) watch() []string {
+	args := []string{"watch", "--continue", "--server-pid", strconv.Itoa(l.server)}
+	if !l.since.IsZero() {
+		args = append(args, "--since", strconv.FormatInt(l.since.UnixMicro(), 10))
+	}
+	return args
+}
+
 // leave starts `watch --continue` as a session of its own and gives what it
 // reports. Where answered is set it waits for an answer on give.
 func (p *program) leave(l left, answered bool) (r io.ReadCloser, give *os.File, err error) {
@@ -123,12 +132,9 @@ func (p *program) leave(l left, answered bool) (r io.ReadCloser, give *os.File, 
 		return nil, nil, err
 	}
 	defer w.Close()
-	c := exec.Command(p.self, "watch", "--continue", "--report", "3", "--server-pid", strconv.Itoa(l.server))
+	c := exec.Command(p.self, append(l.watch(), "--report", "3")...)
 	if l.orphan {
 		c.Args = append(c.Args, "--orphan")
-	}
-	if !l.since.IsZero() {
-		c.Args = append(c.Args, "--since", sinceFlag(l.since))
 	}
 	c.Dir = "/"
 	c.Env = p.list
@@ -204,7 +210,7 @@ func (p *program) waitByShell(l left) error {
 		return err
 	}
 	wait := strconv.FormatFloat((aWhile + rand.N(2*aWhile)).Seconds(), 'f', 3, 64)
-	c := exec.Command("/bin/sh", "-c", waitScript, wait, self, "watch", "--continue", "--server-pid", strconv.Itoa(l.server), "--since", sinceFlag(l.since))
+	c := exec.Command("/bin/sh", append([]string{"-c", waitScript, wait, self}, l.watch()...)...)
 	c.Dir = "/"
 	c.Env = p.list
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -213,8 +219,6 @@ func (p *program) waitByShell(l left) error {
 	}
 	return c.Process.Release()
 }
-
-func sinceFlag(t time.Time) string { return strconv.FormatInt(t.UnixMicro(), 10) }
 
 // again starts this very watch once more and lets it go.
 func (p *program) again(args []string) error {

@@ -65,18 +65,17 @@ func self() string {
 
 func (p *program) run(ctx context.Context) (code int) {
 	name, rest := p.command()
-	if !atStart(name, rest) { // a start hook has nothing to end well, and is a tenth faster without
-		var stop func()
-		ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-		defer stop()
-	}
-	if atStart(name, rest) {
+	if atStart(name, rest) { // it has nothing to end well at a signal, and is a tenth faster without
 		defer func() {
 			if r := recover(); r != nil {
 				fmt.Fprintf(p.errOut, "satchel-agent: a fault of this program: %s\n", agent.Plain(fmt.Sprint(r)))
 			}
 			code = exitDone
 		}()
+	} else {
+		var stop func()
+		ctx, stop = signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+		defer stop()
 	}
 	c, ok := commands[name]
 	if !ok {
