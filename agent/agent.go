@@ -50,6 +50,7 @@ type Settings struct {
 	HubAPI   string        // where the hub answers this server; see exchange.go
 	Budget   time.Duration // of the foreground; 0: 8 s
 	Patience time.Duration // how long a question may stay without a byte; 0: 20 s
+	Away     time.Duration // the same for the store itself, where shorter; 0: 2 s
 }
 
 // Secret prints as [hidden].
@@ -119,7 +120,7 @@ func New(lg *slog.Logger, s Settings, o Options) (*Agent, error) {
 	}
 	a.client = hook.NewClient(hook.ClientOptions{
 		URL: s.URL, Ticket: a.ticket.get, Agent: "satchel-agent/" + agentVersion,
-		Proxy: s.Proxy, CAFile: s.CAFile, Idle: s.Patience, HTTP: o.HTTP, URLs: a.takesURLs,
+		Proxy: s.Proxy, CAFile: s.CAFile, Idle: s.Patience, Away: s.Away, HTTP: o.HTTP, URLs: a.takesURLs,
 	})
 	a.bureau = bureau(s, o.HTTP)
 	return a, nil

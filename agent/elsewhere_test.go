@@ -333,7 +333,7 @@ func TestSectionsOfTheStoreThatBreakOff(t *testing.T) {
 				})
 			}
 			h := w.home("ana")
-			h.s.Budget = time.Minute
+			h.s.Budget, h.s.Patience, h.s.Away = time.Minute, time.Minute, time.Minute // a slow machine is no silence
 			a := h.agent()
 			w.requests()
 			if out := a.Sync(t.Context(), SyncOptions{Mode: AtStart}); out.Code != "" {

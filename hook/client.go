@@ -28,6 +28,7 @@ type ClientOptions struct {
 	Proxy  string        // SATCHEL_PROXY; "" means no proxy, whatever the environment says
 	CAFile string        // SATCHEL_CA_FILE, PEM; "" means the system's roots
 	Idle   time.Duration // longest silence of the service; 0 is 30s
+	Away   time.Duration // longest silence behind a signed URL, where shorter; 0 is 2s
 	Reach  Reach         // to which addresses it connects (see near.go)
 	URLs   func() bool   // asked for each request: whether signed URLs are taken (Signed); nil: never
 	HTTP   *http.Client  // replaces the transport; Proxy and CAFile then say nothing
@@ -48,6 +49,9 @@ type Client struct {
 func NewClient(o ClientOptions) *Client {
 	if o.Idle == 0 {
 		o.Idle = 30 * time.Second
+	}
+	if o.Away == 0 {
+		o.Away = signedIdle
 	}
 	c := &Client{o: o}
 	c.base, c.bad = parseBase(o.URL)

@@ -15,7 +15,7 @@ const (
 	// role's credentials carry its session's token.
 	maxURL  = 8 << 10
 	maxETag = 200
-	// signedIdle is the longest silence behind a signed URL, from before the
+	// signedIdle is, where nothing else is said, the longest silence behind a signed URL, from before the
 	// connection is made: the service can be asked for the same bytes, and a
 	// login's budget is eight seconds.
 	signedIdle = 2 * time.Second
@@ -56,7 +56,7 @@ func (c *Client) Signed(ctx context.Context, s Section) (io.ReadCloser, error) {
 	if err := checkETag(s.ETag); err != nil {
 		return nil, err
 	}
-	ctx, w := watchIdle(ctx, min(c.o.Idle, signedIdle))
+	ctx, w := watchIdle(ctx, min(c.o.Idle, c.o.Away))
 	req := (&http.Request{
 		Method: http.MethodGet, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: s.header(),
