@@ -88,7 +88,7 @@ func (a *Agent) checkWatch(ctx context.Context) Check {
 	r, err := askWatch(ctx, a.s, askHow)
 	switch {
 	case err != nil:
-		c.Note = "none runs here: new material arrives at the next login, or by: satchel-agent sync"
+		c.Note = "none runs here (one begins a few seconds after a login): new material arrives at the next login, or by: satchel-agent sync"
 	case r.Stream:
 		c.Note = fmt.Sprintf("runs as process %d since %s; the server can reach it at once", r.PID, r.Since.Local().Format("15:04"))
 	default:

@@ -49,7 +49,7 @@ func (p *pass) inHand(ctx context.Context, path string) (why string) {
 	switch {
 	case p.changedAfter(savingName(path), p.a.now().Add(-savedWithin)):
 		return "it is being saved"
-	case p.o.Mode != workdir.Session && p.o.Since.IsZero():
+	case p.starts():
 		return ""
 	case p.changedAfter(checkpointName(path), p.o.Since):
 		return "it has a checkpoint"
@@ -126,7 +126,7 @@ func (p *pass) documents(ctx context.Context) documents {
 // again plans once more what was planned so long ago that the student may
 // have opened something since: a download may take minutes.
 func (p *pass) again(ctx context.Context) {
-	if ctx.Err() != nil || p.o.Mode != workdir.Session && p.o.Since.IsZero() {
+	if ctx.Err() != nil || p.starts() {
 		return
 	}
 	for _, l := range p.inOrder() {

@@ -42,7 +42,7 @@ func (p *pass) glance() *glance {
 	}
 	for _, l := range p.inOrder() {
 		st := l.dir.State()
-		if st.Version == 0 || len(st.Waiting) > 0 || l.dir.Untold() || p.known(l).unsaid(st.Version) {
+		if st.Version == 0 || p.pending(l, st) || l.dir.RenameWaits() {
 			return nil
 		}
 		s, err := workdir.JournalStat(p.a.s.Root, l.name)
@@ -55,9 +55,9 @@ func (p *pass) glance() *glance {
 }
 
 // Glance asks at a login's start whether anything is new, by what the last
-// pass wrote down, and changes nothing. Where nothing is, it says so. The
-// answer is for the watch that is left behind, which uses it in the place of
-// its own. nil: the watch is to ask.
+// pass wrote down, and changes nothing. Where nothing is, it says so. An answer
+// with an offer is for the watch that is left behind, which uses it in the
+// place of its own. nil: the watch is to ask.
 func (a *Agent) Glance(ctx context.Context) *hook.Answer {
 	if a.client == nil || len(a.s.Keys) == 0 || a.ticket.get() == "" {
 		return nil
@@ -130,16 +130,4 @@ func parseHaves(text string) (out []hook.Have, ok bool) {
 		out = append(out, h)
 	}
 	return out, true
-}
-
-// given uses an answer that was had elsewhere; nil where it does not fit what
-// is held here, or there is none.
-func (p *pass) given(etag string) *hook.Answer {
-	ans := p.o.Answer
-	p.o.Answer = nil
-	if ans != nil && ans.NotModified && etag == "" {
-		ans.Close()
-		return nil
-	}
-	return ans
 }

@@ -29,8 +29,8 @@ type SyncOptions struct {
 	// Within bounds the question, until its answer begins; the download that
 	// follows may take longer. Zero: as long as the service is patient.
 	Within time.Duration
-	// Answer is one that was had already, to be used in the place of the
-	// first question. nil: there is none.
+	// Answer is one with an offer that was had already, to be used in the
+	// place of the first question. nil: there is none.
 	Answer *hook.Answer
 	// Continues is the Outcome.Pass of the pass that this one completes: for
 	// the student they are one, which undo takes back. "": of none.
@@ -68,6 +68,9 @@ type Outcome struct {
 func (a *Agent) Sync(ctx context.Context, o SyncOptions) Outcome {
 	p := a.newPass(o)
 	p.run(ctx)
+	if p.o.Answer != nil { // it was not used
+		p.o.Answer.Close()
+	}
 	p.over()
 	return p.out
 }
@@ -214,8 +217,8 @@ func (p *pass) once(ctx context.Context) error {
 	haves, text := p.haves()
 	var err error
 	etag := p.etag(text)
-	ans := p.given(etag)
-	if ans == nil {
+	ans := p.o.Answer
+	if p.o.Answer = nil; ans == nil {
 		ans, err = p.question(ctx, haves, etag)
 	}
 	if err != nil {

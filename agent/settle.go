@@ -240,7 +240,7 @@ func (p *pass) failed(l *local, err error) {
 // where a pass is to look at every file, that.
 func (p *pass) nothingNew(ctx context.Context) error {
 	for _, l := range p.inOrder() {
-		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || len(st.Waiting) > 0 || l.dir.Untold() || p.known(l).unsaid(st.Version) || !l.dir.Present()) {
+		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || p.pending(l, st) || p.starts() && l.dir.RenameWaits() || !l.dir.Present()) {
 			p.fromState(l)
 		}
 	}
@@ -254,6 +254,15 @@ func (p *pass) nothingNew(ctx context.Context) error {
 	}
 	return nil
 }
+
+// pending says that a course has more to do or to say, also where nothing is
+// new.
+func (p *pass) pending(l *local, st workdir.State) bool {
+	return len(st.Waiting) > 0 || l.dir.Untold() || p.known(l).unsaid(st.Version)
+}
+
+// starts says that this pass is the start of a server.
+func (p *pass) starts() bool { return p.o.Mode == workdir.Start && p.o.Since.IsZero() }
 
 // withoutService applies what waits, as far as its bytes are here.
 func (p *pass) withoutService(ctx context.Context) error {

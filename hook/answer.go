@@ -145,23 +145,22 @@ func (a *Answer) Close() error {
 
 // handed is what stands before an answer that one process hands to another.
 type handed struct {
-	NotModified bool      `json:"not_modified,omitempty"`
-	ETag        string    `json:"etag,omitempty"`
-	Date        time.Time `json:"date"`
+	ETag string    `json:"etag,omitempty"`
+	Date time.Time `json:"date"`
 }
 
-// HandOver writes the answer, of which nothing was read yet, for TakeOver, and
-// ends it.
+// HandOver writes an answer with an Offer, of whose frames none was read yet,
+// for TakeOver, and ends it.
 func (a *Answer) HandOver(w io.Writer) error {
 	defer a.Close()
-	data, err := json.Marshal(handed{a.NotModified, a.ETag, a.Date})
+	data, err := json.Marshal(handed{a.ETag, a.Date})
 	if err == nil {
 		_, err = w.Write(append(data, '\n'))
 	}
-	if err != nil || a.NotModified {
-		return err
+	if err == nil {
+		_, err = w.Write(a.raw.Bytes())
 	}
-	if _, err = w.Write(a.raw.Bytes()); err == nil {
+	if err == nil {
 		_, err = io.Copy(w, a.body)
 	}
 	return err
@@ -176,12 +175,12 @@ func TakeOver(r io.ReadCloser) (*Answer, error) {
 	if err == nil {
 		err = json.Unmarshal(line, &h)
 	}
-	a := &Answer{NotModified: h.NotModified, ETag: h.ETag, Date: h.Date}
+	a := &Answer{ETag: h.ETag, Date: h.Date}
 	a.body = struct {
 		io.Reader
 		io.Closer
 	}{in, r}
-	if err == nil && !h.NotModified {
+	if err == nil {
 		a.Offer, err = ReadOffer(in)
 	}
 	if err != nil {

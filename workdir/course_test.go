@@ -168,6 +168,50 @@ func TestTheCoursesFolderIsRenamed(t *testing.T) {
 	w.has("a.txt", "three", "b.txt", "two", "mine.txt", "mine")
 }
 
+// While a session runs the folder keeps its name, and a login learns that
+// there is something to do.
+func TestANewNameOfTheCoursesFolderWaitsForAStart(t *testing.T) {
+	for name, how := range map[string]How{"session": {Mode: Session}, "late start": {Since: time.Unix(1, 0)}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.publish("a.txt", "one")
+			w.sync()
+			w.folder = "scala-2026"
+			w.publish("b.txt", "two")
+			waits := func() bool {
+				h := w.open()
+				defer h.Close()
+				c, err := h.Course("scala101")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				return c.RenameWaits()
+			}
+			w.how = how
+			wantEvents(t, w.sync())
+			if !waits() {
+				t.Error("nobody knows of it")
+			}
+			w.how = How{}
+			wantEvents(t, w.sync(), "folder_renamed scala-2026 | scala")
+			w.has("a.txt", "one", "b.txt", "two")
+			if waits() {
+				t.Error("it is done")
+			}
+			if err := os.Mkdir(filepath.Join(w.root, "taken"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			w.folder = "taken"
+			w.publish("b.txt", "three")
+			w.sync()
+			if waits() {
+				t.Error("a name that is taken is waited for")
+			}
+		})
+	}
+}
+
 func TestTheStudentsFileHasTheNameOfTheCoursesFolder(t *testing.T) {
 	w := newWorld(t)
 	os.WriteFile(filepath.Join(w.root, "scala"), []byte("mine"), 0o644)

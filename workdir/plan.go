@@ -79,7 +79,7 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 	}
 	p := &Plan{c: c, newest: n, version: n.Head.Version, withdrawn: n.withdrawn(), events: c.takeUntold()}
 	p.how = how
-	tree, err := p.find(n.Head.Settings.Folder, how.Mode)
+	tree, err := p.find(n.Head.Settings.Folder)
 	if err != nil || p.folder == "" {
 		return p, err
 	}
@@ -237,7 +237,7 @@ func (n Newest) withdrawn() map[bundle.Pair]bool {
 // find finds the course's folder and what is to become of its name. A plan
 // without a folder does nothing but tell why. Where the folder is gone, or
 // something else has its name, the student starts over.
-func (p *Plan) find(want string, mode Mode) (*dir, error) {
+func (p *Plan) find(want string) (*dir, error) {
 	c := p.c
 	p.folder = cmp.Or(c.rec.named.Folder, want)
 	tree, err := c.tree(p.folder)
@@ -251,13 +251,13 @@ func (p *Plan) find(want string, mode Mode) (*dir, error) {
 	}
 	switch {
 	case errors.As(err, &blocked):
-		p.makeWay(mode)
+		p.makeWay()
 		return nil, nil
 	case err != nil || tree == nil || p.folder == want:
 		return tree, err
 	}
 	if s, err := c.home.top.stat(want); err == nil && s.Kind == Nothing {
-		if mode == Start {
+		if p.how.starts() {
 			p.rename = want
 		}
 	} else if p.stays = true; c.rec.named.Wanted != want {
@@ -269,8 +269,8 @@ func (p *Plan) find(want string, mode Mode) (*dir, error) {
 // makeWay deals with what has the name of the course's folder and is none. A
 // new folder comes at once; where there was one, the student put a link or a
 // file in its place, and may be working through it: that waits for a start.
-func (p *Plan) makeWay(mode Mode) {
-	if p.c.rec.named.Folder == "" || mode == Start {
+func (p *Plan) makeWay() {
+	if p.c.rec.named.Folder == "" || p.how.starts() {
 		p.aside = true
 		return
 	}

@@ -101,8 +101,8 @@ func (e *Entry) handled(newest Delivery, v bundle.Version) *Entry {
 }
 
 func (c *Course) planRestore(ctx context.Context, n Newest, newest map[string]Delivery, paths []string, one func(*Plan, string) (Action, error)) (*Plan, error) {
-	p := &Plan{c: c, newest: n, version: n.Head.Version, partial: true, withdrawn: n.withdrawn()}
-	tree, err := p.find(n.Head.Settings.Folder, Session)
+	p := &Plan{c: c, newest: n, version: n.Head.Version, partial: true, withdrawn: n.withdrawn(), how: How{Mode: Session}}
+	tree, err := p.find(n.Head.Settings.Folder)
 	if err != nil || p.folder == "" {
 		return p, err
 	}

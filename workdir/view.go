@@ -22,7 +22,8 @@ type How struct {
 	Mode Mode
 	Open func(path string) bool // whether the student has that path of the course open now; nil: none
 	// Since is for a pass with the rights of a start while a session runs:
-	// files that changed after it wait. Zero: none.
+	// files that changed after it wait, and so does a new name of the
+	// course's folder. Zero: none.
 	Since time.Time
 	// All ends what undo holds back.
 	All bool
@@ -30,6 +31,9 @@ type How struct {
 	// is known to be left to do: a pass that looks at everything follows.
 	Step bool
 }
+
+// starts says that nobody works in the course's folder yet.
+func (h How) starts() bool { return h.Mode == Start && h.Since.IsZero() }
 
 // quiet is how long a file must not have changed in a session.
 const quiet = 2 * time.Minute
