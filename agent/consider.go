@@ -112,7 +112,7 @@ func (p *pass) withHead(co hook.CourseOffer) error {
 		return err
 	}
 	m := p.mem.of(co.Course)
-	m.Version, m.Language = head.Version, head.Settings.Language
+	m.Version, m.Folder, m.Language = head.Version, head.Settings.Folder, head.Settings.Language
 	m.Checked, m.Published = head.Checked, head.Published
 	l.newest = &newest
 	return nil

@@ -42,7 +42,7 @@ func (p *pass) glance() *glance {
 	}
 	for _, l := range p.inOrder() {
 		st := l.dir.State()
-		if st.Version == 0 || p.pending(l, st) || l.dir.RenameWaits() {
+		if st.Version == 0 || p.pending(l, st) || p.renames(l) {
 			return nil
 		}
 		s, err := workdir.JournalStat(p.a.s.Root, l.name)

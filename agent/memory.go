@@ -46,6 +46,7 @@ type known struct {
 	Told      bundle.Digest  `json:"told,omitzero"`     // of the last sentences, so that they are news once
 	Said      bundle.Version `json:"said,omitempty"`    // the last one that the student was told of; 0: not known
 	Failed    []string       `json:"failed,omitempty"`
+	Folder    string         `json:"folder,omitempty"` // the name that the course wants for its folder
 	Language  string         `json:"language,omitempty"`
 	Over      bool           `json:"over,omitempty"`  // the last answer no longer gave it out
 	Warned    time.Time      `json:"warned,omitzero"` // the Checked of which the page already says that it is old

@@ -240,7 +240,7 @@ func (p *pass) failed(l *local, err error) {
 // where a pass is to look at every file, that.
 func (p *pass) nothingNew(ctx context.Context) error {
 	for _, l := range p.inOrder() {
-		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || p.pending(l, st) || p.starts() && l.dir.RenameWaits() || !l.dir.Present()) {
+		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || p.pending(l, st) || p.starts() && p.renames(l) || !l.dir.Present()) {
 			p.fromState(l)
 		}
 	}
@@ -259,6 +259,12 @@ func (p *pass) nothingNew(ctx context.Context) error {
 // new.
 func (p *pass) pending(l *local, st workdir.State) bool {
 	return len(st.Waiting) > 0 || l.dir.Untold() || p.known(l).unsaid(st.Version)
+}
+
+// renames says that the course's folder waits for another name.
+func (p *pass) renames(l *local) bool {
+	want := p.known(l).Folder
+	return want != "" && l.dir.RenameWaits(want)
 }
 
 // starts says that this pass is the start of a server.

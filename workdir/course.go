@@ -144,16 +144,11 @@ func (c *Course) State() State {
 	return s
 }
 
-// RenameWaits says that the course's folder gets another name at the next
-// start of a server.
-func (c *Course) RenameWaits() bool {
+// RenameWaits says that the course's folder gets the name that is wanted at
+// the next start of a server.
+func (c *Course) RenameWaits(want string) bool {
 	now := c.rec.named
-	known := c.rec.latest()
-	if known == nil || known.Envelope == nil {
-		return false
-	}
-	head, err := known.Envelope.Peek()
-	return err == nil && now.Folder != "" && head.Settings.Folder != now.Folder && head.Settings.Folder != now.Wanted
+	return now.Folder != "" && want != now.Folder && want != now.Wanted
 }
 
 func (c *Course) known(a *applied) Known {

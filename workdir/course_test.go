@@ -186,7 +186,7 @@ func TestANewNameOfTheCoursesFolderWaitsForAStart(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer c.Close()
-				return c.RenameWaits()
+				return c.RenameWaits(w.folder)
 			}
 			w.how = how
 			wantEvents(t, w.sync())
