@@ -197,8 +197,10 @@ func (a *applier) name() error {
 	if a.c.rec.named == want || a.p.newest.Head == nil {
 		return nil
 	}
-	if err := a.c.home.top.sync(); err != nil {
-		return err
+	if a.c.anchored { // else save does it
+		if err := a.c.home.top.sync(); err != nil {
+			return err
+		}
 	}
 	return a.c.save(line{Named: &want})
 }

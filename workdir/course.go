@@ -16,18 +16,19 @@ import (
 // Course is one course's folder and what is remembered of it. It lives as
 // long as its Home.
 type Course struct {
-	home   *Home
-	name   string
-	state  *dir // .satchel/NAME; nil where there is none yet
-	rec    *record
-	fresh  bool            // the journal is to be written anew before anything is appended
-	size   int64           // of the journal
-	noted  bool            // something in it may not be on disk
-	area   *dir            // where stage, hold and shelf are
-	shelf  string          // this pass's folder on the shelf
-	untold []Event         // of passes before this Home
-	packs  packs           // of base bytes
-	held   map[string]Seen // of this process: what it read in the hold
+	home     *Home
+	name     string
+	state    *dir // .satchel/NAME; nil where there is none yet
+	rec      *record
+	fresh    bool            // the journal is to be written anew before anything is appended
+	size     int64           // of the journal
+	noted    bool            // something in it may not be on disk
+	anchored bool            // the folders above it, and its name in them, are on disk
+	area     *dir            // where stage, hold and shelf are
+	shelf    string          // this pass's folder on the shelf
+	untold   []Event         // of passes before this Home
+	packs    packs           // of base bytes
+	held     map[string]Seen // of this process: what it read in the hold
 
 	finding sync.Mutex // of rec.bySeen: several look for the base of a delta at once
 

@@ -219,6 +219,7 @@ func (c *Course) load(ctx context.Context) error {
 		return nil
 	}
 	c.rec, c.fresh, c.size, c.untold = rec, !whole || s.links != 1, s.Size, rec.untold
+	c.anchored = rec.named.Folder != "" || rec.applied != nil // which was saved
 	return nil
 }
 
@@ -306,6 +307,11 @@ func (c *Course) append(lines []line, toDisk bool) error {
 	if err := c.begin(); err != nil {
 		return err
 	}
+	if toDisk {
+		if err := c.anchor(); err != nil {
+			return err
+		}
+	}
 	if !c.fresh {
 		if err := c.appendLines(lines, toDisk); err != nil {
 			return err
@@ -316,8 +322,23 @@ func (c *Course) append(lines []line, toDisk bool) error {
 	}
 	live := len(c.rec.files) + len(c.rec.folders) + len(c.rec.holds) + len(c.rec.shelf) + len(c.rec.changes)
 	if c.fresh || c.rec.lines > 2*live+2000 || c.size > maxJournal/2 && c.rec.lines > live/8 {
-		return c.compact()
+		return c.compact(toDisk || c.size > 0)
 	}
+	return nil
+}
+
+// anchor brings the folders above the journal to disk, and its name in
+// them, before the first line that a power cut must not take.
+func (c *Course) anchor() error {
+	if c.anchored {
+		return nil
+	}
+	for _, d := range []*dir{c.state, c.home.own, c.home.top} {
+		if err := d.sync(); err != nil {
+			return err
+		}
+	}
+	c.anchored = true
 	return nil
 }
 
@@ -345,8 +366,9 @@ func (c *Course) appendLines(lines []line, toDisk bool) error {
 	return err
 }
 
-// compact writes the journal anew beside, then puts it in place.
-func (c *Course) compact() error {
+// compact writes the journal anew beside, then puts it in place. One in the
+// place of none may be lost by a power cut, as what is noted.
+func (c *Course) compact(toDisk bool) error {
 	data, err := encodeLines(c.rec.all())
 	if err != nil {
 		return err
@@ -359,19 +381,16 @@ func (c *Course) compact() error {
 			return err
 		}
 	}
-	if err := c.state.writeFile(journalName, append([]byte(firstLine(journalFormat)), data...)); err != nil {
+	if err := c.state.putFile(journalName, append([]byte(firstLine(journalFormat)), data...), toDisk); err != nil {
 		c.fresh = true
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	c.fresh, c.rec.lines, c.size = false, 0, int64(len(data))
+	c.fresh, c.rec.lines, c.size, c.noted = false, 0, int64(len(data)), !toDisk
 	return nil
 }
 
-// writeFile puts a whole file in place in one of Satchel's own folders.
-func (d *dir) writeFile(name string, data []byte) error { return d.putFile(name, data, true) }
-
-// putFile is writeFile also for what is checked by who reads it, and may be
-// had again: that need not come to disk now.
+// putFile puts a whole file in place in one of Satchel's own folders. What may
+// be had again, and is checked by who reads it, need not come to disk now.
 func (d *dir) putFile(name string, data []byte, toDisk bool) error {
 	tmp := "new-" + d.do.newName()
 	f, err := d.create(tmp, 0o600)

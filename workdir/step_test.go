@@ -245,6 +245,63 @@ func TestPowerCutWithoutExchange(t *testing.T) {
 	}
 }
 
+func TestPowerCutOfTheFirstDelivery(t *testing.T) {
+	for n := 1; ; n++ {
+		w := storyWorld(quietTB{t}, t.TempDir(), false)
+		w.publish("a.txt", "a1", "hw/b.txt", "b1")
+		died := w.powerCut(n)
+		w.now = w.now.Add(time.Hour)
+		if r := w.sync(); len(r.Events) > 0 || !r.Complete {
+			t.Errorf("cut at step %d: %v", n, r.kinds())
+		}
+		w.has("a.txt", "a1", "hw/b.txt", "b1")
+		w.publish("a.txt", "a2")
+		w.sync()
+		w.has("a.txt", "a2", "hw/b.txt", "b1")
+		if !died {
+			t.Logf("%d steps", n-1)
+			return
+		}
+	}
+}
+
+// What is saved first in a new home would be lost with the folders above it.
+func TestTheFirstSaveBringsItsFoldersToDisk(t *testing.T) {
+	w := storyWorld(t, t.TempDir(), true)
+	w.publish("a.txt", "a1")
+	h := w.open()
+	defer h.Close()
+	c, err := h.Course("scala101")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	syncs, saved := 0, []int{} // in a row, before each line
+	w.do.before = func(op, _ string) error {
+		if op == "append" {
+			saved = append(saved, syncs)
+		}
+		if syncs++; op != "sync" {
+			syncs = 0
+		}
+		return nil
+	}
+	defer func() { w.do.before = nil }()
+	for range 2 {
+		if err := c.note(line{Clock: &counted{}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := c.save(line{Clock: &counted{}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []int{0, 3, 0}; !slices.Equal(saved, want) { // the very first line comes with a new journal
+		t.Errorf("%d folders were brought to disk before each line, not %d", saved, want)
+	}
+}
+
 // powerCut makes a pass whose n-th step and all after it fail, and takes away
 // what was not brought to disk of the journal.
 func (w *world) powerCut(n int) (died bool) {
