@@ -326,8 +326,14 @@ func (w *world) powerCut(n int) (died bool) {
 		}
 		return nil
 	}
-	h := w.open()
-	c, err := h.Course("scala101")
+	h, err := open(w.ctx, logger(w.t), w.root, w.now, w.do)
+	if died {
+		return true
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	c, err = h.Course("scala101")
 	if err != nil {
 		w.t.Fatal(err)
 	}
