@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"satchel/hook"
+	"satchel/internal/release"
 )
 
 // termReport is what a term came to.
@@ -179,7 +180,7 @@ func (tm *term) alone() (out []aloneCost) {
 				return err
 			}
 			e := s.in[0]
-			return tm.line.with(tm.line.http, ticket).Receipt(ctx, hook.Receipt{Course: e.c.name, Version: e.have.Version, Agent: "0.3.0", Changed: 1})
+			return tm.line.with(tm.line.http, ticket).Receipt(ctx, hook.Receipt{Course: e.c.name, Version: e.have.Version, Agent: release.Version, Changed: 1})
 		}),
 		tm.streams(all), tm.looks(), tm.fold())
 }

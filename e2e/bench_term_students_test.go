@@ -27,6 +27,7 @@ import (
 	"satchel/bundle"
 	"satchel/hook"
 	"satchel/internal/config"
+	"satchel/internal/release"
 )
 
 // attendee is a student of a term: what an agent would remember, and when they
@@ -259,7 +260,7 @@ func (e *enrolled) move(k *witness, o hook.CourseOffer) (*hook.Receipt, error) {
 	if h.Version != e.c.version {
 		return nil, fmt.Errorf("version %d came; the newest is %d", h.Version, e.c.version)
 	}
-	r := hook.Receipt{Course: o.Course, Version: h.Version, Agent: "0.3.0"}
+	r := hook.Receipt{Course: o.Course, Version: h.Version, Agent: release.Version}
 	var ids []string
 	for _, ch := range o.Channels {
 		ids = append(ids, ch.ID)
@@ -552,7 +553,7 @@ func (l *termLine) client(ctx context.Context, s *attendee) (*hook.Client, error
 
 func (l *termLine) with(h *http.Client, ticket string) *hook.Client {
 	return hook.NewClient(hook.ClientOptions{
-		URL: "http://" + l.v.students, Ticket: func() string { return ticket }, Agent: "satchel-agent/0.3.0", HTTP: h,
+		URL: "http://" + l.v.students, Ticket: func() string { return ticket }, Agent: "satchel-agent/" + release.Version, HTTP: h,
 	})
 }
 

@@ -52,6 +52,40 @@ func TestBaseBytesFromAPack(t *testing.T) {
 	w.has("a.txt", edit(poem, "two", "2", "five", "5"), "b.txt", poem+"b", "p.png", "\x00one")
 }
 
+// A home with packs, one of a whole frame and one of a delta, as 0.4.0 left it.
+func TestGoldenHomeWithPacks(t *testing.T) {
+	home := filepath.Join("testdata", "golden", "v1", "home-packs")
+	long := strings.Repeat(poem, 20)
+	course := func() *world {
+		w := newWorld(t)
+		w.framed = true
+		return w
+	}
+	if *writeGolden {
+		w := course()
+		w.publish("a.txt", "0\n"+long)
+		w.sync()
+		w.publish("a.txt", "1\n"+long)
+		w.sync()
+		w.write("a.txt", "1\n"+long+"mine\n")
+		if err := errors.Join(os.RemoveAll(home), os.CopyFS(home, os.DirFS(w.root))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := course()
+	w.publish("a.txt", "0\n"+long)
+	w.publish("a.txt", "1\n"+long)
+	if err := os.CopyFS(w.root, os.DirFS(home)); err != nil {
+		t.Fatal(err)
+	}
+	if packs, alone := w.based(); len(packs) != 2 || len(alone) != 0 {
+		t.Fatalf("packs %q, alone %q", packs, alone)
+	}
+	w.publish("a.txt", "2\n"+long)
+	w.sync()
+	w.has("a.txt", "2\n"+long+"mine\n")
+}
+
 // A frame that holds mostly what cannot be merged is not kept: what can be is
 // kept alone.
 func TestAFrameThatIsNotWorthKeeping(t *testing.T) {
