@@ -56,9 +56,9 @@ race:
 	.ci/need gcc
 	CGO_ENABLED=1 $(GOTEST) -race ./...
 
-e2e: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server ## the whole way with the real servers: OpenSSH, S3, Jupyter, nbformat, strace
-	.ci/need sshd strace python3 gcc
-	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Docker|Peers|Hub|E2EOtherFilesystems|E2EFullQuota)" ./e2e ./store/... ./source ./workdir ./notebook
+e2e: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server $(CACHE)/venv-lfs/made ## the whole way with the real servers: OpenSSH, S3, Jupyter, nbformat, strace
+	.ci/need sshd strace python3 gcc git-lfs tinyproxy microsocks
+	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter LFS_VENV=$(CACHE)/venv-lfs SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Docker|Peers|Hub|E2EOtherFilesystems|E2EFullQuota)" ./e2e ./store/... ./source ./workdir ./notebook
 
 e2e-docker: $(TOOLS)/caddy $(TOOLS)/pebble ## the images and docker-compose.yml in a Docker engine of their own; writes docs/e2e-docker.md
 	.ci/need dockerd docker-compose debootstrap iptables ip npm sshd
@@ -105,6 +105,11 @@ bench-term: build ## a term simulated with the real parts: bytes, processor time
 
 plots: $(CACHE)/venv-plots/made ## docs/performance/*.svg of what the benchmarks left in RESULTS
 	$(CACHE)/venv-plots/bin/python e2e/plots/plots.py $(RESULTS) docs/performance
+
+$(CACHE)/venv-lfs/made: source/testdata/lfs-requirements.txt
+	.ci/need python3 python3-venv
+	rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install -q --disable-pip-version-check -r $< && touch $@
 
 $(CACHE)/venv-aws/made: Makefile
 	.ci/need python3 python3-venv

@@ -176,3 +176,48 @@ func (w *frameWriter) copy(ctx context.Context, from Stored, f Frame) error {
 	w.wrote(f, f.Length)
 	return nil
 }
+
+// Holds says whether a bundle has one of these contents, whole or as what a
+// delta makes.
+func (x *Index) Holds(gone map[Digest]bool) bool {
+	return slices.ContainsFunc(x.Frames, func(f Frame) bool { return f.holds(gone) })
+}
+
+func (f *Frame) holds(gone map[Digest]bool) bool {
+	return slices.ContainsFunc(f.Items, func(it Item) bool { return gone[it.Digest] })
+}
+
+// Without makes a bundle that says what a stored one says, and has none of
+// these contents. Frames that have none of them are copied as they are; of one
+// that mixes, the other contents are compressed anew.
+func Without(ctx context.Context, dir string, from Stored, gone map[Digest]bool) (*Built, error) {
+	x := *from.Index
+	x.Frames = nil
+	return x.build(dir, func(w *frameWriter) error {
+		g := gatherer{frameWriter: w, left: map[Digest]File{}}
+		var mixed []int
+		for i := range from.Index.Frames {
+			f := &from.Index.Frames[i]
+			if !f.holds(gone) {
+				if err := w.copy(ctx, from, *f); err != nil {
+					return err
+				}
+				continue
+			}
+			if f.Kind == Whole {
+				mixed = append(mixed, i)
+			}
+			for _, it := range f.Items {
+				if f.Kind == Whole && !gone[it.Digest] {
+					g.left[it.Digest] = File{Path: it.Digest.String(), Digest: it.Digest, Size: it.Size}
+				}
+			}
+		}
+		only := *from.Index
+		only.Frames = nil
+		for _, i := range mixed {
+			only.Frames = append(only.Frames, from.Index.Frames[i])
+		}
+		return g.run(ctx, []Stored{{Index: &only, Open: from.Open}})
+	})
+}

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"satchel/bundle"
 	"satchel/internal/strict"
 )
@@ -26,11 +28,16 @@ type Name string
 // Course is one course in the service's configuration.
 type Course struct {
 	Name           Name          `yaml:"name"`
-	Repository     string        `yaml:"repository"` // ssh URL, git@host:path, or a local folder (absolute path)
-	Branch         string        `yaml:"branch"`     // "" is main
-	Folder         string        `yaml:"folder"`     // the only folder that leaves the repository; "" is all of it
-	DeployKeyFile  string        `yaml:"deploy_key_file"`
+	Repository     string        `yaml:"repository"`      // git@host:path, ssh or https URL, or a local folder (absolute path)
+	Branch         string        `yaml:"branch"`          // "" is main
+	Folder         string        `yaml:"folder"`          // the only folder that leaves the repository; "" is all of it
+	DeployKeyFiles Files         `yaml:"deploy_key_file"` // for ssh; several while one is replaced, the new one first
 	KnownHostsFile string        `yaml:"known_hosts_file"`
+	TokenFiles     Files         `yaml:"token_file"` // for https, in the same way; none for a public repository
+	GitHubApp      *GitHubApp    `yaml:"github_app"` // makes tokens, in the place of token_file
+	Proxy          string        `yaml:"proxy"`      // on the way to the repository: http://, https:// or socks5://
+	ProxyFile      string        `yaml:"proxy_file"` // holds that URL, where it has a password
+	CAFile         string        `yaml:"ca_file"`    // authorities beside the system's; default: the service's
 	Audience       Audience      `yaml:"audience"`
 	Poll           time.Duration `yaml:"poll"` // 0 is 60s; at least 5s
 	Webhook        *Webhook      `yaml:"webhook"`
@@ -39,11 +46,37 @@ type Course struct {
 	Adopt bool `yaml:"adopt"`
 }
 
-// Webhook says which git host may hint that there is something new. It is
-// read and checked; the routes come with a later version.
+// Files is one file's name or a list of them.
+type Files []string
+
+// UnmarshalYAML reads either.
+func (f *Files) UnmarshalYAML(n *yaml.Node) error {
+	list := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		list = n.Content
+	}
+	*f = nil
+	for _, e := range list {
+		if e.Kind != yaml.ScalarNode || e.Tag == "!!null" {
+			return strict.Problems{{Line: e.Line, Reason: "is the name of a file, or a list of such names"}}
+		}
+		*f = append(*f, e.Value)
+	}
+	return nil
+}
+
+// GitHubApp is a GitHub App that is installed where the repository is.
+type GitHubApp struct {
+	AppID          int    `yaml:"app_id"`
+	InstallationID int    `yaml:"installation_id"` // 0: asked for
+	KeyFile        string `yaml:"key_file"`
+	APIURL         string `yaml:"api_url"` // "" is github.com's; GitHub Enterprise Server: https://HOST/api/v3
+}
+
+// Webhook says which git host may hint that there is something new.
 type Webhook struct {
-	Host       string `yaml:"host"` // github, gitlab, gitea, forgejo, bitbucket
-	SecretFile string `yaml:"secret_file"`
+	Host        string `yaml:"host"`        // github, gitlab, gitea, forgejo, bitbucket
+	SecretFiles Files  `yaml:"secret_file"` // several while one is replaced
 }
 
 // DefaultPoll is how often a repository is looked at without any hint.
@@ -96,6 +129,9 @@ func (c Course) Digest() bundle.Digest {
 	}
 	return bundle.Sum([]byte(text))
 }
+
+// HTTPS says whether the repository is asked over HTTPS.
+func (c *Course) HTTPS() bool { return strings.HasPrefix(c.Repository, "https://") }
 
 // Local says whether the repository is a folder of this machine.
 func (c *Course) Local() bool { return strings.HasPrefix(c.Repository, "/") }

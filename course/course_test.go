@@ -32,17 +32,17 @@ func good() Course {
 func TestRepositoryAddresses(t *testing.T) {
 	for _, r := range []string{
 		"/srv/a", "git@github.com:school/scala101.git", "git@host:~/x", "git@[::1]:x.git", "me.you+x@host.example:/abs/path",
-		"ssh://git@host/x.git", "ssh://host:2222/x", "ssh://git@[::1]:22/a/b",
+		"https://github.com/a/b.git", "https://deploy@host:8443/a/b", "ssh://git@host/x.git", "ssh://host:2222/x", "ssh://git@[::1]:22/a/b",
 	} {
 		if err := checkRepository(r); err != nil {
 			t.Errorf("%q: %v", r, err)
 		}
 	}
 	for r, want := range map[string]string{
-		"": "missing", "https://github.com/a/b": "only ssh", "git://h/x": "only ssh", "file:///srv/a": "without file://", "srv/a": "neither", "ftp://h/x": "neither",
+		"": "missing", "http://github.com/a/b": "only https and ssh", "git://h/x": "only https and ssh", "file:///srv/a": "without file://", "srv/a": "no address", "ftp://h/x": "no address",
 		"ssh://git:pw@host/x": "password", "ssh://host": "path of the repository", "ssh://host/": "path of the repository", "ssh:///x": "not an address",
 		"ssh://host/x?a=b": "no ?", "ssh://host/x#a": "no ?", "ssh://-oProxyCommand=x/y": "not an address", "ssh://-l@host/y": "dash",
-		"-u@host:x": "neither", "git@-oProxyCommand=x:y": "neither", "git@host:-x": "neither", "git@host:a b": "neither", "a\nb": "characters", "/a\x00": "characters",
+		"-u@host:x": "no address", "git@-oProxyCommand=x:y": "no address", "git@host:-x": "no address", "git@host:a b": "no address", "a\nb": "characters", "/a\x00": "characters",
 	} {
 		if err := checkRepository(r); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", r, err, want)

@@ -41,7 +41,13 @@ func (s *Selection) inspect(ctx context.Context, found []candidate, memo Memo) e
 			return err
 		}
 		fact, err := s.fact(c, memo)
-		if err != nil {
+		var away unreadable
+		switch {
+		case errors.As(err, &away) && away.Unreadable() != "":
+			s.Away = true
+			s.stop(Finding{Path: c.path, Reason: away.Unreadable()})
+			continue
+		case err != nil:
 			return fmt.Errorf("read %s: %w", c.real, err)
 		}
 		s.take(c, fact)
@@ -50,6 +56,10 @@ func (s *Selection) inspect(ctx context.Context, found []candidate, memo Memo) e
 	s.checkWhole()
 	return nil
 }
+
+// unreadable is an error of an fs.FS whose content lies elsewhere, and cannot
+// be had there: somebody can put that right, so it is that file's finding.
+type unreadable interface{ Unreadable() string }
 
 func (s *Selection) take(c candidate, fact Fact) {
 	for _, kind := range []struct {
@@ -148,7 +158,7 @@ func inspectContent(r io.Reader, isNotebook bool) (Fact, error) {
 	scan.finish()
 	f.Stops, f.Held = scan.secrets, scan.conflict()
 	if lfsPointer.Match(head.data) && n <= 1024 {
-		f.Stops = append(f.Stops, Finding{Reason: "its content lies in Git LFS, which is not supported yet; commit the file itself (git lfs migrate export), or hide it"})
+		f.Stops = append(f.Stops, Finding{Reason: "it is a pointer of Git LFS that is not understood (of another version, with an extension, or broken); commit the file itself (git lfs migrate export), or hide it"})
 	}
 	if isNotebook {
 		inspectNotebook(&f, whole.data)

@@ -34,7 +34,7 @@ type FileMemo struct {
 // memoName holds the number of what inspectContent finds: with other rules,
 // or another form, all contents must be looked at anew.
 const (
-	memoName  = "facts-1"
+	memoName  = "facts-2"
 	maxFacts  = 300_000
 	maxMemo   = 256 << 20 // bytes of the file; beyond it is written anew
 	maxRecord = 64 << 10

@@ -55,6 +55,10 @@ type Selection struct {
 	Withheld []Finding // names that are never delivered
 	Warnings []Finding
 
+	// Away says that a content lies elsewhere (Git LFS) and could not be had:
+	// the same commit may pass next time.
+	Away bool
+
 	fsys fs.FS
 	from map[string]string // path delivered → path in fsys, where they differ
 }

@@ -65,6 +65,7 @@ type Options struct {
 	HookSecrets func() [][]byte // those that may post logins
 	PublicKeys  func() []bundle.PublicKey
 
+	ID       string // of this process, for those who wait for it; "": nobody does
 	Audience string // of tickets: the configured id; "" is "satchel"
 	URL      string // where students reach this; its path is a prefix of the routes
 
@@ -78,6 +79,11 @@ type Options struct {
 	Redirect bool
 
 	Hub Hub // nil: renewals keep the groups of the login, nothing is exchanged
+
+	// Webhook is a course's, false where it has none; Hint is told of one that
+	// was let in, for whoever looks at the repository. Both may be nil.
+	Webhook func(course string) (Webhook, bool)
+	Hint    func(course, host string)
 
 	Limits   Limits
 	Students Students       // nil: nothing is kept
@@ -100,6 +106,7 @@ type Server struct {
 	events    *broadcast
 	logins    *loginLimits
 	strange   *strangers
+	webhooks  *webhooks
 	hubAway   rate.Sometimes // for the log
 	links     *links
 	unsigned  rate.Sometimes // for the log
@@ -136,6 +143,7 @@ func New(lg *slog.Logger, o Options) (*Server, error) {
 	s.preparing = newFlights[*prepared]()
 	s.logins = newLoginLimits(o.Limits)
 	s.strange = newStrangers(o.Limits)
+	s.webhooks = newWebhooks(o.Hint)
 	s.hubAway.Interval, s.unsigned.Interval = time.Minute, time.Minute
 	s.student = s.studentRoutes(strings.TrimRight(u.Path, "/"))
 	s.hub = s.hubRoutes()
@@ -190,6 +198,7 @@ func (s *Server) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { s.lib.prefetch(ctx) })
+	wg.Go(func() { s.presence(ctx) })
 	tick := time.NewTicker(s.o.Poll)
 	defer tick.Stop()
 	for {

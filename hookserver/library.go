@@ -30,6 +30,8 @@ type library struct {
 	past   *lru[bundle.Digest, *bundle.Manifest] // former manifests
 	flight singleflight.Group
 	fetch  chan *edition // for prefetch
+	// takenBack has a word when an edition came in which more is withdrawn.
+	takenBack chan struct{}
 
 	mu      sync.Mutex
 	shelves map[string]*shelf
@@ -57,7 +59,7 @@ func newLibrary(lg *slog.Logger, o Options, b *blobs, changed func()) *library {
 	return &library{
 		lg: lg, store: o.Store, courses: o.Courses, keys: o.PublicKeys, blobs: b, now: o.Now, changed: changed,
 		past: newLRU[bundle.Digest, *bundle.Manifest](o.Limits.Memory), shelves: map[string]*shelf{},
-		fetch: make(chan *edition, 64),
+		fetch: make(chan *edition, 64), takenBack: make(chan struct{}, 1),
 	}
 }
 
@@ -226,6 +228,7 @@ func (l *library) install(name string, ed *edition) {
 		l.lg.Info("course has a new version", "course", name, "version", ed.record.Version)
 	}
 	l.rememberAll(s.edition)
+	former := s.edition
 	s.edition = ed
 	if s.proven <= ed.record.Version {
 		s.proven = 0
@@ -235,11 +238,34 @@ func (l *library) install(name string, ed *edition) {
 	}
 	s.seen = cloneWith(s.seen, ed.head.Fingerprint(), ed.record.Version)
 	l.mu.Unlock()
+	if former != nil && len(ed.record.Withdrawn) > len(former.record.Withdrawn) {
+		l.letGo(former, ed)
+	}
 	select {
 	case l.fetch <- ed:
 	default: // prefetch is only a kindness
 	}
 	l.changed()
+}
+
+// letGo throws away, of what was taken back, what lies in the disk cache: the
+// bundles that the record names no more. Then it is said that this is done.
+func (l *library) letGo(former, now *edition) {
+	if l.blobs.cache != nil {
+		named := map[bundle.Digest]bool{}
+		for _, d := range now.record.Named() {
+			named[d] = true
+		}
+		for _, d := range former.record.Named() {
+			if !named[d] {
+				l.blobs.cache.drop(d)
+			}
+		}
+	}
+	select {
+	case l.takenBack <- struct{}{}:
+	default:
+	}
 }
 
 // cloneWith leaves the map alone that copies of the shelf hold.

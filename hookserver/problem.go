@@ -18,6 +18,7 @@ var (
 	errPanic      = errors.New("a fault of the service")
 	errHubToken   = errors.New("no token of the hub came with the request")
 	errNoExchange = errors.New("this service takes no token of the hub: its hub.api_url is not set, or the groups come from logins alone")
+	errWebhook    = errors.New("the signature is not by this course's webhook secret (or none is configured here): compare both ends")
 	errSecret     = errors.New("the hook secret is missing or wrong")
 )
 
@@ -65,6 +66,8 @@ func answerOf(err error) answer {
 		return say(http.StatusUnauthorized, hook.CodeTicket, "no ticket of this service came with the request: log in again")
 	case errors.Is(err, errSecret):
 		return say(http.StatusUnauthorized, hook.CodeTicket, errSecret.Error())
+	case errors.Is(err, errWebhook):
+		return say(http.StatusUnauthorized, hook.CodeTicket, errWebhook.Error())
 	case errors.Is(err, errHubToken), errors.Is(err, hub.ErrUnknown), errors.As(err, &wide):
 		return say(http.StatusUnauthorized, hook.CodeTicket, err.Error())
 	case errors.Is(err, errNoExchange):

@@ -61,6 +61,7 @@ func (s *Server) studentRoutes(prefix string) http.Handler {
 		r.POST("/v1/renew", s.authed("renew", s.postRenew))
 		r.POST("/v1/exchange", s.plain("exchange", s.postExchange))
 		r.POST("/v1/heads", s.authed("head", s.postHead))
+		r.POST("/webhooks/:course", s.plain("webhook", s.postWebhook))
 	}
 	return e
 }

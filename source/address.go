@@ -12,10 +12,11 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// address is where a repository is: a folder of this machine, or a path on an
-// SSH host.
+// address is where a repository is: a folder of this machine, or a path on a
+// host that speaks SSH or HTTPS.
 type address struct {
 	local string // absolute folder, or ""
+	https bool
 
 	user, host string
 	port       int
@@ -32,14 +33,26 @@ func IsLocal(url string) bool {
 func (a address) dial() string { return net.JoinHostPort(a.host, strconv.Itoa(a.port)) }
 
 // hostName is the host as known_hosts writes it: with its port where that is
-// not 22.
-func (a address) hostName() string { return knownhosts.Normalize(a.dial()) }
+// not 22 (or, for HTTPS, 443).
+func (a address) hostName() string {
+	if a.https {
+		return strings.TrimSuffix(a.dial(), ":443")
+	}
+	return knownhosts.Normalize(a.dial())
+}
+
+// url is where an HTTPS host answers for the repository, without a user.
+func (a address) url() string {
+	return (&url.URL{Scheme: "https", Host: a.hostName(), Path: "/" + strings.Trim(a.path, "/")}).String()
+}
 
 // String is the address as a person would write it.
 func (a address) String() string {
 	switch {
 	case a.local != "":
 		return a.local
+	case a.https:
+		return a.url()
 	case a.port != 22 || strings.HasPrefix(a.path, "/"):
 		return "ssh://" + a.user + "@" + strings.TrimSuffix(a.dial(), ":22") + "/" + strings.TrimPrefix(a.path, "/")
 	}
@@ -80,27 +93,30 @@ func parseURL(raw string) (a address, err error) {
 			return a, fault(Repository, nil, "%s: a file:// address needs an absolute path, as in file:///srv/git/course.git", shown)
 		}
 		return address{local: filepath.Clean(u.Path)}, nil
-	case "ssh":
-	case "http", "https":
-		return a, fault(Repository, nil, "%s: https:// sources come with a later version; use the SSH address (git@%s:…) with a deploy key", shown, u.Hostname())
+	case "ssh", "https":
+	case "http":
+		return a, fault(Repository, nil, "%s: http:// is neither encrypted nor does the host prove who it is; use https://, or the SSH address (git@%s:…) with a deploy key", shown, u.Hostname())
 	case "git":
 		return a, fault(Repository, nil, "%s: git:// is neither encrypted nor authenticated; use the SSH address (git@%s:…) with a deploy key", shown, u.Hostname())
 	default:
 		return a, fault(Repository, nil, "%s: %s:// is not supported; use the SSH address, as in git@github.com:school/course.git", shown, u.Scheme)
 	}
 	if _, has := u.User.Password(); has {
-		return a, fault(Repository, nil, "%s: the address holds a password; take it out, and use a deploy key (`deploy_key_file`)", shown)
+		return a, fault(Repository, nil, "%s: the address holds a password; take it out, and use a deploy key (`deploy_key_file`) or a token (`token_file`)", shown)
 	}
 	if u.RawQuery != "" || u.Fragment != "" {
-		return a, fault(Repository, nil, "%s: an SSH address has no ? or # part; the branch is set by `branch`", shown)
+		return a, fault(Repository, nil, "%s: a repository's address has no ? or # part; the branch is set by `branch`", shown)
 	}
-	a = address{user: u.User.Username(), host: u.Hostname(), port: 22, path: u.Path}
+	a = address{https: u.Scheme == "https", user: u.User.Username(), host: u.Hostname(), port: 22, path: u.Path}
+	if a.https {
+		a.port = 443
+	}
 	if p := u.Port(); p != "" {
 		if a.port, err = strconv.Atoi(p); err != nil || a.port < 1 || a.port > 65535 {
 			return a, fault(Repository, nil, "%s: %s is no port", shown, p)
 		}
 	}
-	if strings.HasPrefix(a.path, "/~") { // somebody's home, as git reads it
+	if !a.https && strings.HasPrefix(a.path, "/~") { // somebody's home, as git reads it
 		a.path = a.path[1:]
 	}
 	return a, nil
@@ -144,7 +160,7 @@ func notAnAddress(raw string) *Error {
 // check refuses what could mean something else to a server or a log than the
 // name of a repository, and fills in the user.
 func (a *address) check(raw string) error {
-	if a.user == "" {
+	if a.user == "" && !a.https {
 		a.user = "git"
 	}
 	odd := func(r rune) bool {

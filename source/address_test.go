@@ -49,8 +49,8 @@ func TestLocalAddresses(t *testing.T) {
 func TestAddressesThatAreRefused(t *testing.T) {
 	for raw, says := range map[string]string{
 		"":                                     "no repository is named",
-		"https://github.com/school/x.git":      "come with a later version; use the SSH address (git@github.com:…)",
-		"http://user:secret@host/x.git":        "come with a later version",
+		"http://github.com/school/x.git":       "use https://, or the SSH address (git@github.com:…)",
+		"http://user:secret@host/x.git":        "use https://",
 		"git://host/x.git":                     "neither encrypted nor authenticated",
 		"ftp://host/x":                         "not supported",
 		"ext::sh -c id":                        "is no address", // git would run it

@@ -208,6 +208,7 @@ func (c *clone) use() (*os.File, error) {
 // sweep removes all clones but one (or all, for nil), except those that
 // somebody still reads: they go at a later sweep.
 func (m *Mirror) sweep(keep *clone) {
+	m.sweepLFS()
 	for _, dir := range m.cloneFolders() {
 		if keep != nil && dir == keep.dir {
 			continue

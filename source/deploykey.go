@@ -12,9 +12,9 @@ import (
 	"unicode"
 
 	"golang.org/x/crypto/ssh"
-)
 
-const maxKeyFile = 64 << 10
+	"satchel/internal/secret"
+)
 
 // deployKey is one private key that a host may accept.
 type deployKey struct {
@@ -70,7 +70,7 @@ func readKeys(files []string) (keys []deployKey, problems []error, err error) {
 }
 
 func readKey(file string) (deployKey, error) {
-	data, err := readSmall(file, maxKeyFile)
+	data, err := secret.ReadFile(file)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return deployKey{}, fault(DeployKey, err, "the deploy key %s is not there; put the private key in that file, or make one with `satchel course add`", file)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -25,14 +26,12 @@ type link struct {
 }
 
 // dialSSH connects and logs in. The handshake as a whole has the time of idle:
-// a server that sends one byte now and then gets no more.
-func dialSSH(ctx context.Context, at address, config *ssh.ClientConfig, idle time.Duration) (*link, error) {
-	conn, err := (&net.Dialer{Timeout: idle}).DialContext(ctx, "tcp", at.dial())
+// a server that sends one byte now and then gets no more. by is the proxy, nil
+// for none.
+func dialSSH(ctx context.Context, by *url.URL, at address, config *ssh.ClientConfig, idle time.Duration) (*link, error) {
+	conn, err := dial(ctx, by, at, idle)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, unreachable(at, err)
+		return nil, err
 	}
 	l := &link{host: at.hostName(), idle: idle, conn: conn}
 	l.stop = context.AfterFunc(ctx, func() { conn.Close() })
@@ -71,6 +70,8 @@ func (l *link) wait(f func() error) error {
 	defer timer.Stop()
 	return f()
 }
+
+func (l *link) quiet() bool { return l.silent.Load() }
 
 // Close hangs up.
 func (l *link) Close() error {

@@ -122,7 +122,7 @@ func TestOpenSSH(t *testing.T) {
 		}
 	})
 	t.Run("scan", func(t *testing.T) {
-		_, keys, err := ScanHostKeys(t.Context(), remote.URL)
+		_, keys, err := ScanHostKeys(t.Context(), remote.URL, "")
 		if err != nil || len(keys) != 2 || keys[0].Fingerprint != ssh.FingerprintSHA256(hostKeys["ed25519"]) || keys[1].Type != "ssh-rsa" {
 			t.Errorf("%+v, %v", keys, err)
 		}

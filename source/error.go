@@ -17,6 +17,10 @@ type Kind string
 const (
 	WrongHostKey Kind = "host_key"    // the host is not the one that is pinned, or none is pinned
 	DeployKey    Kind = "deploy_key"  // no key is accepted, or none can be read
+	Token        Kind = "token"       // no token is accepted, or none can be had
+	Certificate  Kind = "certificate" // an HTTPS host does not prove who it is
+	LFS          Kind = "lfs"         // a content in Git LFS cannot be had
+	Proxy        Kind = "proxy"       // the proxy on the way does not let us through
 	Repository   Kind = "repository"  // not there, not shown to this key, or not usable
 	Empty        Kind = "empty"       // reached, but it has no branch yet
 	Branch       Kind = "branch"      // reached, but without that branch
@@ -38,6 +42,15 @@ type Error struct {
 func (e *Error) Error() string { return e.Sentence }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// Unreadable is, for a file's content that cannot be had by what is in the
+// repository, the sentence that says so; "" for every other fault.
+func (e *Error) Unreadable() string {
+	if e.Kind != LFS {
+		return ""
+	}
+	return e.Sentence
+}
 
 // ErrMoved means: the branch no longer leads to the commit that was asked for
 // (somebody pushed meanwhile, with force). Ask for the tip again.

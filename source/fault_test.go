@@ -113,7 +113,7 @@ func TestScanHostKeys(t *testing.T) {
 	r := newRepo(t)
 	r.commit()
 	h := serve(t, r, sshgit.Options{HostKeys: []ssh.Signer{ed, rsaKey}})
-	host, keys, err := ScanHostKeys(t.Context(), h.remote.URL)
+	host, keys, err := ScanHostKeys(t.Context(), h.remote.URL, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,9 +125,9 @@ func TestScanHostKeys(t *testing.T) {
 	newest(t, newMirror(t, h.remote))
 
 	h.Close()
-	_, _, err = ScanHostKeys(t.Context(), h.remote.URL)
+	_, _, err = ScanHostKeys(t.Context(), h.remote.URL, "")
 	fails(t, err, Unreachable, "refuses connections")
-	_, _, err = ScanHostKeys(t.Context(), "/srv/git/x.git")
+	_, _, err = ScanHostKeys(t.Context(), "/srv/git/x.git", "")
 	fails(t, err, WrongHostKey, "folder of this machine")
 }
 
@@ -145,7 +145,7 @@ func TestKeyFilesThatCannotBeUsed(t *testing.T) {
 		"a passphrase":       {string(pemText(locked)), "has a passphrase"},
 		"the public half":    {public, "is the public half"},
 		"nothing":            {"", "holds no private key"},
-		"something enormous": {strings.Repeat("x", maxKeyFile+1), "larger than"},
+		"something enormous": {strings.Repeat("x", 2<<20), "larger than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "key")

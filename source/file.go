@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -39,6 +40,17 @@ func (t *Tree) Open(name string) (fs.File, error) {
 	r, size, err := t.objects.open(plumbing.BlobObject, e.Hash)
 	if err != nil {
 		return nil, t.fault("open", name, err)
+	}
+	if size <= maxPointerFile {
+		data, err := io.ReadAll(r)
+		r.Close()
+		if err != nil {
+			return nil, t.fault("open", name, err)
+		}
+		if p, ok := parsePointer(data); ok {
+			return t.openLFS(name, e, p)
+		}
+		r = io.NopCloser(bytes.NewReader(data))
 	}
 	return &openFile{t: t, name: name, r: r, info: info{e: e, size: size}}, nil
 }
@@ -105,6 +117,12 @@ func (t *Tree) info(e object.TreeEntry) (info, error) {
 		return info{e: e}, nil
 	}
 	size, err := t.objects.size(e.Hash)
+	if err == nil && e.Mode != filemode.Symlink && size <= maxPointerFile {
+		p, ok, perr := t.pointerAt(e.Hash, size)
+		if err = perr; ok {
+			size = p.size
+		}
+	}
 	return info{e: e, size: size}, err
 }
 

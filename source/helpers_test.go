@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -280,3 +281,11 @@ func pemText(block *pem.Block) []byte { return pem.EncodeToMemory(block) }
 const absent = "/proc/none/of/this"
 
 const second = time.Second
+
+// random is a text that does not compress.
+func random(n int) string {
+	b := make([]byte, n)
+	r := rand.NewChaCha8([32]byte{1})
+	_, _ = r.Read(b)
+	return string(b)
+}

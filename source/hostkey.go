@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/url"
 	"os"
 	"slices"
 	"time"
@@ -97,17 +98,25 @@ const scanIdle = 10 * time.Second
 
 // ScanHostKeys asks a repository's host for its keys, for a person to compare
 // with what the host publishes: what is shown here may come from anybody in
-// between. It logs in nowhere. The host is named as known_hosts names it.
-func ScanHostKeys(ctx context.Context, url string) (host string, keys []HostKey, err error) {
-	at, err := parseAddress(url)
+// between. It logs in nowhere. The host is named as known_hosts names it; proxy
+// is Remote.Proxy.
+func ScanHostKeys(ctx context.Context, address, proxy string) (host string, keys []HostKey, err error) {
+	at, err := parseAddress(address)
+	if err != nil {
+		return "", nil, err
+	}
+	by, err := parseProxy(proxy)
 	if err != nil {
 		return "", nil, err
 	}
 	if at.local != "" {
 		return "", nil, fault(WrongHostKey, nil, "%s is a folder of this machine; it has no host key", at.local)
 	}
+	if at.https {
+		return "", nil, fault(WrongHostKey, nil, "%s is asked over HTTPS; its certificate says who it is, and there is no host key to pin", at.hostName())
+	}
 	for _, kind := range hostKeyKinds {
-		key, err := scan(ctx, at, kind)
+		key, err := scan(ctx, by, at, kind)
 		switch {
 		case err != nil:
 			return at.hostName(), nil, err
@@ -127,7 +136,7 @@ func ScanHostKeys(ctx context.Context, url string) (host string, keys []HostKey,
 var errSeen = errors.New("seen")
 
 // scan gives the host's key of one kind, nil where it has none.
-func scan(ctx context.Context, at address, kind []string) (seen ssh.PublicKey, err error) {
+func scan(ctx context.Context, by *url.URL, at address, kind []string) (seen ssh.PublicKey, err error) {
 	config := &ssh.ClientConfig{
 		User: at.user, HostKeyAlgorithms: kind,
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
@@ -135,7 +144,7 @@ func scan(ctx context.Context, at address, kind []string) (seen ssh.PublicKey, e
 			return errSeen
 		},
 	}
-	l, err := dialSSH(ctx, at, config, scanIdle)
+	l, err := dialSSH(ctx, by, at, config, scanIdle)
 	if err == nil {
 		l.Close()
 	}

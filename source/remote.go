@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -37,20 +38,16 @@ func (m *Mirror) branch(heads map[string]plumbing.Hash) (plumbing.Hash, error) {
 // accept a key and still not show the repository (it belongs to another one):
 // then the next key gets its chance too.
 func (m *Mirror) connect(ctx context.Context) (*talk, error) {
-	pins, err := readPins(m.remote.KnownHostsFile, m.at)
+	if m.at.https {
+		return m.connectWeb(ctx)
+	}
+	pins, by, keys, err := m.sshWay()
 	if err != nil {
 		return nil, err
-	}
-	keys, problems, err := readKeys(m.remote.KeyFiles)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range problems {
-		m.lg.Warn("deploy key left out", "error", p)
 	}
 	var refused error
 	for i, key := range keys {
-		t, err := m.connectWith(ctx, pins, key)
+		t, err := m.connectWith(ctx, by, pins, key)
 		if err == nil {
 			m.sayKey(i, key)
 			return t, nil
@@ -72,6 +69,9 @@ func (m *Mirror) connect(ctx context.Context) (*talk, error) {
 // sayKey logs which key works, louder where it is not the first: then a
 // rotation is under way, or one was forgotten.
 func (m *Mirror) sayKey(i int, key deployKey) {
+	m.mu.Lock()
+	m.worked = describe([]deployKey{key})
+	m.mu.Unlock()
 	if i == 0 {
 		m.lg.Debug("deploy key works", "key", key.file, "fingerprint", key.fingerprint())
 		return
@@ -89,15 +89,27 @@ func notShown(err error, keys []deployKey) error {
 	return fault(Repository, e.Err, "%s, and whether the deploy key %s is one of that repository's", e.Sentence, describe(keys))
 }
 
-func (m *Mirror) connectWith(ctx context.Context, pins *pins, key deployKey) (*talk, error) {
-	pins.refused = nil
-	l, err := dialSSH(ctx, m.at, &ssh.ClientConfig{
-		User: m.at.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(key.signer)},
-		HostKeyCallback: pins.check, HostKeyAlgorithms: pins.algorithms,
-		ClientVersion: "SSH-2.0-satchel",
-	}, m.idle)
+// sshWay is how the host is reached, as it is configured now.
+func (m *Mirror) sshWay() (*pins, *url.URL, []deployKey, error) {
+	pins, err := readPins(m.remote.KnownHostsFile, m.at)
 	if err != nil {
-		return nil, loginFault(pins, key, err)
+		return nil, nil, nil, err
+	}
+	keys, problems, err := readKeys(m.remote.KeyFiles)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	for _, p := range problems {
+		m.lg.Warn("deploy key left out", "error", p)
+	}
+	by, err := m.remote.proxy()
+	return pins, by, keys, err
+}
+
+func (m *Mirror) connectWith(ctx context.Context, by *url.URL, pins *pins, key deployKey) (*talk, error) {
+	l, err := m.logIn(ctx, by, pins, key)
+	if err != nil {
+		return nil, err
 	}
 	t, err := l.uploadPack(ctx, m.at)
 	if err != nil {
@@ -105,6 +117,19 @@ func (m *Mirror) connectWith(ctx context.Context, pins *pins, key deployKey) (*t
 		return nil, err
 	}
 	return t, nil
+}
+
+func (m *Mirror) logIn(ctx context.Context, by *url.URL, pins *pins, key deployKey) (*link, error) {
+	pins.refused = nil
+	l, err := dialSSH(ctx, by, m.at, &ssh.ClientConfig{
+		User: m.at.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(key.signer)},
+		HostKeyCallback: pins.check, HostKeyAlgorithms: pins.algorithms,
+		ClientVersion: "SSH-2.0-satchel",
+	}, m.idle)
+	if err != nil {
+		return nil, loginFault(pins, key, err)
+	}
+	return l, nil
 }
 
 // loginFault says why a handshake ended.
@@ -235,8 +260,8 @@ func (m *Mirror) fetchFault(ctx context.Context, t *talk, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case t.link.silent.Load():
-		return silentFault(t.link.host, t.link.idle, "sending the repository")
+	case t.wire.quiet():
+		return t.wire.explain(ctx, "sending the repository", err)
 	case errors.As(m.diskOr(err), &disk):
 		return disk
 	}
@@ -246,9 +271,9 @@ func (m *Mirror) fetchFault(ctx context.Context, t *talk, err error) error {
 	}
 	switch {
 	case words != "":
-		return fault(Unreachable, err, "%s stopped sending the repository (it says: %s); it will be tried again", t.link.host, said(words))
+		return fault(Unreachable, err, "%s stopped sending the repository (it says: %s); it will be tried again", m.at.hostName(), said(words))
 	case t.raw.err != nil:
-		return t.link.explain(ctx, "the repository was being sent", t.raw.err)
+		return t.wire.explain(ctx, "the repository was being sent", t.raw.err)
 	}
 	return m.broken(err)
 }

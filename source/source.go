@@ -21,8 +21,8 @@
 // an *Error, with one sentence that says how.
 //
 // It does not judge names, sizes or contents: that is the course package's.
-// It follows neither symbolic links nor submodules, applies no filters, and
-// resolves no LFS pointers.
+// It follows neither symbolic links nor submodules, applies no filters, but
+// gives what lies in Git LFS as if it lay in git (lfs.go).
 //
 // # Why not go-git's own client
 //
@@ -39,8 +39,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -48,8 +50,8 @@ import (
 
 // Remote says where a course's material comes from.
 type Remote struct {
-	// URL is git@host:path, ssh://[user@]host[:port]/path, an absolute path,
-	// or file:///path.
+	// URL is git@host:path, ssh://[user@]host[:port]/path,
+	// https://[user@]host[:port]/path, an absolute path, or file:///path.
 	URL string
 	// Branch is the one that is read; "" is main.
 	Branch string
@@ -61,6 +63,19 @@ type Remote struct {
 	// KnownHostsFile pins the host's keys, as known_hosts(5); several lines for
 	// one host are fine, and it is read anew for each connection.
 	KnownHostsFile string
+	// TokenFiles hold tokens for HTTPS, tried in this order; none for a public
+	// repository. A name may be one of the environment ("env:NAME"), as KeyFiles.
+	TokenFiles []string
+	// App makes tokens, in the place of TokenFiles; nil: none does.
+	App *GitHubApp
+	// Proxy is the URL of the proxy on the way, http://, https:// or socks5://;
+	// "" is none for SSH, and what HTTPS_PROXY and NO_PROXY say for HTTPS.
+	Proxy string
+	// ProxyFile holds that URL, where it has a password; it is read for each
+	// connection.
+	ProxyFile string
+	// CAFile holds authorities that are trusted for HTTPS beside the system's.
+	CAFile string
 }
 
 // Options has a sensible meaning when empty.
@@ -76,7 +91,12 @@ type Mirror struct {
 	dir    string // of the clones; not used for a local repository
 	remote Remote
 	at     address
+	app    *app // nil: none
 	idle   time.Duration
+
+	mu     sync.Mutex
+	worked string     // what was let in last: a key, a token
+	lfsAt  *lfsServer // of an SSH host, while its word holds
 }
 
 // NewMirror checks r, and touches neither network nor disk. dir is where a
@@ -99,7 +119,14 @@ func NewMirror(lg *slog.Logger, dir string, r Remote, o Options) (*Mirror, error
 	if o.Idle <= 0 {
 		o.Idle = 30 * time.Second
 	}
-	return &Mirror{lg: lg.With("repository", at.String()), dir: dir, remote: r, at: at, idle: o.Idle}, nil
+	m := &Mirror{lg: lg.With("repository", at.String()), dir: dir, remote: r, at: at, idle: o.Idle}
+	if _, err := parseProxy(r.Proxy); err != nil {
+		return nil, err
+	}
+	if r.App != nil {
+		m.app = &app{of: *r.App, now: time.Now}
+	}
+	return m, nil
 }
 
 // cleanFolder gives the folder as fs.FS writes it, "." for all.
@@ -133,10 +160,23 @@ func (m *Mirror) At(ctx context.Context, commit string) (*Tree, error) {
 		return nil, fmt.Errorf("%.60q is no commit", commit)
 	}
 	hash := plumbing.NewHash(commit)
+	at := m.remoteAt
 	if m.at.local != "" {
-		return m.localAt(ctx, hash)
+		at = m.localAt
 	}
-	return m.remoteAt(ctx, hash)
+	t, err := at(ctx, hash)
+	if err == nil { // fs.FS has no context: what is fetched later is for whoever asked here
+		t.content = func(p lfsPointer) (*os.File, error) { return m.lfs().have(ctx, p) }
+	}
+	return t, err
+}
+
+// LetIn says which key or token the host accepted last, by its file; "" before
+// the first time, and where none was needed.
+func (m *Mirror) LetIn() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.worked
 }
 
 // Watch is the folder in which a local repository keeps its branches (below

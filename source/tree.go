@@ -28,6 +28,8 @@ const maxLink = 4096 // bytes of a link's target
 //   - Links are not followed: they are entries of fs.ModeSymlink, ReadLink
 //     gives where they lead, Open refuses them. Stat is Lstat.
 //   - Submodules are entries of fs.ModeIrregular, and cannot be opened.
+//   - Of a file in Git LFS it gives the content, which Open fetches where it is
+//     not here yet (an *Error of kind LFS where it cannot be had).
 //   - ReadDir lists names as git has them, also ones that io/fs would never
 //     allow (".git", "..", not UTF-8). Open and Stat know only valid paths.
 //   - ModTime is zero: git keeps none.
@@ -44,6 +46,7 @@ type Tree struct {
 	top     plumbing.Hash
 	inUse   io.Closer // keeps the clone from being removed; may be nil
 	damaged func(error) error
+	content func(lfsPointer) (*os.File, error) // of what lies in Git LFS
 
 	mu       sync.Mutex
 	listings map[plumbing.Hash][]object.TreeEntry
@@ -104,7 +107,7 @@ func (m *Mirror) read(c *clone, want plumbing.Hash) (tree *Tree, err error) {
 }
 
 func (m *Mirror) newTree(o *objects, commit plumbing.Hash) *Tree {
-	return &Tree{m: m, objects: o, commit: commit.String(), listings: map[plumbing.Hash][]object.TreeEntry{}}
+	return &Tree{m: m, objects: o, commit: commit.String(), content: m.lfs().open, listings: map[plumbing.Hash][]object.TreeEntry{}}
 }
 
 // Before is the same folder at another commit, as far as it is here: for a

@@ -15,7 +15,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
-	"golang.org/x/crypto/ssh"
 )
 
 // Bounds on what a server may send.
@@ -32,13 +31,36 @@ var errObjectFormat = errors.New("the objects are named by SHA-256")
 // 0, which every host speaks): it lists its branches first (refs), then sends
 // one pack when asked (pack).
 type talk struct {
-	link    *link
-	session *ssh.Session
-	in      io.WriteCloser
-	raw     *replies
-	out     *bufio.Reader
-	words   *firstWords
-	refs    *refs
+	wire  wire
+	raw   *replies // what the server says
+	out   *bufio.Reader
+	words *firstWords // what it says beside that
+	refs  *refs
+}
+
+// wire is what carries a conversation: an SSH session, or requests over HTTPS.
+// Its errors are the network's own; explain makes sentences of them.
+type wire interface {
+	// ask sends the request for a pack. next is where the answer begins; nil
+	// where it goes on in what is being read.
+	ask(request []byte) (next io.Reader, err error)
+	// wait does something that waits for the server, and hangs up when that
+	// takes longer than the server may be silent.
+	wait(f func() error) error
+	// last is what the server said beside, once it has hung up; cut says that
+	// the connection broke, and not the server ended it.
+	last() (cut bool)
+	// quiet says that we hung up because the server was silent.
+	quiet() bool
+	explain(ctx context.Context, doing string, err error) error
+	Close() error
+}
+
+// newTalk reads what a server says first.
+func newTalk(w wire, words *firstWords, r io.Reader) *talk {
+	t := &talk{wire: w, words: words, raw: &replies{wire: w, r: r}}
+	t.out = bufio.NewReaderSize(t.raw, 64<<10)
+	return t
 }
 
 // refs are the branches of a repository, by their short names.
@@ -47,65 +69,34 @@ type refs struct {
 	can   *capability.List
 }
 
-// uploadPack starts the conversation and reads the branches. Whoever gets an
-// error has nothing to close but the link.
-func (l *link) uploadPack(ctx context.Context, at address) (*talk, error) {
-	t := &talk{link: l, words: &firstWords{}}
-	err := l.wait(func() (err error) {
-		if t.session, err = l.client.NewSession(); err != nil {
-			return err
-		}
-		t.session.Stderr = t.words
-		if t.in, err = t.session.StdinPipe(); err != nil {
-			return err
-		}
-		out, err := t.session.StdoutPipe()
-		if err != nil {
-			return err
-		}
-		t.raw = &replies{link: l, r: out}
-		t.out = bufio.NewReaderSize(t.raw, 64<<10)
-		return t.session.Start("git-upload-pack " + quote(at.path))
-	})
-	if err != nil {
-		return nil, l.explain(ctx, "the repository was being asked for", err)
-	}
-	if t.refs, err = readRefs(t.out); err != nil {
-		return nil, t.noRefs(ctx, at, err)
-	}
-	return t, nil
-}
-
 // noRefs says why there was no list of branches.
 func (t *talk) noRefs(ctx context.Context, at address, err error) error {
 	const doing = "the branches were being listed"
 	var line *pktline.ErrorLine
 	switch {
 	case t.raw.err != nil && !errors.Is(t.raw.err, io.EOF):
-		return t.link.explain(ctx, doing, t.raw.err)
+		return t.wire.explain(ctx, doing, t.raw.err)
 	case errors.Is(err, errObjectFormat):
 		return fault(Repository, err, "the repository %s names its objects by SHA-256, which is not supported yet; use one made with --object-format=sha1", at)
 	case errors.As(err, &line):
-		return t.link.notShown(at, line.Text, err)
+		return hidden(at, line.Text, err)
 	case t.raw.err == nil, errors.Is(err, pktline.ErrInvalidPktLen):
-		return fault(Repository, err, "%s answers with something that is not git's (%s); see whether `repository` is right, and whether a login script there prints something", t.link.host, said(err.Error()))
+		return fault(Repository, err, "%s answers with something that is not git's (%s); see whether `repository` is right, and whether a login script there prints something", at.hostName(), said(err.Error()))
 	}
-	t.in.Close()
-	waited := t.link.wait(t.session.Wait) // for its last words
+	cut := t.wire.last()
 	words := t.words.String()
-	var cut *ssh.ExitMissingError
-	if ctx.Err() != nil || t.link.silent.Load() || (errors.As(waited, &cut) && words == "") {
-		return t.link.explain(ctx, doing, io.EOF)
+	if ctx.Err() != nil || t.wire.quiet() || cut && words == "" {
+		return t.wire.explain(ctx, doing, io.EOF)
 	}
-	return t.link.notShown(at, words, err)
+	return hidden(at, words, err)
 }
 
-// notShown is for a host that let us in, and does not show the repository.
-func (l *link) notShown(at address, words string, err error) *Error {
+// hidden is for a host that let us in, and does not show the repository.
+func hidden(at address, words string, err error) *Error {
 	if words == "" {
-		return fault(Repository, err, "%s does not show the repository %s, and does not say why; see whether `repository` is right, and whether git is installed there", l.host, at)
+		return fault(Repository, err, "%s does not show the repository %s, and does not say why; see whether `repository` is right, and whether git is installed there", at.hostName(), at)
 	}
-	return fault(Repository, err, "%s does not show the repository %s (it says: %s); see whether `repository` is right", l.host, at, said(words))
+	return fault(Repository, err, "%s does not show the repository %s (it says: %s); see whether `repository` is right", at.hostName(), at, said(words))
 }
 
 // pack asks for a commit and all that it needs beyond what we have, and gives
@@ -114,13 +105,14 @@ func (t *talk) pack(want plumbing.Hash, haves []plumbing.Hash) (io.Reader, error
 	if !t.refs.can.Supports(capability.Sideband64k) {
 		return nil, errors.New("the server is too old: it offers no side-band-64k")
 	}
-	err := t.link.wait(func() error {
-		_, err := t.in.Write(packRequest(want, haves, t.refs.can))
-		return err
-	})
+	next, err := t.wire.ask(packRequest(want, haves, t.refs.can))
 	if err != nil {
 		t.raw.err = err
 		return nil, err
+	}
+	if next != nil {
+		t.raw.r = next
+		t.out.Reset(t.raw)
 	}
 	if err := readAcks(t.out); err != nil {
 		return nil, err
@@ -130,8 +122,7 @@ func (t *talk) pack(want plumbing.Hash, haves []plumbing.Hash) (io.Reader, error
 
 // Close ends the conversation and hangs up.
 func (t *talk) Close() error {
-	t.session.Close()
-	return t.link.Close()
+	return t.wire.Close()
 }
 
 // readRefs reads the list with which the server begins.
@@ -217,17 +208,17 @@ func quote(path string) string {
 	return "'" + strings.NewReplacer("'", `'\''`, "!", `'\!'`).Replace(path) + "'"
 }
 
-// replies reads what the server says, waiting for it no longer than the link
+// replies reads what the server says, waiting for it no longer than the wire
 // allows, and remembers how that ended.
 type replies struct {
-	link *link
+	wire wire
 	r    io.Reader
 	n    int64
 	err  error
 }
 
 func (r *replies) Read(p []byte) (n int, err error) {
-	err = r.link.wait(func() error {
+	err = r.wire.wait(func() error {
 		n, err = r.r.Read(p)
 		return err
 	})

@@ -96,6 +96,27 @@ func Entries(ctx context.Context, st Store, course string, n int) ([]Entry, erro
 	return out, errors.Join(errs...)
 }
 
+// EntriesNamed gives the entries whose id begins so, newest first. One that
+// cannot be read is an error: what is asked for so must not be missed.
+func EntriesNamed(ctx context.Context, st Store, course, id string) ([]Entry, error) {
+	keys, err := entryKeys(ctx, st, course)
+	if err != nil {
+		return nil, err
+	}
+	keys = slices.DeleteFunc(keys, func(key string) bool {
+		_, name, _ := strings.Cut(key[strings.LastIndexByte(key, '/')+1:], "-")
+		return !strings.HasPrefix(name, id)
+	})
+	read, errs := readEntries(ctx, st, keys)
+	var out []Entry
+	for _, e := range read {
+		if e != nil {
+			out = append(out, *e)
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
 // entryKeys gives the keys of a course's log, newest first.
 func entryKeys(ctx context.Context, st Store, course string) ([]string, error) {
 	var keys []string

@@ -84,6 +84,8 @@ type Entry struct {
 	Size    int64           `json:"size,omitempty"`    // bytes of the bundles written
 	Notes   []string        `json:"notes,omitempty"`   // what was held back, withheld or warned of
 	Bundles []bundle.Digest `json:"bundles,omitempty"` // all that the record named then
+	// Withdrawn is what a withdrawal takes back.
+	Withdrawn []bundle.Pair `json:"withdrawn,omitempty"`
 }
 
 // Keys of the objects.

@@ -48,6 +48,29 @@ func (c *Client) Publish(ctx context.Context, r Request) (Outcome, error) {
 	return out, err
 }
 
+// Do asks for a command (pause, resume, rollback) and waits for its end. A
+// *Refusal says why it was not done.
+func (c *Client) Do(ctx context.Context, what string, cmd Command) (Outcome, error) {
+	body, err := json.Marshal(cmd)
+	if err != nil {
+		return Outcome{}, err
+	}
+	var out Outcome
+	err = c.do(ctx, http.MethodPost, "/"+what, body, &out)
+	return out, err
+}
+
+// Withdraw asks for a withdrawal, or for what it would take back.
+func (c *Client) Withdraw(ctx context.Context, cmd Command) (Withdrawal, error) {
+	body, err := json.Marshal(cmd)
+	if err != nil {
+		return Withdrawal{}, err
+	}
+	var out Withdrawal
+	err = c.do(ctx, http.MethodPost, "/withdraw", body, &out)
+	return out, err
+}
+
 // Status asks how the courses stand.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var s Status

@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,10 @@ type Log struct {
 // socket of mode 0600, or behind a secret.
 //
 //	POST /publish   Request; answers Outcome, or with 409 a Refusal
+//	POST /pause     Command; answers Outcome
+//	POST /resume    Command; answers Outcome, or with 409 a Refusal
+//	POST /rollback  Command with a version; answers Outcome, or with 409 a Refusal
+//	POST /withdraw  Command with a path or version; answers Withdrawal, or with 409 a Refusal
 //	GET  /status    answers Status
 //	GET  /log       ?course=NAME&n=20; answers Log
 //
@@ -39,6 +44,10 @@ type Log struct {
 func (s *Syncer) Control() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /publish", s.publishCommand)
+	mux.HandleFunc("POST /pause", s.command(s.Pause))
+	mux.HandleFunc("POST /resume", s.command(s.Resume))
+	mux.HandleFunc("POST /rollback", s.command(s.Rollback))
+	mux.HandleFunc("POST /withdraw", s.withdrawCommand)
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.board.status()) })
 	mux.HandleFunc("GET /log", s.logCommand)
 	return mux
@@ -74,20 +83,65 @@ func (s *Syncer) publishCommand(w http.ResponseWriter, r *http.Request) {
 	}
 	var out Outcome
 	err = careful(s.lg, func() (err error) { out, err = s.Sync(r.Context(), c, req); return err })
+	s.outcome(w, r, c.Name, req.Who, out, err)
+}
+
+// command does what a person decided, and waits for its end.
+func (s *Syncer) command(do func(context.Context, *course.Course, Command) (Outcome, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if cmd, c := s.readCommand(w, r); c != nil {
+			var out Outcome
+			err := careful(s.lg, func() (err error) { out, err = do(r.Context(), c, cmd); return err })
+			s.outcome(w, r, c.Name, cmd.Who, out, err)
+		}
+	}
+}
+
+func (s *Syncer) withdrawCommand(w http.ResponseWriter, r *http.Request) {
+	if cmd, c := s.readCommand(w, r); c != nil {
+		var out Withdrawal
+		err := careful(s.lg, func() (err error) { out, err = s.Withdraw(r.Context(), c, cmd); return err })
+		s.outcome(w, r, c.Name, cmd.Who, out, err)
+	}
+}
+
+// readCommand reads a command and its course; nil where it was answered
+// already.
+func (s *Syncer) readCommand(w http.ResponseWriter, r *http.Request) (cmd Command, c *course.Course) {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	if err == nil {
+		err = bundle.DecodeStrict(data, maxRequest, &cmd)
+	}
+	if err == nil {
+		err = cmd.check()
+	}
+	if err != nil {
+		answer(w, http.StatusBadRequest, problem{fmt.Sprintf("the command is not understood: %v", err), "bad_request"})
+		return cmd, nil
+	}
+	if c, err = s.find(cmd.Course); err != nil {
+		answer(w, http.StatusNotFound, problem{err.Error(), "not_found"})
+		return cmd, nil
+	}
+	return cmd, c
+}
+
+// outcome answers what came of a pass or a command.
+func (s *Syncer) outcome(w http.ResponseWriter, r *http.Request, name course.Name, who string, out any, err error) {
 	var refused *Refusal
 	switch {
 	case err == nil:
 		if l := s.running(); l != nil {
-			l.said.Delete(c.Name)
+			l.said.Delete(name)
 		}
 		answer(w, http.StatusOK, out)
 	case errors.As(err, &refused):
 		if l := s.running(); l != nil {
-			l.say(r.Context(), c.Name, "refused", err, "who", req.Who)
+			l.say(r.Context(), name, "refused", err, "who", who)
 		}
 		answer(w, http.StatusConflict, refused)
 	default:
-		s.lg.Warn("not published", "course", c.Name, "who", req.Who, "error", err)
+		s.lg.Warn("not done", "course", name, "who", who, "error", err)
 		answer(w, http.StatusBadGateway, problem{err.Error(), "unavailable"})
 	}
 }

@@ -77,7 +77,7 @@ func (p *pass) refusedBefore() error {
 
 // remember keeps r, if the commit alone is its cause.
 func (p *pass) remember(r *Refusal) {
-	if r == nil || r.Commit == "" {
+	if r == nil || r.Commit == "" || r.passing {
 		p.k.refused = remembered{}
 		return
 	}

@@ -100,6 +100,7 @@ func (r *gitRepo) point(commit string) {
 type site struct {
 	t     testing.TB
 	st    store.Store
+	dir   string // the store's folder
 	clock *clock
 	key   bundle.SigningKey
 	repo  *gitRepo
@@ -129,7 +130,8 @@ func newSite(t testing.TB) *site { return newSiteFor(t, newRepo(t)) }
 // newSiteFor has a store of its own for a repository that others read, too.
 func newSiteFor(t testing.TB, repo *gitRepo) *site {
 	t.Helper()
-	dir, err := store.NewDir(filepath.Join(t.TempDir(), "store"))
+	folder := filepath.Join(t.TempDir(), "store")
+	dir, err := store.NewDir(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +140,7 @@ func newSiteFor(t testing.TB, repo *gitRepo) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, st: dir, key: key, repo: repo, clock: &clock{now: time.Now().Truncate(time.Second)}}
+	s := &site{t: t, st: dir, dir: folder, key: key, repo: repo, clock: &clock{now: time.Now().Truncate(time.Second)}}
 	s.c = course.Course{Name: "scala101", Repository: s.repo.dir}
 	return s
 }

@@ -39,7 +39,10 @@ func (p *pass) publishEntry(rec *store.Record, h *bundle.Head, size int64) store
 		Time: h.Published, Action: "publish", Who: p.who(), Commit: rec.Commit, Version: rec.Version, Size: size,
 		Notes: p.out.Notes, Bundles: rec.Named(),
 	}
-	if p.r.ConfirmShrink {
+	switch {
+	case p.r.Rollback > 0:
+		e.Why = fmt.Sprintf("rollback to version %d: %s", p.r.Rollback, p.r.Why)
+	case p.r.ConfirmShrink:
 		e.Why = "shrinking confirmed"
 	}
 	return e

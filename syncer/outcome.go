@@ -20,6 +20,10 @@ type Request struct {
 	// Take makes this syncer's configuration the one that counts again after
 	// another's superseded it.
 	Take bool `json:"take_configuration,omitempty"`
+	// Rollback is the version whose content is published as a new one, and to
+	// which the course is pinned; 0: none. Why is the reason.
+	Rollback bundle.Version `json:"rollback,omitempty"`
+	Why      string         `json:"why,omitempty"`
 }
 
 // Outcome is what one pass did.
@@ -29,8 +33,9 @@ type Outcome struct {
 	Commit    string         `json:"commit"`  // what the newest version was made of
 	Tip       string         `json:"tip"`     // where the branch is
 	Published bool           `json:"published"`
-	Signed    bool           `json:"signed,omitempty"` // the head was signed anew, without a new version
-	Pinned    bool           `json:"pinned,omitempty"` // newer commits wait
+	Signed    bool           `json:"signed,omitempty"`  // the head was signed anew, without a new version
+	Pinned    bool           `json:"pinned,omitempty"`  // newer commits wait
+	Decided   bool           `json:"decided,omitempty"` // the command changed something; else it stood so already
 	Added     int            `json:"added"`
 	Changed   int            `json:"changed"`
 	Removed   int            `json:"removed"`
@@ -96,6 +101,8 @@ type Refusal struct {
 	Sentence string           `json:"error"`
 	Findings []course.Finding `json:"findings,omitempty"` // all of them
 	Commit   string           `json:"commit,omitempty"`
+
+	passing bool // the commit alone is not its cause: it is tried again
 }
 
 func (r *Refusal) Error() string {

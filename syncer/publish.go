@@ -15,7 +15,7 @@ import (
 // something differs, else by noting the commit.
 func (p *pass) publish(ctx context.Context) error {
 	var t tree
-	err := p.timed("fetch", func() (err error) { t, err = p.repo.At(ctx, p.tip); return err })
+	err := p.timed("fetch", func() (err error) { t, err = p.open(ctx); return err })
 	if err != nil {
 		return gone(err)
 	}
@@ -49,6 +49,14 @@ func (p *pass) publish(ctx context.Context) error {
 	return p.noteCommit(ctx)
 }
 
+// open opens what is published.
+func (p *pass) open(ctx context.Context) (tree, error) {
+	if p.r.Rollback > 0 {
+		return p.rolledBack(ctx, p.from)
+	}
+	return p.repo.At(ctx, p.from)
+}
+
 // selectFiles asks package course what is delivered. What stops the publish
 // is the refusal.
 func (p *pass) selectFiles(ctx context.Context, t tree) (*course.Selection, error) {
@@ -66,7 +74,7 @@ func (p *pass) selectFiles(ctx context.Context, t tree) (*course.Selection, erro
 	p.selected, p.out.Notes = true, sel.Notes()
 	if len(sel.Stops) > 0 {
 		r := refuse(Content, "nothing was published of commit %.12s; the last good version stays", p.tip)
-		r.Commit, r.Findings = p.tip, sel.Stops
+		r.Commit, r.Findings, r.passing = p.tip, sel.Stops, sel.Away
 		return nil, r
 	}
 	if len(sel.Files) == 0 {
@@ -99,7 +107,7 @@ func (p *pass) check(chs []channel) error {
 }
 
 func (p *pass) confirmed() bool {
-	if p.r.ConfirmShrink {
+	if p.r.ConfirmShrink || p.r.Rollback > 0 {
 		return true
 	}
 	return p.rec != nil && p.rec.Confirmed != nil && p.rec.Confirmed.Commit == p.tip
@@ -167,22 +175,28 @@ func (p *pass) newVersion(ctx context.Context, t tree, chs []channel, sel *cours
 // them all up: after this, only the swap comes.
 func (p *pass) writeSteps(ctx context.Context, on *shelf, version bundle.Version, chs []channel, sel *course.Selection, was fs.FS) (refs []store.BundleRef, err error) {
 	for i := range chs {
-		ch := &chs[i]
-		ch.next.version = ch.former.version
-		if !ch.changed {
-			continue
-		}
-		ch.next.version = version
-		ch.step, err = p.writeBundle(ctx, on, sel, bundle.Spec{
-			Course: string(p.c.Name), Channel: ch.id, From: ch.former.version, To: version,
-			Base: ch.former.manifest, Manifest: ch.next.manifest, Former: ch.added, Renamed: ch.renamed, Before: was,
-		})
-		if err != nil {
+		if err := p.writeStep(ctx, on, version, &chs[i], sel.FS(), was); err != nil {
 			return nil, err
 		}
-		refs = append(refs, ch.step)
+		if chs[i].changed {
+			refs = append(refs, chs[i].step)
+		}
 	}
 	return refs, p.lookUp(ctx, on)
+}
+
+// writeStep builds and puts the bundle of one channel, where that changed.
+func (p *pass) writeStep(ctx context.Context, on *shelf, version bundle.Version, ch *channel, files, was fs.FS) (err error) {
+	ch.next.version = ch.former.version
+	if !ch.changed {
+		return nil
+	}
+	ch.next.version = version
+	ch.step, err = p.writeBundle(ctx, on, files, bundle.Spec{
+		Course: string(p.c.Name), Channel: ch.id, From: ch.former.version, To: version,
+		Base: ch.former.manifest, Manifest: ch.next.manifest, Former: ch.added, Renamed: ch.renamed, Before: was,
+	})
+	return err
 }
 
 func sizeOf(refs []store.BundleRef) (n int64) {

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"satchel/bundle"
-	"satchel/course"
 	"satchel/store"
 )
 
@@ -31,10 +31,10 @@ func (s *shelf) discard() {
 }
 
 // writeBundle builds one bundle and puts it.
-func (p *pass) writeBundle(ctx context.Context, on *shelf, sel *course.Selection, spec bundle.Spec) (store.BundleRef, error) {
+func (p *pass) writeBundle(ctx context.Context, on *shelf, files fs.FS, spec bundle.Spec) (store.BundleRef, error) {
 	var b *bundle.Built
 	err := p.timed("build", func() (err error) {
-		b, err = bundle.Build(ctx, on.dir, spec, sel.FS())
+		b, err = bundle.Build(ctx, on.dir, spec, files)
 		return err
 	})
 	if errors.Is(err, bundle.ErrCorrupt) {

@@ -58,7 +58,10 @@ func (p *pass) noted() *store.Record {
 			rec.Config = p.config
 		}
 	}
-	rec.Commit, rec.Publish = p.tip, bundle.NewID()
+	rec.Commit, rec.Publish = p.from, bundle.NewID()
+	if p.r.Rollback > 0 {
+		rec.Pinned = &store.Pin{Decision: store.Decision{Time: p.o.Now().UTC(), Who: p.who(), Why: p.r.Why}, Version: p.r.Rollback, Tip: p.tip}
+	}
 	if p.r.ConfirmShrink {
 		rec.Confirmed = &store.Confirmation{Decision: store.Decision{Time: p.o.Now().UTC(), Who: p.who()}, Commit: p.tip}
 	}
@@ -67,7 +70,7 @@ func (p *pass) noted() *store.Record {
 
 // noteCommit writes down a commit that changes nothing for students.
 func (p *pass) noteCommit(ctx context.Context) error {
-	if p.rec.Commit == p.tip && p.rec.Config == p.config && p.rec.Pinned == nil {
+	if p.rec.Commit == p.from && p.rec.Config == p.config && p.rec.Pinned == nil && p.r.Rollback == 0 {
 		return nil
 	}
 	return p.swap(ctx, p.noted(), p.head)

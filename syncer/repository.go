@@ -6,6 +6,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync/atomic"
 
 	"satchel/bundle"
@@ -18,6 +19,7 @@ type repository interface {
 	Tip(ctx context.Context) (commit string, err error)
 	At(ctx context.Context, commit string) (tree, error)
 	Watch() string
+	LetIn() string
 }
 
 // tree is what a pass needs of a source.Tree.
@@ -51,25 +53,28 @@ func (s *Syncer) openMirror(c *course.Course) (repository, error) {
 			}
 		}
 	}
-	m, err := source.NewMirror(s.lg.With("course", c.Name), filepath.Join(parent, own), remoteOf(c), source.Options{})
+	m, err := source.NewMirror(s.lg.With("course", c.Name), filepath.Join(parent, own), RemoteOf(c), source.Options{})
 	if err != nil {
 		return nil, err
 	}
 	return mirror{m}, nil
 }
 
-func remoteOf(c *course.Course) source.Remote {
-	r := source.Remote{URL: c.Repository, Branch: c.Branch, Folder: c.Folder, KnownHostsFile: c.KnownHostsFile}
-	if c.DeployKeyFile != "" {
-		r.KeyFiles = []string{c.DeployKeyFile}
+// RemoteOf is how a course's repository is reached.
+func RemoteOf(c *course.Course) source.Remote {
+	r := source.Remote{
+		URL: c.Repository, Branch: c.Branch, Folder: c.Folder, KeyFiles: c.DeployKeyFiles, KnownHostsFile: c.KnownHostsFile,
+		TokenFiles: c.TokenFiles, Proxy: c.Proxy, ProxyFile: c.ProxyFile, CAFile: c.CAFile,
+	}
+	if a := c.GitHubApp; a != nil {
+		r.App = &source.GitHubApp{ID: int64(a.AppID), Installation: int64(a.InstallationID), KeyFile: a.KeyFile, API: a.APIURL}
 	}
 	return r
 }
 
 // sameRepository says whether a repository opened for a serves b.
 func sameRepository(a, b *course.Course) bool {
-	return a.Repository == b.Repository && a.Branch == b.Branch && a.Folder == b.Folder &&
-		a.DeployKeyFile == b.DeployKeyFile && a.KnownHostsFile == b.KnownHostsFile
+	return reflect.DeepEqual(RemoteOf(a), RemoteOf(b))
 }
 
 // repository gives the course's repository, opened once for what it is

@@ -10,6 +10,7 @@ import (
 
 	"satchel/bundle"
 	"satchel/course"
+	"satchel/store"
 )
 
 // Status is how the courses stand.
@@ -19,18 +20,24 @@ type Status struct {
 
 // CourseStatus is how one course stands since this syncer was started.
 type CourseStatus struct {
-	Course    string         `json:"course"`
-	Version   bundle.Version `json:"version"` // 0: nothing was published, or it is not known yet
-	Commit    string         `json:"commit,omitempty"`
-	Published time.Time      `json:"published,omitzero"` // when that version was
-	Tip       string         `json:"tip,omitempty"`      // where the branch was when last seen
-	Checked   time.Time      `json:"checked,omitzero"`   // when a pass last ended well
-	Tried     time.Time      `json:"tried,omitzero"`     // when a pass last ended
-	Next      time.Time      `json:"next,omitzero"`      // when the loop looks again
-	Syncing   bool           `json:"syncing,omitempty"`  // a pass is under way
-	Pinned    bool           `json:"pinned,omitempty"`
-	Error     string         `json:"error,omitempty"` // why the last pass did not end well, one sentence
-	Cause     Cause          `json:"code,omitempty"`  // where it was refused
+	Course    string          `json:"course"`
+	Version   bundle.Version  `json:"version"` // 0: nothing was published, or it is not known yet
+	Commit    string          `json:"commit,omitempty"`
+	Published time.Time       `json:"published,omitzero"` // when that version was
+	Tip       string          `json:"tip,omitempty"`      // where the branch was when last seen
+	Checked   time.Time       `json:"checked,omitzero"`   // when a pass last ended well
+	Tried     time.Time       `json:"tried,omitzero"`     // when a pass last ended
+	Next      time.Time       `json:"next,omitzero"`      // when the loop looks again
+	Syncing   bool            `json:"syncing,omitempty"`  // a pass is under way
+	Pinned    bool            `json:"pinned,omitempty"`
+	Pin       *store.Pin      `json:"pin,omitempty"`    // to which version, by whom
+	Paused    *store.Decision `json:"paused,omitempty"` // by whom, and why
+	// Webhook is when a git host's hint last came, and WebhookFrom which host.
+	Webhook     time.Time `json:"webhook,omitzero"`
+	WebhookFrom string    `json:"webhook_from,omitempty"`
+	LetIn       string    `json:"let_in,omitempty"` // the key or token that the host accepted last
+	Error       string    `json:"error,omitempty"`  // why the last pass did not end well, one sentence
+	Cause       Cause     `json:"code,omitempty"`   // where it was refused
 	// Findings are what stopped the last publish; Notes what it held back,
 	// withheld or warned of. Both are of the commit that Error is about, and
 	// Notes of the newest version where there is no Error.
@@ -79,7 +86,7 @@ func (b *board) record(p *pass, err error) {
 	now := p.o.Now()
 	b.change(p.out.Course, func(s *CourseStatus) {
 		s.Syncing, s.Tried = false, now
-		s.Pinned = p.out.Pinned
+		s.stands(p.rec)
 		if p.rec != nil {
 			s.Version, s.Commit = p.rec.Version, p.rec.Commit
 		}
@@ -87,6 +94,9 @@ func (b *board) record(p *pass, err error) {
 			s.Published = p.head.Published
 		}
 		s.Tip = cmp.Or(p.tip, s.Tip)
+		if p.repo != nil {
+			s.LetIn = p.repo.LetIn()
+		}
 		s.Error, s.Cause, s.Findings = "", "", nil
 		s.Notes = s.seen.after(p, err)
 		var r *Refusal
@@ -99,6 +109,27 @@ func (b *board) record(p *pass, err error) {
 			s.Error = err.Error()
 		}
 	})
+}
+
+// decided takes over what a command changed.
+func (b *board) decided(p *pass) {
+	b.change(p.out.Course, func(s *CourseStatus) {
+		s.stands(p.rec)
+		if p.rec != nil {
+			s.Version, s.Commit = p.rec.Version, p.rec.Commit
+		}
+		if p.head != nil {
+			s.Published = p.head.Published
+		}
+	})
+}
+
+// stands takes over what people decided.
+func (s *CourseStatus) stands(rec *store.Record) {
+	if rec != nil {
+		s.Paused, s.Pin = rec.Paused, rec.Pinned
+		s.Pinned = rec.Pinned != nil
+	}
 }
 
 // after takes over what a pass selected, and gives the notes that belong to

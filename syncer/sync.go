@@ -66,6 +66,7 @@ type pass struct {
 	head *bundle.Head
 	repo repository
 	tip  string
+	from string // the commit that is published: the tip, but for a rollback
 	out  Outcome
 
 	selected bool // out.Notes are of tip
@@ -115,11 +116,21 @@ func (p *pass) once(ctx context.Context) error {
 		return err
 	}
 	p.settleLog(ctx)
+	if err := p.takeBackOwed(ctx); err != nil {
+		return err
+	}
 	if err := p.mayPublish(); err != nil {
 		return err
 	}
 	if err := p.timed("list", func() error { return p.list(ctx) }); err != nil {
 		return err
+	}
+	p.from = p.tip
+	if p.r.Rollback > 0 {
+		var err error
+		if p.from, err = p.commitOf(ctx, p.r.Rollback); err != nil {
+			return err
+		}
 	}
 	var refused *Refusal
 	if !p.asRecorded() {
@@ -130,7 +141,9 @@ func (p *pass) once(ctx context.Context) error {
 		if err != nil && !errors.As(err, &refused) {
 			return err
 		}
-		p.remember(refused)
+		if p.r.Rollback == 0 {
+			p.remember(refused)
+		}
 	}
 	if err := p.freshen(ctx); err != nil {
 		return err
@@ -212,7 +225,7 @@ func gone(err error) error {
 // asRecorded says whether there is nothing to publish: the same commit by the
 // same configuration, or the course is pinned.
 func (p *pass) asRecorded() bool {
-	if p.head == nil {
+	if p.head == nil || p.r.Rollback > 0 {
 		return false
 	}
 	if pin := p.rec.Pinned; pin != nil && (p.r.Who == "" || pin.Tip == p.tip) {

@@ -112,6 +112,7 @@ type known struct {
 	said    string   // the last refusal that was logged
 	pending *pending // a log entry that may be owed
 	settled bool     // the log was compared with the record once
+	repaid  bool     // and what was taken back, once
 }
 
 // hold waits for the course's turn.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -37,6 +38,9 @@ type newCourse struct {
 	hostKey                   string // the fingerprint that is already confirmed
 	knownHosts                string // or a file that has the host's keys
 	key                       string // or a deploy key that exists already
+	token                     string // for https: the file with a token
+	proxy                     string // on the way to the repository
+	webhook                   string // the git host that sends them
 	adopt, yes                bool
 }
 
@@ -71,6 +75,9 @@ the service starts publishing as soon as it is.`,
 	f.StringVar(&n.hostKey, "host-key", "", "the git host's key `fingerprint`, confirmed already (SHA256:…)")
 	f.StringVar(&n.knownHosts, "known-hosts", "", "a known_hosts `file` that has the git host's keys")
 	f.StringVar(&n.key, "deploy-key", "", "a deploy key `file` that exists already")
+	f.StringVar(&n.token, "token-file", "", "for an https:// address: the `file` that holds a token of the git host")
+	f.StringVar(&n.webhook, "webhook", "", "the git `host` that will send webhooks: github, gitlab, gitea, forgejo or bitbucket")
+	f.StringVar(&n.proxy, "proxy", "", "the proxy on the way to the repository, as in socks5://proxy.school.org:1080")
 	f.BoolVar(&n.adopt, "adopt", false, "homes hold clones of this repository (nbgitpuller): what they have of its past counts as untouched")
 	f.BoolVarP(&n.yes, "yes", "y", false, "ask nothing, take the defaults")
 	return c
@@ -97,12 +104,18 @@ func (a *app) courseAdd(ctx context.Context, n newCourse) error {
 	if err != nil {
 		return err
 	}
-	if !source.IsLocal(n.url) {
+	if strings.HasPrefix(n.url, "https://") {
+		entry.TokenFile = n.token
+	} else if !source.IsLocal(n.url) {
 		if err := a.keyAndHost(ctx, q, cfg, n, &entry); err != nil {
 			return err
 		}
 	}
-	if err := a.tryRepository(ctx, q, entry, n); err != nil {
+	if err := a.tryRepository(ctx, q, cfg, &entry, n); err != nil {
+		return err
+	}
+	hook, err := n.makeWebhook(cfg, &entry)
+	if err != nil {
 		return err
 	}
 	file, err := writeCourse(cfg, entry)
@@ -110,14 +123,64 @@ func (a *app) courseAdd(ctx context.Context, n newCourse) error {
 		return err
 	}
 	if a.json {
+		if hook != nil {
+			return a.printJSON(map[string]string{"course": n.name, "file": file, "deploy_key": entry.DeployKeyFile, "webhook_url": hook.url, "webhook_secret_file": hook.file})
+		}
 		return a.printJSON(map[string]string{"course": n.name, "file": file, "deploy_key": entry.DeployKeyFile})
 	}
 	a.printf("wrote %s\n", file)
+	if hook != nil {
+		a.printf(webhookText, hook.url, hook.file, hook.secret)
+	}
 	if entry.Audience == "everyone" {
 		a.printf("Everyone who logs in gets it; --groups and --users would narrow that.\n")
 	}
 	a.printf("\nNext: satchel serve   (a running one takes the course up by itself);\n      satchel status, a minute later\n")
 	return nil
+}
+
+// webhookText says what to paste at the git host.
+const webhookText = `
+So that a push arrives within seconds, add a webhook to the repository, for pushes only:
+
+  URL:     %s
+  Secret:  what stands in %s
+           %s
+  Type:    application/json
+
+The git host must reach that URL; where it does not, say in satchel.yaml where it
+does ("public_url"). "satchel status" shows when the last one came.
+`
+
+type madeWebhook struct{ url, file, secret string }
+
+// makeWebhook makes the secret that the git host signs its webhooks with; nil
+// where none were asked for.
+func (n newCourse) makeWebhook(cfg *config.Config, e *courseEntry) (*madeWebhook, error) {
+	if n.webhook == "" {
+		return nil, nil
+	}
+	file := filepath.Join(cfg.Dir, "secrets", n.name+"-webhook")
+	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+		secret, err := newSecret()
+		if err == nil {
+			err = durable.WriteFile(file, secret, 0o600)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	secret, err := config.ReadSecret(file)
+	if err != nil {
+		return nil, err
+	}
+	e.Webhook = &webhookEntry{n.webhook, file}
+	return &madeWebhook{cfg.WebhookURL(n.name), file, secret.Reveal()}, nil
+}
+
+type webhookEntry struct {
+	Host       string `yaml:"host"`
+	SecretFile string `yaml:"secret_file"`
 }
 
 // nameFromURL is the repository's own name, in a course name's letters.
@@ -143,7 +206,7 @@ func (n newCourse) entry(cfg *config.Config) (courseEntry, error) {
 			return courseEntry{}, fmt.Errorf("there is a course %q already; choose another --name", name)
 		}
 	}
-	e := courseEntry{Name: n.name, Repository: n.url, Branch: n.branch, Folder: n.folder, Audience: "everyone", Adopt: n.adopt}
+	e := courseEntry{Name: n.name, Repository: n.url, Branch: n.branch, Folder: n.folder, Proxy: n.proxy, Audience: "everyone", Adopt: n.adopt}
 	if len(n.groups)+len(n.users) > 0 {
 		e.Audience = courseAudience{n.groups, n.users}
 	}
@@ -152,15 +215,18 @@ func (n newCourse) entry(cfg *config.Config) (courseEntry, error) {
 
 // courseEntry is the course's file as it is written.
 type courseEntry struct {
-	Name           string `yaml:"name"`
-	Repository     string `yaml:"repository"`
-	Branch         string `yaml:"branch"`
-	Folder         string `yaml:"folder,omitempty"`
-	DeployKeyFile  string `yaml:"deploy_key_file,omitempty"`
-	KnownHostsFile string `yaml:"known_hosts_file,omitempty"`
-	Audience       any    `yaml:"audience"`
-	Poll           string `yaml:"poll,omitempty"`
-	Adopt          bool   `yaml:"adopt,omitempty"`
+	Name           string        `yaml:"name"`
+	Repository     string        `yaml:"repository"`
+	Branch         string        `yaml:"branch"`
+	Folder         string        `yaml:"folder,omitempty"`
+	DeployKeyFile  string        `yaml:"deploy_key_file,omitempty"`
+	KnownHostsFile string        `yaml:"known_hosts_file,omitempty"`
+	TokenFile      string        `yaml:"token_file,omitempty"`
+	Proxy          string        `yaml:"proxy,omitempty"`
+	Audience       any           `yaml:"audience"`
+	Poll           string        `yaml:"poll,omitempty"`
+	Webhook        *webhookEntry `yaml:"webhook,omitempty"`
+	Adopt          bool          `yaml:"adopt,omitempty"`
 }
 
 type courseAudience struct {
@@ -173,7 +239,7 @@ func (a *app) keyAndHost(ctx context.Context, q *asker, cfg *config.Config, n ne
 	e.DeployKeyFile, e.KnownHostsFile = n.key, n.knownHosts
 	if e.KnownHostsFile == "" {
 		e.KnownHostsFile = filepath.Join(cfg.Dir, "secrets", "known_hosts")
-		if err := a.pinHost(ctx, q, n.url, n.hostKey, e.KnownHostsFile); err != nil {
+		if err := a.pinHost(ctx, q, n.url, n.proxy, n.hostKey, e.KnownHostsFile); err != nil {
 			return err
 		}
 	}
@@ -208,13 +274,9 @@ func deployKey(file, comment string) (public string, err error) {
 
 // tryRepository asks the repository for its branch until it answers, the
 // person gives up, or nobody is there to paste the key.
-func (a *app) tryRepository(ctx context.Context, q *asker, e courseEntry, n newCourse) error {
-	r := source.Remote{URL: e.Repository, Branch: e.Branch, Folder: e.Folder, KnownHostsFile: e.KnownHostsFile}
-	if e.DeployKeyFile != "" {
-		r.KeyFiles = []string{e.DeployKeyFile}
-	}
+func (a *app) tryRepository(ctx context.Context, q *asker, cfg *config.Config, e *courseEntry, n newCourse) error {
 	for {
-		err := tip(ctx, a, r)
+		err := tip(ctx, a, e.remote(cfg))
 		if err == nil {
 			a.printf("The repository can be read.\n")
 			return nil
@@ -228,11 +290,31 @@ func (a *app) tryRepository(ctx context.Context, q *asker, e courseEntry, n newC
 			return fmt.Errorf("%w; the course was not written", err)
 		}
 		a.printf("%v\n", err)
+		if se != nil && se.Kind == source.Token && e.TokenFile == "" {
+			if e.TokenFile, err = q.ask("The file that holds a token for it? (Enter: none)", ""); err != nil {
+				return err
+			}
+			if e.TokenFile != "" {
+				continue
+			}
+		}
 		again, err := q.confirm("Try again?")
 		if err != nil || !again {
 			return errors.Join(err, errors.New("the course was not written; run the same command again, the key stays"))
 		}
 	}
+}
+
+// remote is how the repository is asked.
+func (e *courseEntry) remote(cfg *config.Config) source.Remote {
+	r := source.Remote{URL: e.Repository, Branch: e.Branch, Folder: e.Folder, KnownHostsFile: e.KnownHostsFile, Proxy: e.Proxy, CAFile: cfg.CAFile}
+	if e.DeployKeyFile != "" {
+		r.KeyFiles = []string{e.DeployKeyFile}
+	}
+	if e.TokenFile != "" {
+		r.TokenFiles = []string{e.TokenFile}
+	}
+	return r
 }
 
 func tip(ctx context.Context, a *app, r source.Remote) error {

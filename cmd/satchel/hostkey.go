@@ -41,7 +41,7 @@ with what the host documents. Keys that are pinned already stay.`,
 				if source.IsLocal(co.Repository) {
 					return fmt.Errorf("%s is a folder of this machine: there is no host key", co.Repository)
 				}
-				if err := a.pinHost(c.Context(), a.asker(c.Context(), false), co.Repository, confirmed, co.KnownHostsFile); err != nil {
+				if err := a.pinHost(c.Context(), a.asker(c.Context(), false), co.Repository, co.Proxy, confirmed, co.KnownHostsFile); err != nil {
 					return err
 				}
 				a.printf("%s has them.\n", co.KnownHostsFile)
@@ -55,10 +55,10 @@ with what the host documents. Keys that are pinned already stay.`,
 }
 
 // pinHost shows the git host's keys and keeps them once they are confirmed.
-func (a *app) pinHost(ctx context.Context, q *asker, url, confirmed, file string) error {
+func (a *app) pinHost(ctx context.Context, q *asker, url, proxy, confirmed, file string) error {
 	ctx, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
-	host, keys, err := source.ScanHostKeys(ctx, url)
+	host, keys, err := source.ScanHostKeys(ctx, url, proxy)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ again: what is there stays as it is, only what is missing is made.
   secrets/hook          the hub's hook shows it to log students in
   secrets/ticket        makes and checks tickets
   secrets/hub-token     the service shows it to the hub's API, if that is configured
+  secrets/control       syncer and hookserver show it to each other, as two processes
   secrets/pseudonyms    hides names, if privacy asks for that`,
 		Example: `  satchel init
   satchel init --dir /etc/satchel --url http://satchel:8484 --yes`,
@@ -141,7 +142,7 @@ func initialise(dir, url string) (made []string, err error) {
 	}
 	add("secrets/signing.pem", 0o600, newSigningPEM)
 	add("secrets/signing.pub", 0o644, func() ([]byte, error) { return publicHalf(filepath.Join(dir, "secrets/signing.pem")) })
-	for _, s := range []string{"hook", "ticket", "pseudonyms", "hub-token"} {
+	for _, s := range []string{"hook", "ticket", "pseudonyms", "hub-token", "control"} {
 		add("secrets/"+s, 0o600, newSecret)
 	}
 	add("satchel.yaml", 0o644, func() ([]byte, error) { return fmt.Appendf(nil, configTemplate, url), nil })

@@ -10,6 +10,7 @@ import (
 	"satchel/bundle"
 	"satchel/course"
 	"satchel/hook"
+	"satchel/hookserver"
 	"satchel/internal/config"
 )
 
@@ -32,6 +33,8 @@ type keys struct {
 	hook    [][]byte
 	ticket  hook.TicketKeys
 	hub     string // this service's token of the hub; "" without one
+	control []string
+	webhook map[string]hookserver.Webhook // by course
 }
 
 func newLive(cfg *config.Config, h halves) (*live, error) {
@@ -78,6 +81,15 @@ func (l *live) held() keys {
 
 // readKeys reads the files that these halves need, and no other.
 func readKeys(cfg *config.Config, h halves) (k keys, err error) {
+	if cfg.Listen.Syncer != "" && h.syncer || cfg.SyncerURL != "" && h.hookserver {
+		for _, file := range cfg.Secrets.Control {
+			s, err := config.ReadSecret(file)
+			if err != nil {
+				return k, err
+			}
+			k.control = append(k.control, s.Reveal())
+		}
+	}
 	if h.syncer {
 		if k.signing, err = signingKeys(cfg.Secrets.SigningKeys); err != nil {
 			return k, err
@@ -118,7 +130,27 @@ func readKeys(cfg *config.Config, h halves) (k keys, err error) {
 		}
 		k.hub = s.Reveal()
 	}
+	k.webhook = webhooks(cfg)
 	return k, nil
+}
+
+// webhooks reads the secrets of webhooks. One that cannot be read is the
+// concern of its course alone, and a warning of the configuration.
+func webhooks(cfg *config.Config) map[string]hookserver.Webhook {
+	all := map[string]hookserver.Webhook{}
+	for _, c := range cfg.Courses {
+		if c.Webhook == nil {
+			continue
+		}
+		w := hookserver.Webhook{Host: c.Webhook.Host}
+		for _, file := range c.Webhook.SecretFiles {
+			if s, err := config.ReadSecret(file); err == nil {
+				w.Secrets = append(w.Secrets, s.Reveal())
+			}
+		}
+		all[string(c.Name)] = w
+	}
+	return all
 }
 
 func signingKeys(files []string) (keys []bundle.SigningKey, err error) {

@@ -178,17 +178,17 @@ func TestOneFingerprintPinsOneKey(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "known_hosts")
 	a := &app{in: strings.NewReader(""), out: &bytes.Buffer{}, err: &bytes.Buffer{}, env: os.Getenv}
 	url := srv.URL("/x.git")
-	if err := a.pinHost(t.Context(), a.asker(t.Context(), true), url, "SHA256:other", file); err == nil {
+	if err := a.pinHost(t.Context(), a.asker(t.Context(), true), url, "", "SHA256:other", file); err == nil {
 		t.Error("a wrong fingerprint was taken")
 	}
-	if err := a.pinHost(t.Context(), a.asker(t.Context(), true), url, "", file); err == nil {
+	if err := a.pinHost(t.Context(), a.asker(t.Context(), true), url, "", "", file); err == nil {
 		t.Error("a key that nobody confirmed was taken")
 	}
 	if _, err := os.Stat(file); err == nil {
 		t.Error("a key was written that nobody confirmed")
 	}
 	shown := regexp.MustCompile(`SHA256:\S+`).FindString(a.out.(*bytes.Buffer).String())
-	if err := a.pinHost(t.Context(), a.asker(t.Context(), true), url, shown, file); err != nil {
+	if err := a.pinHost(t.Context(), a.asker(t.Context(), true), url, "", shown, file); err != nil {
 		t.Fatal(err)
 	}
 	if data, err := os.ReadFile(file); err != nil || strings.Count(string(data), "\n") != 1 {

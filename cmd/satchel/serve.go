@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"satchel/course"
 	"satchel/internal/config"
 	"satchel/internal/release"
 )
@@ -82,13 +83,16 @@ func serve(ctx context.Context, lg *slog.Logger, cfg *config.Config, h halves) e
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	hint := passOn(lg, live)
 	if h.syncer {
-		if err := startSyncer(ctx, g, lg.With("part", "syncer"), live, st); err != nil {
+		s, err := startSyncer(ctx, g, lg.With("part", "syncer"), live, st)
+		if err != nil {
 			return err
 		}
+		hint = func(name, host string) { s.Hinted(course.Name(name), host) }
 	}
 	if h.hookserver {
-		if err := startHookserver(ctx, g, lg.With("part", "hookserver"), live, st); err != nil {
+		if err := startHookserver(ctx, g, lg.With("part", "hookserver"), live, st, hint); err != nil {
 			return err
 		}
 	}

@@ -114,6 +114,22 @@ func (a *app) printCourse(c courseStatus, now time.Time) {
 	if !c.Checked.IsZero() {
 		a.printf("  checked:  %s; next %s\n", ago(now, c.Checked), ago(now, c.Next))
 	}
+	if d := c.Paused; d != nil {
+		a.printf("  PAUSED    by %s %s%s: students are given nothing new until \"satchel resume %s\"\n", d.Who, ago(now, d.Time), because(d.Why), c.Course)
+	}
+	if p := c.Pin; p != nil {
+		a.printf("  PINNED    to version %d by %s %s%s", p.Version, p.Who, ago(now, p.Time), because(p.Why))
+		if c.Tip != "" && c.Tip != p.Tip {
+			a.printf("; commit %.10s waits for \"satchel publish %s\"", c.Tip, c.Course)
+		}
+		a.printf("\n")
+	}
+	if c.LetIn != "" {
+		a.printf("  let in:   %s\n", c.LetIn)
+	}
+	if !c.Webhook.IsZero() {
+		a.printf("  webhook:  %s, by %s\n", ago(now, c.Webhook), c.WebhookFrom)
+	}
 	if c.Error != "" {
 		a.printf("  error:    %s\n", c.Error)
 	}
@@ -137,6 +153,14 @@ func (a *app) printCourse(c courseStatus, now time.Time) {
 		}
 		a.printf("\n")
 	}
+}
+
+// because is a reason, as it follows what was done.
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return " (" + why + ")"
 }
 
 func (a *app) logCommand() *cobra.Command {

@@ -61,16 +61,16 @@ func privacy(cfg *config.Config) (students.Privacy, error) {
 }
 
 // startSyncer runs the half that publishes, and its control socket.
-func startSyncer(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l *live, st store.Store) error {
+func startSyncer(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l *live, st store.Store) (*syncer.Syncer, error) {
 	// Without conditional writes two syncers would overwrite each other. A
 	// store that does not answer now is no reason to stay down.
 	if err := store.CheckConditions(ctx, st); err != nil && !errors.Is(err, store.ErrUnavailable) {
-		return err
+		return nil, err
 	}
 	cfg := l.cfg
 	priv, err := privacy(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s := syncer.New(lg, st, syncer.Options{
 		StateDir:  cfg.StateDir,
@@ -83,11 +83,37 @@ func startSyncer(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l *liv
 	})
 	sock, err := listenUnix(cfg.Listen.Control)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if cfg.Listen.Syncer != "" {
+		port, err := listen(nil, cfg.Listen.Syncer, "listen.syncer")
+		if err != nil {
+			return nil, errors.Join(err, sock.Close())
+		}
+		g.Go(func() error { return serveControl(ctx, port, s.Hints(func() []string { return l.held().control })) })
 	}
 	g.Go(func() error { return s.Run(ctx, l.courses, l.changed) })
 	g.Go(func() error { return serveControl(ctx, sock, s.Control()) })
-	return nil
+	return s, nil
+}
+
+// passOn tells a syncer in another process of webhooks; without one the next
+// poll finds what they are about.
+func passOn(lg *slog.Logger, l *live) func(course, host string) {
+	if l.cfg.SyncerURL == "" {
+		return nil
+	}
+	return func(name, host string) {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		secret := ""
+		if all := l.held().control; len(all) > 0 {
+			secret = all[0]
+		}
+		if err := syncer.SendHint(ctx, l.cfg.SyncerURL, secret, syncer.HintRequest{Course: name, Host: host}); err != nil {
+			lg.Warn("a webhook was not passed on; the next poll finds what it is about", "course", name, "error", err)
+		}
+	}
 }
 
 // serveControl answers commands until ctx ends.
@@ -108,7 +134,7 @@ func serveControl(ctx context.Context, sock net.Listener, h http.Handler) error 
 }
 
 // startHookserver runs the half that students reach.
-func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l *live, st store.Store) error {
+func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l *live, st store.Store, hint func(course, host string)) error {
 	cfg := l.cfg
 	priv, err := privacy(cfg)
 	if err != nil {
@@ -122,16 +148,23 @@ func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l 
 	if err != nil {
 		return err
 	}
-	writer := students.NewWriter(lg, st, priv, fmt.Sprintf("%s-%d", host, os.Getpid()))
+	id := fmt.Sprintf("%s-%d", host, os.Getpid())
+	writer := students.NewWriter(lg, st, priv, id)
 	s, err := hookserver.New(lg, hookserver.Options{
 		Store: st, Courses: l.courses,
 		TicketKeys:  func() hook.TicketKeys { return l.held().ticket },
 		HookSecrets: func() [][]byte { return l.held().hook },
 		PublicKeys:  func() []bundle.PublicKey { return l.held().public },
+		ID:          id,
 		Audience:    cfg.ID, URL: cfg.URL, Hub: api, Redirect: cfg.Delivery == "redirect",
 		CacheDir: filepath.Join(cfg.StateDir, "cache"),
 		Cache:    hookserver.CacheLimits{Size: cfg.Cache.Size, FreeFloor: cfg.Cache.FreeFloor},
 		Limits:   hookserver.Limits{Streams: cfg.Limits.Streams, PerAddress: cfg.Limits.PerAddress},
+		Webhook: func(course string) (hookserver.Webhook, bool) {
+			w, ok := l.held().webhook[course]
+			return w, ok
+		},
+		Hint:     hint,
 		Students: writer,
 		Silent:   silentAgents(ctx, st),
 	})

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"satchel/internal/secret"
 	"satchel/internal/strict"
 )
 
@@ -49,7 +50,7 @@ func (c *Config) lookAround() {
 func folders(files []string) []string {
 	var dirs []string
 	for _, f := range files {
-		if !strings.HasPrefix(f, envPrefix) {
+		if !strings.HasPrefix(f, secret.EnvPrefix) {
 			dirs = append(dirs, filepath.Dir(f))
 		}
 	}
@@ -80,16 +81,26 @@ func (c *Config) files() (secret, other []string) {
 	secret = append(secret, c.Secrets.HookSecrets...)
 	secret = append(secret, c.Secrets.TicketKeys...)
 	secret = append(secret, c.Secrets.Pseudonyms, c.Hub.TokenFile)
-	other = append(other, c.Secrets.PublicKeys)
+	if c.betweenProcesses() {
+		secret = append(secret, c.Secrets.Control...)
+	}
+	other = append(other, c.Secrets.PublicKeys, c.CAFile)
 	for _, k := range c.Courses {
-		secret = append(secret, k.DeployKeyFile)
-		other = append(other, k.KnownHostsFile)
+		secret = append(secret, k.DeployKeyFiles...)
+		secret = append(append(secret, k.TokenFiles...), k.ProxyFile)
+		if k.GitHubApp != nil {
+			secret = append(secret, k.GitHubApp.KeyFile)
+		}
+		other = append(other, k.KnownHostsFile, k.CAFile)
 		if k.Webhook != nil {
-			secret = append(secret, k.Webhook.SecretFile)
+			secret = append(secret, k.Webhook.SecretFiles...)
 		}
 	}
 	return named(secret), named(other)
 }
+
+// betweenProcesses says whether the parts of the service speak to each other.
+func (c *Config) betweenProcesses() bool { return c.Listen.Syncer != "" || c.SyncerURL != "" }
 
 // named leaves out what is empty or came before.
 func named(files []string) (out []string) {
@@ -105,12 +116,12 @@ func named(files []string) (out []string) {
 
 // watched are all files whose change matters.
 func (c *Config) watched() (files []string) {
-	secret, other := c.files()
+	hidden, other := c.files()
 	for _, k := range c.Courses {
 		other = append(other, k.Audience.UsersFile)
 	}
-	for _, f := range named(append(secret, other...)) {
-		if !strings.HasPrefix(f, envPrefix) {
+	for _, f := range named(append(hidden, other...)) {
+		if !strings.HasPrefix(f, secret.EnvPrefix) {
 			files = append(files, filepath.Clean(f))
 		}
 	}

@@ -46,10 +46,11 @@ func (c *Config) setDefaults() {
 	list(&c.Secrets.SigningKeys, "secrets/signing.pem")
 	list(&c.Secrets.HookSecrets, "secrets/hook")
 	list(&c.Secrets.TicketKeys, "secrets/ticket")
-	for _, p := range []*string{&c.Store.Dir, &c.StateDir, &c.Listen.Control, &c.Secrets.PublicKeys, &c.Secrets.Pseudonyms, &c.Hub.TokenFile} {
+	list(&c.Secrets.Control, "secrets/control")
+	for _, p := range []*string{&c.Store.Dir, &c.StateDir, &c.Listen.Control, &c.Secrets.PublicKeys, &c.Secrets.Pseudonyms, &c.Hub.TokenFile, &c.CAFile} {
 		*p = c.path(*p)
 	}
-	c.URL = strings.TrimRight(c.URL, "/")
+	c.URL, c.PublicURL = strings.TrimRight(c.URL, "/"), strings.TrimRight(c.PublicURL, "/")
 	c.setNumbers()
 }
 
@@ -79,6 +80,9 @@ func (c *Config) validate() (ps strict.Problems) {
 		}
 	}
 	check("url", checkURL(c.URL, "where students' servers reach this service, for example http://satchel:8484"))
+	if c.PublicURL != "" {
+		check("public_url", checkURL(c.PublicURL, ""))
+	}
 	if !idForm.MatchString(c.ID) {
 		check("id", fmt.Errorf("%q: only letters, digits, '-', '_' and '.', at most 64", strict.Cut(c.ID)))
 	}
@@ -86,6 +90,12 @@ func (c *Config) validate() (ps strict.Problems) {
 	check("listen.hub", checkAddress(c.Listen.Hub))
 	if c.Listen.Students == c.Listen.Hub && !strings.HasSuffix(c.Listen.Hub, ":0") {
 		check("listen.hub", errors.New("the same address as for students; they must not reach this one"))
+	}
+	if c.Listen.Syncer != "" {
+		check("listen.syncer", checkAddress(c.Listen.Syncer))
+	}
+	if c.SyncerURL != "" {
+		check("syncer_url", checkURL(c.SyncerURL, ""))
 	}
 	check("store", c.Store.check())
 	check("delivery", c.checkDelivery())

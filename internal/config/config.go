@@ -8,6 +8,7 @@
 package config
 
 import (
+	"cmp"
 	"time"
 
 	"satchel/course"
@@ -27,6 +28,9 @@ type Config struct {
 	// URL is where students' servers reach the service, for example
 	// http://satchel:8484 or https://hub.school.org/services/satchel.
 	URL string `yaml:"url"`
+	// PublicURL is where git hosts reach the service, for webhooks; default:
+	// url. For example https://hub.school.org/services/satchel.
+	PublicURL string `yaml:"public_url"`
 	// ID is the audience of tickets: which service they are for. Default
 	// "satchel".
 	ID string `yaml:"id"`
@@ -34,10 +38,17 @@ type Config struct {
 	Listen Listen `yaml:"listen"`
 	// Secrets names the files with secrets.
 	Secrets Secrets `yaml:"secrets"`
-	Hub     Hub     `yaml:"hub"`
-	Privacy Privacy `yaml:"privacy"`
-	Cache   Cache   `yaml:"cache"`
-	Limits  Limits  `yaml:"limits"`
+	// SyncerURL is where a hookserver in a process of its own reaches the
+	// syncer (its listen.syncer), to pass webhooks on.
+	SyncerURL string  `yaml:"syncer_url"`
+	Hub       Hub     `yaml:"hub"`
+	Privacy   Privacy `yaml:"privacy"`
+	Cache     Cache   `yaml:"cache"`
+	// CAFile holds certificates of authorities (PEM) that are trusted beside
+	// the system's, wherever the service calls out: git hosts over HTTPS, LFS,
+	// S3, the hub's API.
+	CAFile string `yaml:"ca_file"`
+	Limits Limits `yaml:"limits"`
 
 	Courses []course.Course `yaml:"courses"`
 
@@ -47,6 +58,11 @@ type Config struct {
 	// Warnings is what does not stop the service: a file that is missing, or
 	// that others may read, a users_file that says nothing.
 	Warnings strict.Problems `yaml:"-"`
+}
+
+// WebhookURL is where a git host sends a course's webhooks.
+func (c *Config) WebhookURL(course string) string {
+	return cmp.Or(c.PublicURL, c.URL) + "/webhooks/" + course
 }
 
 // Store is a folder or a bucket; exactly one is set.
@@ -73,6 +89,10 @@ type Listen struct {
 	Students string `yaml:"students"` // default :8484
 	Hub      string `yaml:"hub"`      // logins, health, metrics; default 127.0.0.1:8485
 	Control  string `yaml:"control"`  // unix socket of the syncer; default state/control.sock
+	// Syncer is an address at which the syncer hears of webhooks from
+	// hookservers in other processes, who show the control secret; default
+	// none. Students must not reach it.
+	Syncer string `yaml:"syncer"`
 }
 
 // Secrets names files. Where several are listed the first is used to make,
@@ -83,6 +103,7 @@ type Secrets struct {
 	HookSecrets []string `yaml:"hook_secrets"` // default [secrets/hook]
 	TicketKeys  []string `yaml:"ticket_keys"`  // default [secrets/ticket]
 	Pseudonyms  string   `yaml:"pseudonyms"`   // default secrets/pseudonyms
+	Control     []string `yaml:"control"`      // between the processes of the service; default [secrets/control]
 }
 
 // Hub is the JupyterHub's API; without it containers that are resumed get no

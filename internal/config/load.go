@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"satchel/course"
+	"satchel/internal/secret"
 	"satchel/internal/strict"
 )
 
@@ -245,12 +246,26 @@ func (l *loader) checkCourses() {
 
 // absolute makes a course's paths so.
 func (c *Config) absolute(k *course.Course) {
+	if k.CAFile == "" {
+		k.CAFile = c.CAFile
+	}
 	if r := k.Repository; strings.HasPrefix(r, "./") || strings.HasPrefix(r, "../") {
 		k.Repository = c.path(r)
 	}
-	files := []*string{&k.DeployKeyFile, &k.KnownHostsFile, &k.Audience.UsersFile}
+	files := []*string{&k.KnownHostsFile, &k.ProxyFile, &k.CAFile, &k.Audience.UsersFile}
+	for i := range k.DeployKeyFiles {
+		files = append(files, &k.DeployKeyFiles[i])
+	}
+	for i := range k.TokenFiles {
+		files = append(files, &k.TokenFiles[i])
+	}
+	if k.GitHubApp != nil {
+		files = append(files, &k.GitHubApp.KeyFile)
+	}
 	if k.Webhook != nil {
-		files = append(files, &k.Webhook.SecretFile)
+		for i := range k.Webhook.SecretFiles {
+			files = append(files, &k.Webhook.SecretFiles[i])
+		}
 	}
 	for _, f := range files {
 		*f = c.path(*f)
@@ -260,7 +275,7 @@ func (c *Config) absolute(k *course.Course) {
 // path is p, relative to the configuration's folder; what stands in the
 // environment, and nothing at all, stays.
 func (c *Config) path(p string) string {
-	if p == "" || strings.HasPrefix(p, envPrefix) || filepath.IsAbs(p) {
+	if p == "" || strings.HasPrefix(p, secret.EnvPrefix) || filepath.IsAbs(p) {
 		return p
 	}
 	return filepath.Join(c.Dir, p)

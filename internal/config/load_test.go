@@ -92,6 +92,7 @@ func TestDefaults(t *testing.T) {
 		Secrets: Secrets{
 			SigningKeys: []string{in("secrets/signing.pem")}, PublicKeys: in("secrets/signing.pub"),
 			HookSecrets: []string{in("secrets/hook")}, TicketKeys: []string{in("secrets/ticket")}, Pseudonyms: in("secrets/pseudonyms"),
+			Control: []string{in("secrets/control")},
 		},
 		Hub:     Hub{Groups: "hub"},
 		Privacy: Privacy{Students: "names", Keep: 180 * 24 * time.Hour},
@@ -153,7 +154,7 @@ webhook: {host: github, secret_file: keys/hook}
 		t.Errorf("secrets %+v", c.Secrets)
 	}
 	a, b, third := c.Courses[0], c.Courses[1], c.Courses[2]
-	if a.Folder != "notebooks" || a.DeployKeyFile != filepath.Join(dir, "keys/a") || a.Webhook.SecretFile != filepath.Join(dir, "keys/hook") {
+	if a.Folder != "notebooks" || a.DeployKeyFiles[0] != filepath.Join(dir, "keys/a") || a.Webhook.SecretFiles[0] != filepath.Join(dir, "keys/hook") {
 		t.Errorf("course %+v", a)
 	}
 	if b.Repository != filepath.Join(dir, "repo") || !third.Audience.Everyone {

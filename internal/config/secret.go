@@ -7,11 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-)
 
-// envPrefix before a name makes it one of an environment variable, wherever
-// a file with a secret is named.
-const envPrefix = "env:"
+	"satchel/internal/secret"
+)
 
 const (
 	minSecret = 32 // bytes, without blanks around
@@ -62,22 +60,18 @@ func parseSecret(data []byte) (Secret, error) {
 // ReadFile reads any file that the configuration names, or an environment
 // variable named in its place.
 func ReadFile(path string) ([]byte, error) {
-	name, fromEnv := strings.CutPrefix(path, envPrefix)
-	if !fromEnv {
-		return readBounded(path, maxFile)
+	data, err := secret.ReadFile(path)
+	if err != nil {
+		return nil, plainError(err)
 	}
-	text, set := os.LookupEnv(name)
-	if !set {
-		return nil, errors.New("is not set in the environment")
-	}
-	return []byte(text), nil
+	return data, nil
 }
 
 // OpenToOthers says, in words, that a file with a secret can be read by every
 // user of this machine; "" where it cannot.
 func OpenToOthers(path string) string {
 	info, err := os.Stat(path)
-	if err != nil || strings.HasPrefix(path, envPrefix) || info.Mode().Perm()&0o007 == 0 {
+	if err != nil || strings.HasPrefix(path, secret.EnvPrefix) || info.Mode().Perm()&0o007 == 0 {
 		return ""
 	}
 	return fmt.Sprintf("every user of this machine can read it; chmod 600 %s", path)

@@ -12,6 +12,7 @@ import (
 	"satchel/bundle"
 	"satchel/course"
 	"satchel/hook"
+	"satchel/internal/secret"
 	"satchel/internal/strict"
 )
 
@@ -41,6 +42,11 @@ func (c *Config) CheckSecrets() (stops, warnings strict.Problems) {
 	k.secret(c.Secrets.Pseudonyms, "the service")
 	if c.Hub.APIURL != "" {
 		k.secret(c.Hub.TokenFile, "the hub's API")
+	}
+	if c.betweenProcesses() {
+		for _, f := range c.Secrets.Control {
+			k.secret(f, "syncer and hookserver")
+		}
 	}
 	for i := range c.Courses {
 		k.course(&c.Courses[i])
@@ -130,29 +136,53 @@ func (k *secretCheck) publicKeys(file string, signing []bundle.SigningKey, all b
 
 // course checks what the syncer needs for one repository.
 func (k *secretCheck) course(c *course.Course) {
+	if c.Webhook != nil {
+		for _, file := range c.Webhook.SecretFiles {
+			k.courseFile(c, "webhook.secret_file", file, "put the secret into it that the git host signs with")
+		}
+	}
 	if c.Local() {
 		return
 	}
-	if data, ok := k.courseFile(c, "deploy_key_file", c.DeployKeyFile, "satchel course add makes one"); ok {
-		_, err := ssh.ParsePrivateKey(data)
-		var locked *ssh.PassphraseMissingError
-		switch {
-		case errors.As(err, &locked):
-			k.warn(c.DeployKeyFile, "course %s cannot be read: the deploy key has a passphrase, and nobody is there to type it; use a key without one", c.Name)
-		case err != nil: // whose words are no help, and stand next to a secret
-			k.warn(c.DeployKeyFile, "course %s cannot be read: the deploy key is none that SSH knows; it should begin with -----BEGIN OPENSSH PRIVATE KEY-----", c.Name)
-		}
+	for _, file := range c.DeployKeyFiles {
+		k.deployKey(c, file)
 	}
-	k.courseFile(c, "known_hosts_file", c.KnownHostsFile, "satchel course hostkey makes it")
+	for _, file := range c.TokenFiles {
+		k.courseFile(c, "token_file", file, "put the git host's token into it, in one line")
+	}
+	if c.GitHubApp != nil {
+		k.courseFile(c, "github_app.key_file", c.GitHubApp.KeyFile, "the App's page makes one under \"Private keys\"")
+	}
+	if c.ProxyFile != "" {
+		k.courseFile(c, "proxy_file", c.ProxyFile, "put the proxy's URL into it")
+	}
+	switch {
+	case c.HTTPS():
+	case strings.HasPrefix(c.KnownHostsFile, secret.EnvPrefix):
+		k.warn(c.KnownHostsFile, "course %s cannot be read: known_hosts_file must be a file", c.Name)
+	default:
+		k.courseFile(c, "known_hosts_file", c.KnownHostsFile, "satchel course hostkey makes it")
+	}
+}
+
+func (k *secretCheck) deployKey(c *course.Course, file string) {
+	data, ok := k.courseFile(c, "deploy_key_file", file, "satchel course add makes one")
+	if !ok {
+		return
+	}
+	_, err := ssh.ParsePrivateKey(data)
+	var locked *ssh.PassphraseMissingError
+	switch {
+	case errors.As(err, &locked):
+		k.warn(file, "course %s cannot be read: the deploy key has a passphrase, and nobody is there to type it; use a key without one", c.Name)
+	case err != nil: // whose words are no help, and stand next to a secret
+		k.warn(file, "course %s cannot be read: the deploy key is none that SSH knows; it should begin with -----BEGIN OPENSSH PRIVATE KEY-----", c.Name)
+	}
 }
 
 func (k *secretCheck) courseFile(c *course.Course, field, file, hint string) ([]byte, bool) {
 	data, err := ReadFile(file)
-	switch {
-	case strings.HasPrefix(file, envPrefix):
-		k.warn(file, "course %s cannot be read: %s must be a file", c.Name, field)
-		return nil, false
-	case err == nil:
+	if err == nil {
 		return data, true
 	}
 	k.told = append(k.told, strict.Problem{File: file, Reason: err.Error()})

@@ -25,6 +25,10 @@ type call struct {
 
 // run runs the command and gives its exit status.
 func (s *Server) run(ctx context.Context, c call) uint32 {
+	if path, is := lfsCommand(c.line); is && s.o.LFS != nil {
+		fmt.Fprintln(c.channel, s.o.LFS(path))
+		return 0
+	}
 	service, repo, ok := parseCommand(c.line)
 	if !ok || (service == "receive-pack" && !s.o.AllowPush) {
 		fmt.Fprintln(c.channel.Stderr(), "satchel: only fetching from the course repository is allowed here")
@@ -114,6 +118,16 @@ func parseCommand(line string) (service, path string, ok bool) {
 	}
 	path, ok = unquote(arg)
 	return service, path, ok && path != ""
+}
+
+// lfsCommand reads "git-lfs-authenticate '/path' download".
+func lfsCommand(line string) (path string, ok bool) {
+	rest, is := strings.CutPrefix(line, "git-lfs-authenticate ")
+	quoted, download := strings.CutSuffix(rest, " download")
+	if !is || !download {
+		return "", false
+	}
+	return unquote(quoted)
 }
 
 // unquote undoes git's quoting for a shell: 'it'\”s'. An argument without

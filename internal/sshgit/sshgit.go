@@ -53,6 +53,9 @@ type Options struct {
 	// May is asked, where set, whether a key that logged in may use a
 	// repository, as hosts do whose deploy keys belong to one repository each.
 	May func(key ssh.PublicKey, repo string) bool
+	// LFS answers `git-lfs-authenticate PATH download` for a repository, where
+	// set. For tests of clients.
+	LFS func(repo string) string
 	// Silent is asked, where set, at each Stage whether the server goes silent
 	// there: it keeps the connection and says nothing more. For tests of
 	// clients. It must be safe for concurrent use.

@@ -1,0 +1,372 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"satchel/agent"
+	"satchel/bundle"
+	"satchel/course"
+	"satchel/internal/config"
+	"satchel/internal/hub"
+	"satchel/internal/students"
+	"satchel/source"
+	"satchel/store"
+	"satchel/syncer"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	var user string
+	c := &cobra.Command{
+		Use: "doctor", GroupID: "run", Args: noArgs,
+		Short: "Try everything that depends on this site, and say what to do",
+		Long: `Tries each promise that depends on where the service runs: configuration, keys and
+their permissions, the store and its conditional writes, the clock, the syncer and
+the hookservers, the hub's API, the address for students, each repository and its
+key. Each finding says what to do. Nothing is changed but a scratch object in the
+store, which is taken away again.
+
+What only a student's container can see (that it reaches neither the hook's port,
+nor S3, nor the cloud's metadata), "satchel-agent doctor" tries there.
+
+With --user: that student's last login, step by step.
+
+Exit codes: 0 all is well · 1 something is not.`,
+		Example: "  satchel doctor\n  satchel doctor --user ana\n  satchel doctor --json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), 2*time.Minute)
+			defer cancel()
+			if user != "" {
+				return a.tellChecks(a.doctorUser(ctx, cfg, user))
+			}
+			return a.tellChecks(a.doctor(ctx, cfg))
+		},
+	}
+	c.Flags().StringVar(&user, "user", "", "tell one student's last login, step by step")
+	return c
+}
+
+// checks gathers findings. The order is that of the questions.
+type checks struct{ all []agent.Check }
+
+func (c *checks) well(name, note string, args ...any) {
+	c.all = append(c.all, agent.Check{Name: name, OK: true, Note: fmt.Sprintf(note, args...)})
+}
+
+func (c *checks) not(name, do, note string, args ...any) {
+	c.all = append(c.all, agent.Check{Name: name, Stop: true, Note: fmt.Sprintf(note, args...), Do: do})
+}
+
+var errNotWell = errors.New("something is not well")
+
+// tellChecks shows the findings.
+func (a *app) tellChecks(all []agent.Check) error {
+	if agent.WriteChecks(a.out, all, a.json) != 0 {
+		return errNotWell
+	}
+	return nil
+}
+
+func (a *app) doctor(ctx context.Context, cfg *config.Config) []agent.Check {
+	c := &checks{}
+	c.configuration(cfg)
+	st, err := openStore(ctx, a.logger(), cfg)
+	if err != nil {
+		c.not("store", "see `store` in "+cfg.File, "%v", err)
+		return c.all
+	}
+	c.store(ctx, cfg, st)
+	c.syncer(ctx, cfg)
+	c.hookservers(ctx, cfg, st)
+	c.students(ctx, cfg)
+	c.hub(ctx, cfg)
+	c.courses(ctx, cfg, st)
+	return c.all
+}
+
+func (c *checks) configuration(cfg *config.Config) {
+	stops, warned := cfg.CheckSecrets()
+	for _, s := range texts(stops) {
+		c.not("configuration", "mend it; `satchel config check` reads it again", "%s", s)
+	}
+	for _, w := range texts(warned) {
+		c.not("configuration", "mend it; `satchel config check` reads it again", "%s", w)
+	}
+	if len(stops)+len(warned) == 0 {
+		c.well("configuration", "%s, with %s", cfg.File, plural(len(cfg.Courses), "course"))
+	}
+}
+
+// store tries what publishes and logins need of the store, and its clock.
+func (c *checks) store(ctx context.Context, cfg *config.Config, st store.Store) {
+	where := cfg.Store.Dir
+	if cfg.Store.S3 != nil {
+		where = "bucket " + cfg.Store.S3.Bucket
+	}
+	if err := store.CheckConditions(ctx, st); err != nil {
+		c.not("store", "see that the service may read, write and list it", "%s: %v", where, err)
+		return
+	}
+	c.well("store", "%s honours conditional writes", where)
+	if cfg.Store.S3 == nil {
+		return
+	}
+	for o, err := range st.List(ctx, "courses/", "") {
+		if err == nil && !o.Now.IsZero() {
+			c.clock("the store's", time.Until(o.Now))
+		}
+		break
+	}
+}
+
+func (c *checks) clock(whose string, off time.Duration) {
+	if off.Abs() > time.Minute {
+		c.not("clock", "set this machine's clock (NTP): until then nothing is published", "%s clock differs by %s", whose, off.Abs().Round(time.Second))
+		return
+	}
+	c.well("clock", "as %s, within %s", whose, max(time.Second, off.Abs().Round(time.Second)))
+}
+
+func (c *checks) syncer(ctx context.Context, cfg *config.Config) {
+	status, err := syncer.NewClient(cfg.Listen.Control).Status(ctx)
+	if err != nil {
+		c.not("syncer", "where it runs elsewhere, ask there; else start it: `satchel serve`, or `satchel syncer`", "%v", err)
+		return
+	}
+	c.well("syncer", "answers on %s", cfg.Listen.Control)
+	for _, s := range status.Courses {
+		name := "course " + s.Course
+		switch {
+		case s.Error != "":
+			c.not(name, "", "%s", s.Error)
+		case s.Paused != nil:
+			c.not(name, "satchel resume "+s.Course, "paused by %s%s: students are given nothing new", s.Paused.Who, because(s.Paused.Why))
+		case s.Pin != nil:
+			c.not(name, "satchel resume "+s.Course, "rolled back to version %d by %s%s: newer commits wait", s.Pin.Version, s.Pin.Who, because(s.Pin.Why))
+		default:
+			c.well(name, "version %d, looked at %s", s.Version, ago(time.Now(), s.Checked))
+		}
+		if !s.Webhook.IsZero() {
+			c.well(name, "the last webhook came %s, from %s", ago(time.Now(), s.Webhook), s.WebhookFrom)
+		} else if i := slices.IndexFunc(cfg.Courses, func(k course.Course) bool { return string(k.Name) == s.Course }); i >= 0 && cfg.Courses[i].Webhook != nil {
+			c.well(name, "no webhook came since the syncer was started; where one should have, see its last deliveries at the git host: %s", cfg.WebhookURL(s.Course))
+		}
+	}
+}
+
+func (c *checks) hookservers(ctx context.Context, cfg *config.Config, st store.Store) {
+	all, err := store.Presences(ctx, st, time.Now())
+	switch {
+	case err != nil:
+		c.not("hookserver", "see `store`", "%v", err)
+	case len(all) == 0:
+		c.not("hookserver", "start it: `satchel serve`, or `satchel hookserver`", "none has said within three minutes that it is there")
+	default:
+		var ids []string
+		for _, p := range all {
+			ids = append(ids, p.ID)
+		}
+		c.well("hookserver", "%s: %s", plural(len(all), "hookserver"), strings.Join(ids, ", "))
+	}
+	for _, k := range cfg.Courses {
+		r, _, err := store.ReadRecord(ctx, st, string(k.Name))
+		if err != nil {
+			continue // the course's own check tells
+		}
+		for _, p := range all {
+			if v := p.Courses[string(k.Name)]; v < r.Version && time.Since(p.Time) < store.PresenceEvery/2 {
+				c.not("hookserver", "see its log", "%s gives out version %d of %s, where %d is published", p.ID, v, k.Name, r.Version)
+			}
+		}
+	}
+}
+
+// students asks the address that students' servers are given.
+func (c *checks) students(ctx context.Context, cfg *config.Config) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, cfg.URL+"/v1/sync", nil)
+	if err != nil {
+		c.not("url", "correct `url` in "+cfg.File, "%v", err)
+		return
+	}
+	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := web.Do(req)
+	if err != nil {
+		c.not("url", "where students' servers reach it and this machine does not, that may be meant; `satchel-agent doctor` in a student's container tells", "%s does not answer here: %v", cfg.URL, err)
+		return
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
+		c.not("url", "correct `url` in "+cfg.File+", or what stands before the service", "%s answers with status %d, and is not this service", cfg.URL, resp.StatusCode)
+		return
+	}
+	c.well("url", "%s answers", cfg.URL)
+	if host, _, err := net.SplitHostPort(cfg.Listen.Hub); err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
+		c.not("listen.hub", "bind it to the address on the hub's network", "the hub's port listens on every address of this machine (%s): students may reach it", cfg.Listen.Hub)
+	}
+}
+
+func (c *checks) hub(ctx context.Context, cfg *config.Config) {
+	if cfg.Hub.APIURL == "" {
+		c.well("hub", "its API is not configured: containers that are resumed get no fresh ticket (set c.DockerSpawner.remove = True), and groups are those of the login")
+		return
+	}
+	token, err := config.ReadSecret(cfg.Hub.TokenFile)
+	if err != nil {
+		c.not("hub", "satchel init makes it; it is also the api_token of a service in jupyterhub_config.py", "%v", err)
+		return
+	}
+	h, err := hub.New(cfg.Hub.APIURL, token.Reveal)
+	if err != nil {
+		c.not("hub", "correct hub.api_url", "%v", err)
+		return
+	}
+	defer h.Close()
+	// A name that no hub has: who may read users is told that there is none.
+	if _, err := h.Groups(ctx, "satchel-doctor-nobody"); err != nil && !errors.Is(err, hub.ErrUnknown) {
+		c.not("hub", "see hub.api_url, hub.token_file, and that the service in jupyterhub_config.py has the scopes read:users:name and read:users:groups", "%v", err)
+		return
+	}
+	c.well("hub", "its API answers at %s", cfg.Hub.APIURL)
+}
+
+// courses asks each repository, a few at once.
+func (c *checks) courses(ctx context.Context, cfg *config.Config, st store.Store) {
+	found := make([]agent.Check, len(cfg.Courses))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 4)
+	for i := range cfg.Courses {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			found[i] = checkRepository(ctx, &cfg.Courses[i])
+		})
+	}
+	wg.Wait()
+	c.all = append(c.all, found...)
+	for _, k := range cfg.Courses {
+		c.summary(ctx, st, string(k.Name))
+	}
+}
+
+// checkRepository asks for the branch with what the course is configured to
+// show.
+func checkRepository(ctx context.Context, k *course.Course) agent.Check {
+	name := "repository of " + string(k.Name)
+	dir, err := os.MkdirTemp("", "satchel-doctor-")
+	if err != nil {
+		return agent.Check{Name: name, Note: err.Error()}
+	}
+	defer os.RemoveAll(dir)
+	m, err := source.NewMirror(slog.New(slog.DiscardHandler), dir, syncer.RemoteOf(k), source.Options{Idle: 15 * time.Second})
+	var commit string
+	if err == nil {
+		commit, err = m.Tip(ctx)
+	}
+	if err != nil {
+		return agent.Check{Name: name, Stop: true, Note: err.Error(), Do: "the sentence says it; `satchel status` shows when it last worked"}
+	}
+	note := fmt.Sprintf("branch %s is at %.10s", k.Branch, commit)
+	if in := m.LetIn(); in != "" {
+		note += "; let in by " + in
+	}
+	return agent.Check{Name: name, OK: true, Note: note}
+}
+
+// summary tells of agents that did not run, and of such as trust only an old
+// key.
+func (c *checks) summary(ctx context.Context, st store.Store, name string) {
+	s, err := students.Summarize(ctx, st, name, time.Now())
+	if err != nil || s == nil {
+		return
+	}
+	if s.DidNotRun > 0 {
+		c.not("agents of "+name, "see that their image has the agent and runs it (docs/jupyterhub.md)", "after %s no agent ran", plural(s.DidNotRun, "login"))
+	}
+}
+
+// doctorUser tells one student's last login, step by step.
+func (a *app) doctorUser(ctx context.Context, cfg *config.Config, user string) []agent.Check {
+	c := &checks{}
+	st, err := openStore(ctx, a.logger(), cfg)
+	if err != nil {
+		c.not("store", "see `store` in "+cfg.File, "%v", err)
+		return c.all
+	}
+	p, err := privacy(cfg)
+	if err != nil {
+		c.not("privacy", "satchel init makes the key", "%v", err)
+		return c.all
+	}
+	a.foldNow(ctx, st, p)
+	found, err := students.Find(ctx, st, p, user)
+	if err != nil {
+		c.not("records", "see `store`", "%v", err)
+		return c.all
+	}
+	var admits []string
+	for _, k := range cfg.Courses {
+		admits = append(admits, string(k.Name))
+	}
+	if len(found) == 0 {
+		c.not("login", "does the hub's hook run (its log has a line with \"satchel\"), and does it reach listen.hub with the hook secret?", "no login of %q came to this service", user)
+	}
+	for _, s := range found {
+		for i := range s.Servers {
+			c.login(ctx, st, &s.Servers[i], admits)
+		}
+	}
+	return c.all
+}
+
+// login tells one server's steps: login, first request, what arrived.
+func (c *checks) login(ctx context.Context, st store.Store, v *students.Server, courses []string) {
+	now := time.Now()
+	where := serverName(v.Server)
+	if v.Login.Time.IsZero() {
+		c.well("login", "%s: none by the hub's hook (a token of the hub was exchanged)", where)
+	} else {
+		c.well("login", "%s: by the hub's hook, %s, image %q", where, ago(now, v.Login.Time), v.Login.Image)
+	}
+	if v.State(now) == students.DidNotRun {
+		c.not("agent", "is it in this image, does the start folder run it, and is SATCHEL_URL in the server's environment? `satchel-agent doctor` there says more", "no request came since")
+		return
+	}
+	c.well("agent", "its first request came %s", ago(now, v.First.Time))
+	if len(v.Courses) == 0 {
+		c.well("material", "nothing was new to it, or it is in none of: %s", strings.Join(courses, ", "))
+	}
+	for _, k := range v.Courses {
+		newest := bundle.Version(0)
+		if r, _, err := store.ReadRecord(ctx, st, k.Course); err == nil {
+			newest = r.Version
+		}
+		note := fmt.Sprintf("%s: version %d, %s: %d new, %d changed, %d removed, %d waiting", k.Course, k.Version, ago(now, k.Time), k.Added, k.Changed, k.Removed, k.Waiting)
+		switch {
+		case k.Code != "":
+			c.not("material", "`satchel-agent status` and ~/work/.satchel/.log/agent.log in that container say more", "%s; it did not end well: %s", note, agent.Plain(k.Code))
+		case newest > k.Version:
+			c.not("material", "it comes at the next login, or within seconds where the server runs", "%s; %d is published", note, newest)
+		default:
+			c.well("material", "%s", note)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"satchel/bundle"
+	"satchel/internal/students"
+	"satchel/syncer"
+)
+
+func (a *app) withdrawCommand() *cobra.Command {
+	var cmd syncer.Command
+	var yes bool
+	c := &cobra.Command{
+		Use: "withdraw COURSE PATH|VERSION", GroupID: "course", Args: exactly("COURSE", "PATH or VERSION"),
+		Short: "Take back a file, a folder, or what came in with a version",
+		Long: `Takes contents back that went out by mistake: a file or folder as it is delivered
+now, or all that came in with a version. Lists them first, and asks.
+
+Nothing gives them out any more once the command has answered: not the service,
+not its caches, not URLs that were signed. Students' agents that are online
+remove them within seconds, the others at the next login, where the student did
+not change them. The same bytes under another path stay. The repository is not
+touched: take the file out there too, or a changed one goes out again.
+
+What was seen cannot be unseen.`,
+		Example: `  satchel withdraw scala101 hw1/solution.ipynb --why "the solution was pushed too early"
+  satchel withdraw scala101 42 --yes`,
+		RunE: func(c *cobra.Command, args []string) error {
+			cmd.Course, cmd.Who = args[0], person()
+			if v, err := strconv.ParseInt(args[1], 10, 64); err == nil && v > 0 {
+				cmd.Version = bundle.Version(v)
+			} else {
+				cmd.Path = strings.TrimPrefix(args[1], "./")
+			}
+			return a.withdraw(c.Context(), cmd, yes)
+		},
+	}
+	c.Flags().StringVar(&cmd.Why, "why", "", "the `reason`, for the log and the status")
+	c.Flags().BoolVarP(&yes, "yes", "y", false, "do it without asking")
+	return c
+}
+
+func (a *app) withdraw(ctx context.Context, cmd syncer.Command, yes bool) error {
+	cfg, st, err := a.opened(ctx)
+	if err != nil {
+		return err
+	}
+	client := syncer.NewClient(cfg.Listen.Control)
+	list, err := client.Withdraw(ctx, cmd)
+	if err != nil {
+		return refusedBy(err)
+	}
+	if !yes && a.json { // a script looks first
+		return a.printJSON(list)
+	}
+	if !yes {
+		a.printf("This takes back:\n")
+		for _, w := range list.Pairs {
+			a.printf("  %s\n", w.Path)
+		}
+		if s, err := students.Summarize(ctx, st, cmd.Course, time.Now()); err == nil && s != nil && s.Servers > 0 {
+			a.printf("%s of this course may have had it, and what was seen cannot be unseen.\n", plural(s.Servers, "student's server"))
+		}
+		sure, err := a.asker(ctx, false).confirm("Take it back?")
+		if err != nil {
+			return err
+		}
+		if !sure {
+			return errors.New("nothing was taken back")
+		}
+	}
+	cmd.Confirm = true
+	done, err := client.Withdraw(ctx, cmd)
+	if err != nil {
+		return refusedBy(err)
+	}
+	if a.json {
+		return a.printJSON(done)
+	}
+	for _, id := range done.Unconfirmed {
+		a.printf("The hookserver %s has not said yet that it gives out none of it: it does so as soon as it can read the store.\n", id)
+	}
+	a.printf("%s: took back %s; version %d is without. %s that held it deleted from the store.\n", done.Course, plural(len(done.Pairs), "file"), done.Version, plural(done.Deleted, "object"))
+	return nil
+}
+
+// refusedBy marks what the syncer refused.
+func refusedBy(err error) error {
+	var refused *syncer.Refusal
+	if errors.As(err, &refused) {
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	return err
+}

@@ -1,0 +1,46 @@
+package hookserver
+
+import (
+	"context"
+	"time"
+
+	"satchel/bundle"
+	"satchel/store"
+)
+
+// presence tells, in the store, that this hookserver is there and what it gives
+// out: at once when something was taken back, for whoever did that waits for
+// it, else once a minute.
+func (s *Server) presence(ctx context.Context) {
+	if s.o.ID == "" {
+		return
+	}
+	tick := time.NewTicker(store.PresenceEvery)
+	defer tick.Stop()
+	for {
+		if err := s.tellPresence(ctx); err != nil && ctx.Err() == nil {
+			s.lg.Debug("not told that this replica is there", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			_ = store.RemovePresence(last, s.o.Store, s.o.ID) // it is forgotten in three minutes
+			return
+		case <-tick.C:
+		case <-s.lib.takenBack:
+		}
+	}
+}
+
+func (s *Server) tellPresence(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	p := store.Presence{ID: s.o.ID, Time: s.o.Now().UTC(), Courses: map[string]bundle.Version{}}
+	for _, c := range s.o.Courses() {
+		if sh := s.lib.peek(string(c.Name)); sh.edition != nil {
+			p.Courses[string(c.Name)] = sh.version()
+		}
+	}
+	return store.WritePresence(ctx, s.o.Store, p)
+}

@@ -1,0 +1,179 @@
+package source
+
+import (
+	"bufio"
+	"encoding/base64"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"satchel/internal/sshgit"
+)
+
+// forwarder is a small HTTP proxy that knows CONNECT, and some names. (Real
+// ones are tried in e2e.)
+type forwarder struct {
+	l     net.Listener
+	login string // USER:PASSWORD, "" for none
+	names map[string]string
+	wg    sync.WaitGroup
+
+	mu sync.Mutex
+	n  int
+}
+
+func connectProxy(t testing.TB, login string, names map[string]string) *forwarder {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &forwarder{l: l, login: login, names: names}
+	f.wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			f.wg.Go(func() { f.serve(c) })
+		}
+	})
+	t.Cleanup(func() { l.Close(); f.wg.Wait() })
+	return f
+}
+
+func (f *forwarder) addr() string { return f.l.Addr().String() }
+
+func (f *forwarder) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.n
+}
+
+func (f *forwarder) serve(c net.Conn) {
+	defer c.Close()
+	r := bufio.NewReader(c)
+	req, err := http.ReadRequest(r)
+	if err != nil || req.Method != http.MethodConnect {
+		return
+	}
+	if want := "Basic " + base64.StdEncoding.EncodeToString([]byte(f.login)); f.login != "" && req.Header.Get("Proxy-Authorization") != want {
+		io.WriteString(c, "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+		return
+	}
+	to := req.Host
+	if host, _, err := net.SplitHostPort(to); err == nil && f.names[host] != "" {
+		to = f.names[host]
+	}
+	out, err := net.Dial("tcp", to)
+	if err != nil {
+		io.WriteString(c, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+		return
+	}
+	defer out.Close()
+	f.mu.Lock()
+	f.n++
+	f.mu.Unlock()
+	io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n")
+	done := make(chan struct{}, 2)
+	go func() { io.Copy(out, r); out.(*net.TCPConn).CloseWrite(); done <- struct{}{} }()
+	go func() { io.Copy(c, out); c.(*net.TCPConn).CloseWrite(); done <- struct{}{} }()
+	<-done
+	<-done
+}
+
+func TestSSHThroughAProxy(t *testing.T) {
+	r := newRepo(t)
+	r.write("a.txt", "a\n")
+	r.commit()
+	h := serve(t, r, sshgit.Options{})
+	p := connectProxy(t, "", nil)
+	remote := h.remote
+	remote.Proxy = "http://" + p.addr()
+	newest(t, newMirror(t, remote))
+	if n := p.count(); n < 2 {
+		t.Errorf("%d connections through the proxy", n)
+	}
+	host, keys, err := ScanHostKeys(t.Context(), remote.URL, remote.Proxy)
+	if err != nil || len(keys) == 0 {
+		t.Errorf("%s: %v, %v", host, keys, err)
+	}
+	remote.Proxy = "http://127.0.0.1:1"
+	_, err = newMirror(t, remote).Tip(t.Context())
+	fails(t, err, Proxy, "through the proxy 127.0.0.1:1")
+	login := connectProxy(t, "ana:secret", nil)
+	remote.Proxy = "http://" + login.addr()
+	_, err = newMirror(t, remote).Tip(t.Context())
+	fails(t, err, Proxy, "proxy_file")
+	remote.Proxy, remote.ProxyFile = "", tokenFile(t, "http://ana:secret@"+login.addr())
+	newest(t, newMirror(t, remote))
+	remote.ProxyFile = absent
+	_, err = newMirror(t, remote).Tip(t.Context())
+	fails(t, err, Proxy, absent)
+}
+
+// A proxy that answers anything else, or for ever, or not at all.
+func TestProxiesThatAreNone(t *testing.T) {
+	r := newRepo(t)
+	r.commit()
+	h := serve(t, r, sshgit.Options{})
+	for name, says := range map[string]string{
+		"refuses":       "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+		"no HTTP":       "SSH-2.0-nonsense\r\n",
+		"endless":       "HTTP/1.1 200 OK\r\nX: " + string(make([]byte, 0)),
+		"says nothing":  "",
+		"hangs up half": "HTTP/1.1 200",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					io.WriteString(c, says)
+					if name == "endless" {
+						for {
+							if _, err := c.Write(make([]byte, 1<<10)); err != nil {
+								break
+							}
+						}
+					}
+					if name == "says nothing" {
+						io.Copy(io.Discard, c)
+					}
+					c.Close()
+				}
+			})
+			t.Cleanup(func() { l.Close(); wg.Wait() })
+			remote := h.remote
+			remote.Proxy = "http://" + l.Addr().String()
+			m, err := NewMirror(logger(t), t.TempDir(), remote, Options{Idle: time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = m.Tip(t.Context())
+			fails(t, err, Proxy, "through the proxy")
+		})
+	}
+}
+
+func TestProxyAddresses(t *testing.T) {
+	for raw, want := range map[string]string{"http://proxy": "proxy:80", "socks5://[::1]": "[::1]:1080", "https://proxy:3129/": "proxy:3129"} {
+		if u, err := parseProxy(raw); err != nil || u.Host != want {
+			t.Errorf("%s: %v, %v", raw, u, err)
+		}
+	}
+	for raw, says := range map[string]string{"proxy:3128": "http://proxy.school.org:3128", "ftp://proxy": "no kind of proxy", "http://ana:secret@": "cannot be read", "http://proxy/x": "cannot be read"} {
+		_, err := parseProxy(raw)
+		fails(t, err, Proxy, says)
+	}
+}

@@ -1,0 +1,117 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"satchel/bundle"
+)
+
+// PresenceFormat is the format number of Presence.
+const PresenceFormat = 1
+
+const (
+	presencePrefix = "receipts/servers/" // below what a hookserver may write
+	maxPresence    = 4 << 20
+	// PresenceEvery is how often a hookserver says that it is there, and
+	// PresenceLife how long after its last word it counts as there.
+	PresenceEvery = time.Minute
+	PresenceLife  = 3 * time.Minute
+)
+
+// Presence is what a hookserver says of itself: that it is there, and which
+// version of each course it gives out. Whoever takes something back waits for
+// all that are there to say that they give out a version without it.
+type Presence struct {
+	Format  int                       `json:"format"`
+	ID      string                    `json:"id"` // host and process
+	Time    time.Time                 `json:"time"`
+	Courses map[string]bundle.Version `json:"courses"`
+}
+
+// WritePresence puts p in the place of what that hookserver said before.
+func WritePresence(ctx context.Context, s Store, p Presence) error {
+	p.Format = PresenceFormat
+	data, err := json.Marshal(p)
+	if err == nil {
+		err = s.Put(ctx, presencePrefix+p.ID, bytes.NewReader(data))
+	}
+	if err != nil {
+		return fmt.Errorf("presence of %s: %w", p.ID, err)
+	}
+	return nil
+}
+
+// RemovePresence takes a hookserver's word away, when it stops.
+func RemovePresence(ctx context.Context, s Store, id string) error {
+	return s.Delete(ctx, presencePrefix+id)
+}
+
+// Presences gives all hookservers that spoke within PresenceLife before now.
+// One that cannot be read counts as there, with nothing: its word is awaited.
+func Presences(ctx context.Context, s Store, now time.Time) (out []Presence, err error) {
+	for o, err := range s.List(ctx, presencePrefix, "") {
+		if err != nil {
+			return nil, fmt.Errorf("hookservers: %w", err)
+		}
+		if earlier(now, o.Now).Sub(o.Modified) > PresenceLife {
+			continue
+		}
+		p, err := readPresence(ctx, s, o.Key)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			p = &Presence{}
+		}
+		p.ID = strings.TrimPrefix(o.Key, presencePrefix)
+		out = append(out, *p)
+	}
+	return out, nil
+}
+
+func readPresence(ctx context.Context, s Store, key string) (*Presence, error) {
+	body, _, err := s.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	data, err := io.ReadAll(io.LimitReader(body, maxPresence+1))
+	if err != nil {
+		return nil, err
+	}
+	return DecodePresence(data)
+}
+
+// DecodePresence reads a Presence's JSON.
+func DecodePresence(data []byte) (*Presence, error) {
+	if bundle.FormatOf(data) > PresenceFormat {
+		return nil, bundle.ErrFormat
+	}
+	p := &Presence{}
+	if err := bundle.DecodeLenient(data, maxPresence, p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// SweepPresences removes those of hookservers that are long gone.
+func SweepPresences(ctx context.Context, s Store, now time.Time) error {
+	for o, err := range s.List(ctx, presencePrefix, "") {
+		if err != nil {
+			return err
+		}
+		if earlier(now, o.Now).Sub(o.Modified) > 24*time.Hour {
+			if err := s.Delete(ctx, o.Key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,477 @@
+package syncer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"satchel/bundle"
+	"satchel/course"
+	"satchel/internal/durable"
+	"satchel/store"
+)
+
+// Withdrawal is what a withdrawal takes back, or took.
+type Withdrawal struct {
+	Course  string         `json:"course"`
+	Pairs   []bundle.Pair  `json:"pairs"`   // path and content
+	Version bundle.Version `json:"version"` // the newest now
+	Done    bool           `json:"done"`    // else it is only the list
+	Deleted int            `json:"deleted"` // objects that held one of the contents
+	// Servers are the hookservers that give out a version without it;
+	// Unconfirmed those that are there and did not say so in time.
+	Servers     []string `json:"servers,omitempty"`
+	Unconfirmed []string `json:"unconfirmed,omitempty"`
+}
+
+// Withdraw takes contents back: path's, or what came in with a version. Where
+// confirm is not set it only says which. Else, in this order: the log entry
+// and this syncer's own folder, so that a store brought back from an older
+// backup learns of it again; the record, with a new version without them; the
+// objects that hold them. Nothing is read of the repository.
+func (s *Syncer) Withdraw(ctx context.Context, c *course.Course, cmd Command) (Withdrawal, error) {
+	k, release, err := s.hold(ctx, c.Name)
+	if err != nil {
+		return Withdrawal{Course: string(c.Name)}, err
+	}
+	defer release()
+	p := &pass{Syncer: s, k: k, c: c, r: Request{Course: cmd.Course, Who: cmd.Who, Why: cmd.Why}, config: c.Digest(), began: s.o.Now()}
+	p.st = metered{s.st, &p.out.Stats, new(bool)}
+	p.out.Course = string(c.Name)
+	w := Withdrawal{Course: string(c.Name)}
+	for try := 1; ; try++ {
+		err := p.withdraw(ctx, cmd, &w)
+		if errors.Is(err, store.ErrChanged) && try < maxTries {
+			if err := pause(ctx, try); err != nil {
+				return w, err
+			}
+			continue
+		}
+		if err != nil {
+			return w, fmt.Errorf("withdraw from %s: %w", c.Name, err)
+		}
+		break
+	}
+	w.Version = p.out.Version
+	if !cmd.Confirm || len(w.Pairs) == 0 {
+		return w, nil
+	}
+	w.Done = true
+	if s.o.Published != nil {
+		s.o.Published()
+	}
+	w.Deleted, err = p.deleteWithdrawn(ctx)
+	s.board.decided(p)
+	p.waitForServers(ctx, &w)
+	if err != nil {
+		return w, fmt.Errorf("withdraw from %s: it is done, but objects that hold it remain in the store, and are deleted as soon as that works: %w", c.Name, err)
+	}
+	return w, nil
+}
+
+// withdraw is one try.
+func (p *pass) withdraw(ctx context.Context, cmd Command, w *Withdrawal) error {
+	if err := p.read(ctx); err != nil {
+		return err
+	}
+	p.settleLog(ctx)
+	if p.head == nil {
+		return refuse(Gone, "nothing was published of %s yet, so there is nothing to take back", p.c.Name)
+	}
+	before, err := p.compose(ctx)
+	if err != nil {
+		return err
+	}
+	if w.Pairs == nil { // decided once: a second try takes back the same
+		if w.Pairs, err = p.toWithdraw(ctx, before, cmd); err != nil || !cmd.Confirm {
+			return err
+		}
+		if err := p.rememberWithdrawn(ctx, cmd, w.Pairs); err != nil {
+			return err
+		}
+	}
+	return p.takeBack(ctx, before, w.Pairs)
+}
+
+// toWithdraw lists what is meant: of a path what is delivered now (where it is
+// gone, all that ever was), of a version what came in with it.
+func (p *pass) toWithdraw(ctx context.Context, before []former, cmd Command) (pairs []bundle.Pair, err error) {
+	have := map[bundle.Pair]bool{}
+	add := func(path string, d bundle.Digest) { have[bundle.Pair{Path: path, Digest: d}] = true }
+	switch {
+	case cmd.Path != "":
+		p.pairsOfPath(before, cmd.Path, add)
+	default:
+		if err := p.pairsOfVersion(ctx, cmd.Version, add); err != nil {
+			return nil, err
+		}
+	}
+	for _, old := range p.rec.Withdrawn {
+		delete(have, old)
+	}
+	for pair := range have {
+		pairs = append(pairs, pair)
+	}
+	slices.SortFunc(pairs, comparePairs)
+	if len(pairs) == 0 {
+		return nil, refuse(Gone, "there is nothing to take back: %s has no such path or version, or it was taken back already. `satchel log %s` lists versions", p.c.Name, p.c.Name)
+	}
+	return pairs, nil
+}
+
+// pairsOfPath takes a file, or all below a folder.
+func (p *pass) pairsOfPath(before []former, path string, add func(string, bundle.Digest)) {
+	path = strings.Trim(path, "/")
+	is := func(name string) bool { return name == path || strings.HasPrefix(name, path+"/") }
+	now := map[string]bool{}
+	for _, f := range before {
+		for _, file := range f.manifest.Files {
+			if is(file.Path) {
+				now[file.Path] = true
+				add(file.Path, file.Digest)
+			}
+		}
+	}
+	for _, f := range before {
+		for _, w := range f.history {
+			if is(w.Path) && !now[w.Path] {
+				add(w.Path, w.Digest)
+			}
+		}
+	}
+}
+
+// pairsOfVersion takes what the steps to that version brought.
+func (p *pass) pairsOfVersion(ctx context.Context, v bundle.Version, add func(string, bundle.Digest)) error {
+	for _, ch := range p.rec.Channels {
+		ref, ok := stepTo(ch, v)
+		if !ok {
+			continue
+		}
+		x, err := readIndex(ctx, p.st, p.rec.Course, ch.ID, ref)
+		if err != nil {
+			return err
+		}
+		for _, c := range x.Changes.Set {
+			add(c.Path, c.Digest)
+		}
+	}
+	return nil
+}
+
+// stepTo is the bundle that leads to a version: from the one before it, or,
+// of a channel's first version, from nothing. A full bundle of a later one does
+// not tell what came in with that.
+func stepTo(ch store.Channel, v bundle.Version) (first store.BundleRef, ok bool) {
+	for _, r := range ch.Bundles { // sorted by From
+		switch {
+		case r.To == v && r.From > 0:
+			return r, true
+		case r.To == v && v == 1:
+			first, ok = r, true
+		}
+	}
+	return first, ok
+}
+
+func comparePairs(a, b bundle.Pair) int {
+	if c := strings.Compare(a.Path, b.Path); c != 0 {
+		return c
+	}
+	return slices.Compare(a.Digest[:], b.Digest[:])
+}
+
+// rememberWithdrawn writes down what is taken back, before the record: in this
+// syncer's own folder and in the log.
+func (p *pass) rememberWithdrawn(ctx context.Context, cmd Command, pairs []bundle.Pair) error {
+	if err := p.keepWithdrawn(pairs); err != nil {
+		return err
+	}
+	e := store.Entry{
+		Time: p.o.Now().UTC(), Action: "withdraw", Who: cmd.Who, Why: cmd.Why, Version: p.rec.Version,
+		Withdrawn: pairs, Bundles: p.rec.Named(),
+	}
+	for _, w := range pairs {
+		e.Notes = append(e.Notes, w.Path)
+	}
+	return store.WriteEntry(ctx, p.st, string(p.c.Name), withdrawID+bundle.NewID(), e)
+}
+
+// withdrawID begins the ids of these entries: they are found by name.
+const withdrawID = "withdraw-"
+
+func (s *Syncer) withdrawnFile(name course.Name) string {
+	return filepath.Join(s.o.StateDir, "withdrawn", string(name))
+}
+
+// keepWithdrawn adds to the own folder's list.
+func (p *pass) keepWithdrawn(pairs []bundle.Pair) error {
+	file := p.withdrawnFile(p.c.Name)
+	all := merged(p.keptWithdrawn(), pairs)
+	data, err := json.Marshal(all)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(file), 0o700)
+	}
+	if err == nil {
+		err = durable.WriteFile(file, data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write down what is taken back: %w", err)
+	}
+	return nil
+}
+
+func (p *pass) keptWithdrawn() (pairs []bundle.Pair) {
+	data, err := os.ReadFile(p.withdrawnFile(p.c.Name))
+	if err == nil {
+		err = json.Unmarshal(data, &pairs)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		p.lg.Warn("the own list of what was taken back cannot be read; the log has it too", "course", p.c.Name, "error", err)
+	}
+	return pairs
+}
+
+// merged is a set of both.
+func merged(a, b []bundle.Pair) []bundle.Pair {
+	out := slices.Concat(a, b)
+	slices.SortFunc(out, comparePairs)
+	return slices.Compact(out)
+}
+
+// takeBack swaps in the record and a version without the pairs. Bundles that
+// hold their contents are replaced by ones that do not.
+func (p *pass) takeBack(ctx context.Context, before []former, pairs []bundle.Pair) error {
+	all := merged(p.rec.Withdrawn, pairs)
+	var now []audience
+	for _, f := range before {
+		now = append(now, audience{groups: f.Groups, users: f.Users, files: f.manifest.Files})
+	}
+	chs := nextChannels(before, now, facts{withdrawn: all}, bundle.NewID)
+	on, err := p.newShelf()
+	if err != nil {
+		return err
+	}
+	defer on.discard()
+	p.from, p.tip = p.rec.Commit, p.rec.Commit
+	version := p.rec.Version + 1
+	for i := range chs {
+		if err := p.writeStep(ctx, on, version, &chs[i], nothing{}, nil); err != nil {
+			return err
+		}
+	}
+	published, err := publishTime(p.o.Now(), p.head.Published)
+	if err != nil {
+		return err
+	}
+	pinned := p.rec.Pinned
+	rec := p.nextRecord(version, chs)
+	rec.Pinned, rec.Withdrawn = pinned, all
+	rec.Config, rec.Superseded, rec.Confirmed = p.rec.Config, p.rec.Superseded, p.rec.Confirmed // of what is published, which this does not change
+	if err := p.replaceHolding(ctx, on, rec, goneContents(all, chs)); err != nil {
+		return err
+	}
+	h := *p.head
+	h.Version, h.Published, h.Checked, h.Channels = version, published, published, nil
+	for _, ch := range chs {
+		h.Channels = append(h.Channels, bundle.ChannelAt{ID: ch.id, Manifest: ch.next.manifest.Digest()})
+	}
+	if err := p.lookUp(ctx, on); err != nil {
+		return err
+	}
+	p.k.pending = &pending{p.publishEntry(rec, &h, 0), rec.Publish, nil}
+	if err := p.swap(ctx, rec, &h); err != nil {
+		if *p.st.lost {
+			p.k.pending = nil
+		}
+		return err
+	}
+	p.published(ctx, chs)
+	p.putAgain(ctx, on)
+	return nil
+}
+
+// confirmTime is how long a withdrawal waits for the hookservers.
+const confirmTime = 10 * time.Second
+
+// waitForServers waits until each hookserver that is there gives out the
+// version without what was taken back, and tells which do.
+func (p *pass) waitForServers(ctx context.Context, w *Withdrawal) {
+	ctx, cancel := context.WithTimeout(ctx, confirmTime)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		all, err := store.Presences(ctx, p.st, p.o.Now())
+		if err == nil {
+			w.Servers, w.Unconfirmed = nil, nil
+			for _, s := range all {
+				if s.Courses[string(p.c.Name)] >= w.Version {
+					w.Servers = append(w.Servers, s.ID)
+				} else {
+					w.Unconfirmed = append(w.Unconfirmed, s.ID)
+				}
+			}
+			if len(w.Unconfirmed) == 0 {
+				return
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// goneContents are the contents that no path has any more: the same bytes
+// under another path stay.
+func goneContents(pairs []bundle.Pair, chs []channel) map[bundle.Digest]bool {
+	gone := map[bundle.Digest]bool{}
+	for _, w := range pairs {
+		gone[w.Digest] = true
+	}
+	for _, ch := range chs {
+		for _, f := range ch.next.manifest.Files {
+			delete(gone, f.Digest)
+		}
+	}
+	return gone
+}
+
+// replaceHolding puts, for each bundle that the record names and that holds
+// one of the contents, one that does not.
+func (p *pass) replaceHolding(ctx context.Context, on *shelf, rec *store.Record, gone map[bundle.Digest]bool) error {
+	for i := range rec.Channels {
+		ch := &rec.Channels[i]
+		ch.Bundles = slices.Clone(ch.Bundles)
+		for j, ref := range ch.Bundles {
+			if slices.ContainsFunc(on.built, func(b *bundle.Built) bool { return b.Digest == ref.Digest }) {
+				continue // of this very version
+			}
+			x, err := readIndex(ctx, p.st, rec.Course, ch.ID, ref)
+			if err != nil {
+				return err
+			}
+			if !x.Holds(gone) {
+				continue
+			}
+			made, err := bundle.Without(ctx, on.dir, bundle.Stored{Index: x, Open: p.opener(ref)}, gone)
+			if err != nil {
+				return err
+			}
+			if ch.Bundles[j], err = p.put(ctx, on, ref.From, made); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// deleteWithdrawn deletes the course's objects that hold a content that was
+// taken back and that no path has: with all their versions, which ends URLs
+// that were signed for them. The record names none of them any more.
+func (p *pass) deleteWithdrawn(ctx context.Context) (deleted int, err error) {
+	gone := map[bundle.Digest]bool{}
+	for _, w := range p.rec.Withdrawn {
+		gone[w.Digest] = true
+	}
+	for _, c := range p.k.former {
+		for _, f := range c.manifest.Files {
+			delete(gone, f.Digest)
+		}
+	}
+	if len(gone) == 0 {
+		return 0, nil
+	}
+	named := map[bundle.Digest]bool{}
+	for _, d := range p.rec.Named() {
+		named[d] = true
+	}
+	var bad error
+	for o, err := range p.st.List(ctx, store.BundlePrefix(string(p.c.Name)), "") {
+		if err != nil {
+			return deleted, errors.Join(bad, err)
+		}
+		d, err := bundle.ParseDigest(strings.TrimPrefix(o.Key, store.BundlePrefix(string(p.c.Name))))
+		if err != nil || named[d] || !p.holds(ctx, o.Key, gone) {
+			continue
+		}
+		if err := p.st.Delete(ctx, o.Key); err != nil {
+			bad = errors.Join(bad, err)
+			continue
+		}
+		deleted++
+	}
+	return deleted, bad
+}
+
+// holds says whether an object has one of the contents. What cannot be read is
+// of no use to anybody.
+func (p *pass) holds(ctx context.Context, key string, gone map[bundle.Digest]bool) bool {
+	body, _, err := p.st.Get(ctx, key)
+	if err != nil {
+		return false
+	}
+	defer body.Close()
+	x, err := bundle.ReadIndex(body)
+	return err == nil && x.Holds(gone)
+}
+
+// takeBackOwed takes back what is owed (owed), once in a process.
+func (p *pass) takeBackOwed(ctx context.Context) error {
+	if p.k.repaid || p.head == nil {
+		return nil
+	}
+	pairs, err := p.owed(ctx)
+	if err != nil {
+		return fmt.Errorf("what was taken back before is not known: %w", err)
+	}
+	if len(pairs) > 0 {
+		p.lg.Error("the store was brought back from before a withdrawal; that is done again", "course", p.c.Name, "files", len(pairs))
+		before, err := p.compose(ctx)
+		if err != nil {
+			return err
+		}
+		if err := p.takeBack(ctx, before, pairs); err != nil {
+			return err
+		}
+		if err := p.keepWithdrawn(pairs); err != nil {
+			return err
+		}
+		if _, err := p.deleteWithdrawn(ctx); err != nil {
+			return err
+		}
+	}
+	p.k.repaid = true
+	return nil
+}
+
+// owed are pairs that were taken back and that the record lacks: it was brought
+// back from an older backup. It is asked once for each course in a process,
+// and before anything is published.
+func (p *pass) owed(ctx context.Context) ([]bundle.Pair, error) {
+	all := p.keptWithdrawn()
+	entries, err := store.EntriesNamed(ctx, p.st, string(p.c.Name), withdrawID)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		all = merged(all, e.Withdrawn)
+	}
+	return slices.DeleteFunc(merged(all, nil), func(w bundle.Pair) bool { return slices.Contains(p.rec.Withdrawn, w) }), nil
+}
+
+// nothing is a tree without any file.
+type nothing struct{}
+
+func (nothing) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
