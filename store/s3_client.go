@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -36,6 +38,8 @@ type S3Config struct {
 	// Checksums sends and checks the SDK's CRC32, which some servers do not
 	// know; nil: where Endpoint is not set.
 	Checksums *bool
+	// Roots are the authorities that are trusted; nil: the system's.
+	Roots *x509.CertPool
 	// Silence is how long nothing may move on a connection; 0 is a minute.
 	Silence time.Duration
 	// Wrap is put between the SDK and the network; nil: nothing is. For tests.
@@ -169,6 +173,9 @@ func (c *S3Config) httpClient(cfg aws.Config) *http.Client {
 		return &talking{conn, quiet}, nil
 	}
 	t.MaxIdleConnsPerHost = 64
+	if c.Roots != nil {
+		t.TLSClientConfig = &tls.Config{RootCAs: c.Roots, MinVersion: tls.VersionTLS12}
+	}
 	var rt http.RoundTripper = t
 	if c.Wrap != nil {
 		rt = c.Wrap(t)

@@ -2,12 +2,14 @@ package store_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"slices"
 	"strings"
@@ -66,6 +68,29 @@ func newS3(t testing.TB, c store.S3Config) *store.S3 {
 
 func TestS3Contract(t *testing.T) {
 	storetest.Contract(t, func(t *testing.T) store.Store { return newS3(t, fakeS3(t, nil)) })
+}
+
+// An S3 server behind a certificate of the institution's own.
+func TestS3Authorities(t *testing.T) {
+	plain := fakeS3(t, nil)
+	to, err := url.Parse(plain.Endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewUnstartedServer(httputil.NewSingleHostReverseProxy(to))
+	front.Config.ErrorLog = log.New(io.Discard, "", 0)
+	front.StartTLS()
+	t.Cleanup(front.Close)
+	c := plain
+	c.Endpoint = front.URL
+	if err := newS3(t, c).Check(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("an authority that nobody trusts: %v", err)
+	}
+	c.Roots = x509.NewCertPool()
+	c.Roots.AddCert(front.Certificate())
+	if err := newS3(t, c).Check(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestS3ContractWithPrefixAndChecksums(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"satchel/course"
 	"satchel/internal/config"
 	"satchel/internal/hub"
+	"satchel/internal/roots"
 	"satchel/internal/students"
 	"satchel/source"
 	"satchel/store"
@@ -234,7 +235,12 @@ func (c *checks) hub(ctx context.Context, cfg *config.Config) {
 		c.not("hub", "satchel init makes it; it is also the api_token of a service in jupyterhub_config.py", "%v", err)
 		return
 	}
-	h, err := hub.New(cfg.Hub.APIURL, token.Reveal)
+	trusted, err := roots.Read(cfg.CAFile)
+	if err != nil {
+		c.not("hub", "see ca_file", "%v", err)
+		return
+	}
+	h, err := hub.New(cfg.Hub.APIURL, token.Reveal, trusted)
 	if err != nil {
 		c.not("hub", "correct hub.api_url", "%v", err)
 		return

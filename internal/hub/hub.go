@@ -8,6 +8,8 @@ package hub
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,8 +80,9 @@ type answer struct {
 
 // New makes a Hub for an API's address, such as http://hub:8081/hub/api. token
 // is this service's own, asked each time; it needs the scopes
-// read:users:name and read:users:groups.
-func New(api string, token func() string) (*Hub, error) {
+// read:users:name and read:users:groups. roots are the authorities that are
+// trusted; nil: the system's.
+func New(api string, token func() string, roots *x509.CertPool) (*Hub, error) {
 	u, err := url.Parse(api)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("hub.api_url: %q is no address such as http://hub:8081/hub/api", api)
@@ -88,6 +91,7 @@ func New(api string, token func() string) (*Hub, error) {
 	t := &http.Transport{
 		MaxIdleConnsPerHost: 2 * atOnce, MaxConnsPerHost: 2 * atOnce, IdleConnTimeout: 30 * time.Second,
 		MaxResponseHeaderBytes: maxAnswer, DisableCompression: true, TLSHandshakeTimeout: patience,
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}
 	return &Hub{
 		base: strings.TrimRight(api, "/"), token: token, now: time.Now,

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -34,7 +35,7 @@ func newFake(t *testing.T) (*fake, *Hub) {
 		f.last.Store(r.URL.EscapedPath(), r.Header.Get("Authorization"))
 		f.reply(w, r)
 	}))
-	h, err := New(f.URL+"/hub/api/", func() string { return "ours" })
+	h, err := New(f.URL+"/hub/api/", func() string { return "ours" }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +250,7 @@ func TestSilentHub(t *testing.T) {
 
 func TestAddressOfTheHub(t *testing.T) {
 	for _, bad := range []string{"", "hub:8081", "ftp://hub/hub/api", "http://"} {
-		if _, err := New(bad, nil); err == nil {
+		if _, err := New(bad, nil, nil); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
 	}
@@ -265,4 +266,26 @@ func FuzzOwner(f *testing.F) {
 			t.Errorf("%q, %q became %+v", name, scope, p)
 		}
 	})
+}
+
+// A hub behind a certificate of the institution's own is asked where that is
+// trusted, and no other.
+func TestAuthorities(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"name":"ana","groups":["a"]}`)
+	}))
+	defer s.Close()
+	pool := x509.NewCertPool()
+	pool.AddCert(s.Certificate())
+	for _, roots := range []*x509.CertPool{pool, nil} {
+		h, err := New(s.URL, func() string { return "ours" }, roots)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = h.Groups(t.Context(), "ana")
+		if (err == nil) != (roots != nil) {
+			t.Errorf("trusted %v: %v", roots != nil, err)
+		}
+		h.Close()
+	}
 }
