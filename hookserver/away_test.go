@@ -499,6 +499,29 @@ func TestRecordGoesBackwards(t *testing.T) {
 	bob.wantTree("scala", map[string]string{"a": "2"})
 }
 
+// A store that comes back from before a withdrawal is not given out by a
+// service that starts with it, before the syncer has repaired that.
+func TestAStoreFromBeforeAWithdrawalIsNotGivenOut(t *testing.T) {
+	w := newWorld(t, nil)
+	w.course("scala", all)
+	w.write("scala", everyone(map[string]string{"a": "1", "leak": "secret"}))
+	gone := []bundle.Pair{{Path: "leak", Digest: bundle.Sum([]byte("secret"))}}
+	if err := store.WriteEntry(t.Context(), w.dir, "scala", store.WithdrawID+"x", store.Entry{Time: w.now, Action: "withdraw", Who: "ana", Withdrawn: gone}); err != nil {
+		t.Fatal(err)
+	}
+	w.srv.Refresh(t.Context())
+	ana := w.student("ana")
+	if a := answerOf(w.srv.lib.peek("scala").err); a.status != http.StatusServiceUnavailable || strings.Contains(a.problem.Sentence, "leak") {
+		t.Errorf("%+v", a)
+	}
+	if st := w.srv.Status()[0]; !strings.Contains(st.Sentence, "before a withdrawal") || st.Version != 0 {
+		t.Errorf("%+v", st)
+	}
+	w.publish("scala", everyone(map[string]string{"a": "1"}), func(r *store.Record) { r.Withdrawn = gone })
+	ana.sync()
+	ana.wantTree("scala", map[string]string{"a": "1"})
+}
+
 // A replica that never saw the newer version hears of it from an agent; only
 // a valid signature counts.
 func TestAgentProvesANewerVersion(t *testing.T) {

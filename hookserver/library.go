@@ -53,6 +53,9 @@ type shelf struct {
 // errBackwards means: the record is older than what it was.
 var errBackwards = errors.New("the store went backwards: run satchel check --repair; until then the newer version stays")
 
+// errOwed means: the record is from before a withdrawal.
+var errOwed = errors.New("the store was brought back from before a withdrawal; the course is given out again when the syncer has taken that back (it does so when it starts)")
+
 const maxSeen = 512
 
 func newLibrary(lg *slog.Logger, o Options, b *blobs, changed func()) *library {
@@ -184,6 +187,11 @@ func (l *library) newer(ctx context.Context, name string, old *edition) (*editio
 	if r.Version == 0 && old == nil {
 		return nil, nil // decisions only, nothing published yet
 	}
+	if old == nil {
+		if err := l.owesNothing(ctx, r); err != nil {
+			return nil, fmt.Errorf("version %d: %w", r.Version, err)
+		}
+	}
 	ed, err := l.openEdition(ctx, r, etag, old)
 	if err != nil {
 		return nil, fmt.Errorf("version %d: %w", r.Version, err)
@@ -192,6 +200,35 @@ func (l *library) newer(ctx context.Context, name string, old *edition) (*editio
 		return nil, fmt.Errorf("version %d in the record, version %d here: %w", r.Version, old.record.Version, errBackwards)
 	}
 	return ed, nil
+}
+
+// owesNothing refuses a record from before a withdrawal, which the log or the
+// kept record knows: the store was brought back from a backup, and the syncer
+// takes that back again. It is asked before a course's first edition alone.
+func (l *library) owesNothing(ctx context.Context, r *store.Record) error {
+	var all []bundle.Pair
+	entries, err := store.EntriesNamed(ctx, l.store, r.Course, store.WithdrawID)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		all = append(all, e.Withdrawn...)
+	}
+	if l.blobs.cache != nil {
+		if kept, err := readKept(l.keptPath(r.Course)); err == nil {
+			all = append(all, kept.Withdrawn...)
+		}
+	}
+	has := map[bundle.Pair]bool{}
+	for _, w := range r.Withdrawn {
+		has[w] = true
+	}
+	for _, w := range all {
+		if !has[w] {
+			return fmt.Errorf("%q was taken back: %w", w.Path, errOwed)
+		}
+	}
+	return nil
 }
 
 // before says whether ed must not take old's place: a lower version, or the

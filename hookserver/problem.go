@@ -94,7 +94,7 @@ func answerOf(err error) answer {
 		a := say(http.StatusServiceUnavailable, hook.CodeUnavailable, "the course's store does not answer now; what is there stays, ask again soon")
 		a.after, a.loud = retryStore, errors.Is(err, store.ErrUnavailable)
 		return a
-	case errors.Is(err, bundle.ErrCorrupt), errors.Is(err, bundle.ErrFormat), errors.Is(err, bundle.ErrSignature), errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, bundle.ErrCorrupt), errors.Is(err, bundle.ErrFormat), errors.Is(err, bundle.ErrSignature), errors.Is(err, store.ErrNotFound), errors.Is(err, errOwed):
 		a := say(http.StatusServiceUnavailable, hook.CodeUnavailable, "the course cannot be read now; the administrator sees why in the service's log")
 		a.after, a.loud = time.Minute, true
 		return a

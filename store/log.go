@@ -96,6 +96,9 @@ func Entries(ctx context.Context, st Store, course string, n int) ([]Entry, erro
 	return out, errors.Join(errs...)
 }
 
+// WithdrawID begins the ids of withdrawals' entries: they are found by it.
+const WithdrawID = "withdraw-"
+
 // EntriesNamed gives the entries whose id begins so, newest first. One that
 // cannot be read is an error: what is asked for so must not be missed.
 func EntriesNamed(ctx context.Context, st Store, course, id string) ([]Entry, error) {

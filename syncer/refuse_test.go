@@ -2,9 +2,12 @@ package syncer
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -411,5 +414,42 @@ func TestBundleThatLeadsElsewhereIsFound(t *testing.T) {
 		if _, err := s.try(s.syncer()); !errors.Is(err, bundle.ErrCorrupt) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A content in Git LFS that was not pushed stops that commit, with its path,
+// and is asked for at each look: it may come without a push.
+func TestAContentInLFSThatIsNotThere(t *testing.T) {
+	s := newSite(t)
+	y := s.syncer()
+	s.repo.commit(map[string]string{"a.txt": "a"})
+	s.sync(y)
+	sum := sha256.Sum256([]byte("content"))
+	oid := hex.EncodeToString(sum[:])
+	s.repo.commit(map[string]string{"a.txt": "a", "data/big.csv": "version https://git-lfs.github.com/spec/v1\noid sha256:" + oid + "\nsize 7\n"})
+	for range 2 {
+		r := s.refused(y, Content)
+		if len(r.Findings) != 1 || r.Findings[0].Path != "data/big.csv" || !strings.Contains(r.Findings[0].Reason, "git lfs fetch") {
+			t.Errorf("%+v", r.Findings)
+		}
+	}
+	if v := s.view(); v.version != 1 {
+		t.Errorf("version %d", v.version)
+	}
+	dir := filepath.Join(s.repo.dir, ".git/lfs/objects", oid[:2], oid[2:4])
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, oid), []byte("content"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	if out := s.sync(y); !out.Published || s.view().files["data/big.csv"] != "content" {
+		t.Errorf("%+v: %q", out, s.view().files)
+	}
+	// Later it is not needed any more: the content's digest is remembered.
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	s.repo.write("b.txt", "b")
+	s.repo.save()
+	if out := s.sync(y); !out.Published || s.view().files["data/big.csv"] != "content" {
+		t.Errorf("%+v: %q", out, s.view().files)
 	}
 }

@@ -201,11 +201,8 @@ func (p *pass) rememberWithdrawn(ctx context.Context, cmd Command, pairs []bundl
 	for _, w := range pairs {
 		e.Notes = append(e.Notes, w.Path)
 	}
-	return store.WriteEntry(ctx, p.st, string(p.c.Name), withdrawID+bundle.NewID(), e)
+	return store.WriteEntry(ctx, p.st, string(p.c.Name), store.WithdrawID+bundle.NewID(), e)
 }
-
-// withdrawID begins the ids of these entries: they are found by name.
-const withdrawID = "withdraw-"
 
 func (s *Syncer) withdrawnFile(name course.Name) string {
 	return filepath.Join(s.o.StateDir, "withdrawn", string(name))
@@ -459,7 +456,7 @@ func (p *pass) takeBackOwed(ctx context.Context) error {
 // and before anything is published.
 func (p *pass) owed(ctx context.Context) ([]bundle.Pair, error) {
 	all := p.keptWithdrawn()
-	entries, err := store.EntriesNamed(ctx, p.st, string(p.c.Name), withdrawID)
+	entries, err := store.EntriesNamed(ctx, p.st, string(p.c.Name), store.WithdrawID)
 	if err != nil {
 		return nil, err
 	}
