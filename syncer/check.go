@@ -1,0 +1,237 @@
+package syncer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"satchel/bundle"
+	"satchel/store"
+)
+
+// Fault is one thing in a store that is not as it should be.
+type Fault struct {
+	Course string `json:"course"`
+	Key    string `json:"key,omitempty"` // the object, where it is one's
+	Fault  string `json:"fault"`
+	Do     string `json:"do,omitempty"`
+}
+
+// Checked is what a check of one course came to.
+type Checked struct {
+	Course  string         `json:"course"`
+	Version bundle.Version `json:"version"`
+	Bundles int            `json:"bundles"` // that the record names
+	Bytes   int64          `json:"bytes"`   // of them
+	Read    int64          `json:"read"`    // bytes that were read and hashed
+	Faults  []Fault        `json:"faults"`
+}
+
+// Check looks whether a course's store holds what its record says: the head's
+// signature, the way of each channel to the manifest that the head names, that
+// each named bundle is there with its size, each content of the newest version
+// in one of them, and that nothing newer is known to the log. With data every
+// named bundle is read and hashed, and each of its whole contents. It changes
+// nothing. tell, which may be nil, hears of each bundle that was done.
+func Check(ctx context.Context, st store.Store, name string, keys []bundle.PublicKey, data bool, tell func(done, all int)) (Checked, error) {
+	k := &checker{st: st, out: Checked{Course: name, Faults: []Fault{}}, data: data, tell: tell}
+	rec, _, err := store.ReadRecord(ctx, st, name)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		k.missing(ctx)
+		return k.out, nil
+	case errors.Is(err, store.ErrUnavailable), ctx.Err() != nil:
+		return k.out, err
+	case err != nil:
+		k.fault(store.RecordKey(name), "bring it back from a backup of the store", "the record cannot be read: %v", err)
+		return k.out, nil
+	}
+	k.rec = rec
+	k.out.Version, k.out.Bundles = rec.Version, len(rec.Named())
+	if err := k.record(ctx, keys); err != nil {
+		return k.out, err
+	}
+	return k.out, k.log(ctx)
+}
+
+type checker struct {
+	st   store.Store
+	rec  *store.Record
+	out  Checked
+	data bool
+	tell func(done, all int)
+	done int
+}
+
+func (k *checker) fault(key, do, format string, args ...any) {
+	k.out.Faults = append(k.out.Faults, Fault{k.out.Course, key, fmt.Sprintf(format, args...), do})
+}
+
+const (
+	pushAgain  = "`satchel publish` does not mend it; bring the object back from a backup of the store"
+	fromBackup = "bring the store's newest backup back"
+)
+
+// missing is for a course without a record.
+func (k *checker) missing(ctx context.Context) {
+	entries, err := store.Entries(ctx, k.st, k.out.Course, lastFew)
+	if err == nil && slices.ContainsFunc(entries, func(e store.Entry) bool { return e.Version > 0 }) {
+		k.fault(store.RecordKey(k.out.Course), fromBackup, "the record is gone, and the log knows versions")
+	}
+}
+
+func (k *checker) record(ctx context.Context, keys []bundle.PublicKey) error {
+	if k.rec.Head == nil {
+		return nil // decisions alone
+	}
+	head, err := k.rec.Head.Open(keys)
+	if err != nil {
+		k.fault(store.RecordKey(k.out.Course), "see secrets.public_keys, else "+fromBackup, "its head: %v", err)
+		return nil
+	}
+	if head.Course != k.rec.Course || head.Version != k.rec.Version {
+		k.fault(store.RecordKey(k.out.Course), fromBackup, "its head is version %d of %s, and it is version %d of %s", head.Version, head.Course, k.rec.Version, k.rec.Course)
+	}
+	for _, ch := range k.rec.Channels {
+		want, ok := head.Channel(ch.ID)
+		if !ok {
+			k.fault(store.RecordKey(k.out.Course), fromBackup, "channel %s is not in its head", ch.ID)
+			continue
+		}
+		if err := k.channel(ctx, ch, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// channel looks at one channel's bundles.
+func (k *checker) channel(ctx context.Context, ch store.Channel, want bundle.Digest) error {
+	indexes, whole := map[bundle.Digest]*bundle.Index{}, map[bundle.Digest]bool{}
+	for _, ref := range ch.Bundles {
+		x, err := k.bundle(ctx, ch, ref)
+		if err != nil {
+			return err
+		}
+		if x == nil {
+			continue
+		}
+		indexes[ref.Digest] = x
+		for _, f := range x.Frames {
+			for _, it := range f.Items {
+				whole[it.Digest] = whole[it.Digest] || f.Kind == bundle.Whole
+			}
+		}
+	}
+	refs, ok := chain(ch, 0)
+	if !ok {
+		k.fault(store.RecordKey(k.out.Course), fromBackup, "channel %s: it names no bundles that lead to version %d", ch.ID, ch.Since)
+		return nil
+	}
+	var steps []*bundle.Index
+	for _, ref := range refs {
+		if indexes[ref.Digest] == nil {
+			return nil // said already
+		}
+		steps = append(steps, indexes[ref.Digest])
+	}
+	c, err := follow(ch, composed{}, steps, want)
+	if err != nil {
+		k.fault(store.RecordKey(k.out.Course), fromBackup, "channel %s: %v", ch.ID, err)
+		return nil
+	}
+	for _, f := range c.manifest.Files {
+		if !whole[f.Digest] {
+			k.fault(store.RecordKey(k.out.Course), pushAgain, "channel %s: no bundle has the content of %q", ch.ID, f.Path)
+		}
+	}
+	return nil
+}
+
+// bundle looks at one; nil where it is of no use, which was said.
+func (k *checker) bundle(ctx context.Context, ch store.Channel, ref store.BundleRef) (*bundle.Index, error) {
+	defer func() {
+		if k.done++; k.tell != nil {
+			k.tell(k.done, k.out.Bundles)
+		}
+	}()
+	key := store.BundleKey(k.rec.Course, ref.Digest)
+	o, err := k.st.Head(ctx, key)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		k.fault(key, pushAgain, "the bundle of versions %d to %d is gone", ref.From, ref.To)
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case o.Size != ref.Size:
+		k.fault(key, pushAgain, "the bundle of versions %d to %d has %d bytes, and %d were written", ref.From, ref.To, o.Size, ref.Size)
+		return nil, nil
+	}
+	k.out.Bytes += o.Size
+	x, err := readIndex(ctx, k.st, k.rec.Course, ch.ID, ref)
+	if errors.Is(err, bundle.ErrCorrupt) {
+		k.fault(key, pushAgain, "%v", err)
+		return nil, nil
+	}
+	if err != nil || !k.data {
+		return x, err
+	}
+	return x, k.read(ctx, key, ref, x)
+}
+
+// read reads all of a bundle, and each of its whole contents.
+func (k *checker) read(ctx context.Context, key string, ref store.BundleRef, x *bundle.Index) error {
+	body, _, err := k.st.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	v := bundle.NewVerifier(body, bundle.Item{Digest: ref.Digest, Size: ref.Size})
+	n, err := io.Copy(io.Discard, v)
+	k.out.Read += n
+	if err != nil {
+		return err
+	}
+	if err := v.Check(); err != nil {
+		k.fault(key, pushAgain, "the bundle of versions %d to %d is not what its name says: %v", ref.From, ref.To, err)
+		return nil
+	}
+	for _, f := range x.Frames {
+		if f.Kind != bundle.Whole {
+			continue
+		}
+		r, _, err := k.st.GetRange(ctx, key, f.Offset, f.Length)
+		if err != nil {
+			return err
+		}
+		err = bundle.ReadFrame(f, r, nil, func(_ bundle.Item, v *bundle.Verifier) error {
+			_, err := io.Copy(io.Discard, v)
+			return err
+		})
+		r.Close()
+		if err != nil {
+			k.fault(key, pushAgain, "the bundle of versions %d to %d: %v", ref.From, ref.To, err)
+		}
+	}
+	return nil
+}
+
+// log compares the record with what the log knows.
+func (k *checker) log(ctx context.Context) error {
+	entries, err := store.Entries(ctx, k.st, k.out.Course, lastFew)
+	if err != nil && len(entries) == 0 {
+		return err
+	}
+	if err != nil {
+		k.fault(store.LogPrefix(k.out.Course), "", "entries of the log cannot be read: %v", err)
+	}
+	for _, e := range entries {
+		if e.Action == "publish" && e.Version > k.rec.Version {
+			k.fault(store.RecordKey(k.out.Course), fromBackup, "the log knows version %d, and the record has %d: the store went backwards", e.Version, k.rec.Version)
+			break
+		}
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package syncer
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"satchel/bundle"
+	"satchel/store"
+)
+
+func (s *site) check(data bool) Checked {
+	s.t.Helper()
+	c, err := Check(context.Background(), s.st, string(s.c.Name), []bundle.PublicKey{s.key.Public()}, data, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+func TestCheck(t *testing.T) {
+	s := newSite(t)
+	y := s.syncer()
+	if c := s.check(true); len(c.Faults) > 0 || c.Version != 0 {
+		t.Errorf("nothing was published: %+v", c)
+	}
+	s.repo.commit(map[string]string{"a.txt": "one", "b.txt": strings.Repeat("b", 100_000)})
+	s.sync(y)
+	s.repo.commit(map[string]string{"a.txt": "two", "b.txt": strings.Repeat("b", 100_000)})
+	s.sync(y)
+	c := s.check(true)
+	if len(c.Faults) > 0 || c.Version != 2 || c.Bundles != 2 || c.Read != c.Bytes || c.Bytes == 0 {
+		t.Errorf("%+v", c)
+	}
+	if c := s.check(false); c.Read != 0 || len(c.Faults) > 0 {
+		t.Errorf("%+v", c)
+	}
+	course := filepath.Join(s.dir, "courses", "scala101")
+	rec := s.view().record
+	full := filepath.Join(course, "bundles", rec.Channels[0].Bundles[0].Digest.String())
+	good, err := os.ReadFile(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, harm := range map[string]struct {
+		do   func()
+		says string
+		data bool // only by reading
+	}{
+		"a bundle is gone":        {func() { os.Remove(full) }, "is gone", false},
+		"it is shorter":           {func() { os.WriteFile(full, good[:len(good)-1], 0o600) }, "bytes, and", false},
+		"its beginning is broken": {func() { os.WriteFile(full, append([]byte("x"), good[1:]...), 0o600) }, "not a bundle", false},
+		"a content is broken": {func() {
+			bad := bytes.Clone(good)
+			bad[len(bad)-3] ^= 1
+			os.WriteFile(full, bad, 0o600)
+		}, "not what its name says", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			harm.do()
+			defer os.WriteFile(full, good, 0o600)
+			c := s.check(true)
+			if len(c.Faults) == 0 || !strings.Contains(c.Faults[0].Fault, harm.says) || c.Faults[0].Do == "" {
+				t.Errorf("%+v", c.Faults)
+			}
+			if found := len(s.check(false).Faults) > 0; found == harm.data {
+				t.Errorf("without reading the data: found %v", found)
+			}
+		})
+	}
+	other, err := bundle.NewSigningKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Check(t.Context(), s.st, "scala101", []bundle.PublicKey{other.Public()}, false, nil); err != nil || len(c.Faults) != 1 || !strings.Contains(c.Faults[0].Fault, "its head") {
+		t.Errorf("another key: %+v, %v", c, err)
+	}
+	if err := os.WriteFile(filepath.Join(course, "record"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := s.check(false); len(c.Faults) != 1 || !strings.Contains(c.Faults[0].Fault, "cannot be read") {
+		t.Errorf("a broken record: %+v", c)
+	}
+	if err := s.st.Delete(t.Context(), store.RecordKey("scala101")); err != nil {
+		t.Fatal(err)
+	}
+	if c := s.check(false); len(c.Faults) != 1 || !strings.Contains(c.Faults[0].Fault, "the record is gone") {
+		t.Errorf("no record: %+v", c)
+	}
+}
+
+// A record from a backup is behind the log.
+func TestCheckAfterABackup(t *testing.T) {
+	s := newSite(t)
+	y := s.syncer()
+	s.repo.commit(map[string]string{"a.txt": "one"})
+	s.sync(y)
+	file := filepath.Join(s.dir, "courses", "scala101", "record")
+	old, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.repo.commit(map[string]string{"a.txt": "two"})
+	s.sync(y)
+	if err := os.WriteFile(file, old, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := s.check(false); len(c.Faults) != 1 || !strings.Contains(c.Faults[0].Fault, "went backwards") {
+		t.Errorf("%+v", c)
+	}
+}
