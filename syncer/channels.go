@@ -68,7 +68,11 @@ func nextChannels(before []former, now []audience, known facts, newID func() str
 			taken[i] = true
 			files = now[i].files
 		}
-		ch.fill(files, known)
+		if f.manifest == nil { // lost, with its salt
+			ch.fill(files, known, salt(newID))
+		} else {
+			ch.fill(files, known)
+		}
 		out = append(out, ch)
 	}
 	for i, a := range now {

@@ -112,3 +112,51 @@ func TestCheckAfterABackup(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// What a store lost is published anew, above every version that is known.
+func TestRepair(t *testing.T) {
+	for name, harm := range map[string]func(course string, full string){
+		"a bundle is gone": func(_, full string) { os.Remove(full) },
+		"all bundles are gone": func(course, _ string) {
+			os.RemoveAll(filepath.Join(course, "bundles"))
+			os.Mkdir(filepath.Join(course, "bundles"), 0o700)
+		},
+		"the record is broken": func(course, _ string) { os.WriteFile(filepath.Join(course, "record"), []byte("{"), 0o600) },
+		"the record is gone":   func(course, _ string) { os.Remove(filepath.Join(course, "record")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			y := s.syncer()
+			s.repo.commit(map[string]string{"a.txt": "one", "leak.txt": "secret", "b.txt": "b"})
+			s.sync(y)
+			s.repo.commit(map[string]string{"a.txt": "two", "leak.txt": "secret", "b.txt": "b"})
+			s.sync(y)
+			if _, err := s.withdraw(y, Command{Path: "leak.txt"}); err != nil {
+				t.Fatal(err)
+			}
+			course := filepath.Join(s.dir, "courses", "scala101")
+			harm(course, filepath.Join(course, "bundles", s.view().record.Channels[0].Bundles[0].Digest.String()))
+			if c := s.check(false); len(c.Faults) == 0 {
+				t.Fatal("nothing is wrong")
+			}
+			y = s.syncer()
+			out, err := s.command(y, func(y *Syncer, ctx context.Context, cmd Command) (Outcome, error) {
+				c := s.c
+				return y.Repair(ctx, &c, cmd)
+			}, Command{Why: "lost", Version: 41})
+			if err != nil || !out.Published || out.Version != 42 {
+				t.Fatalf("%+v, %v", out, err)
+			}
+			if c := s.check(true); len(c.Faults) > 0 {
+				t.Errorf("%+v", c.Faults)
+			}
+			if v := s.view(); v.files["a.txt"] != "two" || v.files["b.txt"] != "b" || v.files["leak.txt"] != "" || s.stored()["secret"] {
+				t.Errorf("%q", v.files)
+			}
+			s.repo.commit(map[string]string{"a.txt": "three", "leak.txt": "secret", "b.txt": "b"})
+			if out := s.sync(y); !out.Published || out.Version != 43 || s.view().files["leak.txt"] != "" {
+				t.Errorf("%+v: %q", out, s.view().files)
+			}
+		})
+	}
+}

@@ -36,6 +36,7 @@ type Log struct {
 //	POST /pause     Command; answers Outcome
 //	POST /resume    Command; answers Outcome, or with 409 a Refusal
 //	POST /rollback  Command with a version; answers Outcome, or with 409 a Refusal
+//	POST /repair    Command; answers Outcome, or with 409 a Refusal
 //	POST /withdraw  Command with a path or version; answers Withdrawal, or with 409 a Refusal
 //	GET  /status    answers Status
 //	GET  /log       ?course=NAME&n=20; answers Log
@@ -47,6 +48,7 @@ func (s *Syncer) Control() http.Handler {
 	mux.HandleFunc("POST /pause", s.command(s.Pause))
 	mux.HandleFunc("POST /resume", s.command(s.Resume))
 	mux.HandleFunc("POST /rollback", s.command(s.Rollback))
+	mux.HandleFunc("POST /repair", s.command(s.Repair))
 	mux.HandleFunc("POST /withdraw", s.withdrawCommand)
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.board.status()) })
 	mux.HandleFunc("GET /log", s.logCommand)

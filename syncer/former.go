@@ -17,6 +17,13 @@ func (p *pass) compose(ctx context.Context) ([]former, error) {
 	if p.rec == nil {
 		return nil, nil
 	}
+	if p.r.Repair { // what was is taken for lost, but for who sees it
+		var out []former
+		for _, ch := range p.rec.Channels {
+			out = append(out, former{Channel: ch})
+		}
+		return out, nil
+	}
 	now := make(map[string]composed, len(p.rec.Channels))
 	out := make([]former, 0, len(p.rec.Channels))
 	for _, ch := range p.rec.Channels {

@@ -40,6 +40,8 @@ func (p *pass) publishEntry(rec *store.Record, h *bundle.Head, size int64) store
 		Notes: p.out.Notes, Bundles: rec.Named(),
 	}
 	switch {
+	case p.r.Repair:
+		e.Why = "repair: " + p.r.Why
 	case p.r.Rollback > 0:
 		e.Why = fmt.Sprintf("rollback to version %d: %s", p.r.Rollback, p.r.Why)
 	case p.r.ConfirmShrink:

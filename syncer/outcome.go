@@ -24,6 +24,11 @@ type Request struct {
 	// which the course is pinned; 0: none. Why is the reason.
 	Rollback bundle.Version `json:"rollback,omitempty"`
 	Why      string         `json:"why,omitempty"`
+	// Repair publishes the repository's newest as a version above all that are
+	// known, with full bundles alone: whatever the store has lost. Above is one
+	// that somebody has, though the store does not know it.
+	Repair bool           `json:"repair,omitempty"`
+	Above  bundle.Version `json:"above,omitempty"`
 }
 
 // Outcome is what one pass did.
@@ -92,6 +97,7 @@ const (
 	Gone          Cause = "gone"          // the branch or the folder is not there
 	Clock         Cause = "clock"         // this machine's time cannot be right
 	Configuration Cause = "configuration" // superseded by another syncer's
+	Lost          Cause = "lost"          // the store has lost the course's record
 )
 
 // Refusal means: this publish was refused, and will be until somebody does

@@ -87,9 +87,9 @@ func (p *pass) selectFiles(ctx context.Context, t tree) (*course.Selection, erro
 
 func (p *pass) withdrawn() []bundle.Pair {
 	if p.rec == nil {
-		return nil
+		return p.lost
 	}
-	return p.rec.Withdrawn
+	return merged(p.rec.Withdrawn, p.lost)
 }
 
 // check refuses manifests that no reader would take, and a shrinking that
@@ -107,7 +107,7 @@ func (p *pass) check(chs []channel) error {
 }
 
 func (p *pass) confirmed() bool {
-	if p.r.ConfirmShrink || p.r.Rollback > 0 {
+	if p.r.ConfirmShrink || p.r.Rollback > 0 || p.r.Repair {
 		return true
 	}
 	return p.rec != nil && p.rec.Confirmed != nil && p.rec.Confirmed.Commit == p.tip
@@ -116,7 +116,7 @@ func (p *pass) confirmed() bool {
 // differs says whether there is a new version: a manifest, a setting or the
 // message is another.
 func (p *pass) differs(chs []channel, sel *course.Selection) bool {
-	if p.head == nil || p.head.Settings != settings(p.c, sel) || p.head.Message != sel.Rules.Message {
+	if p.head == nil || p.r.Repair || p.head.Settings != settings(p.c, sel) || p.head.Message != sel.Rules.Message {
 		return true
 	}
 	return slices.ContainsFunc(chs, func(c channel) bool { return c.changed })
@@ -136,6 +136,9 @@ func (p *pass) newVersion(ctx context.Context, t tree, chs []channel, sel *cours
 	version, before := bundle.Version(1), time.Time{}
 	if p.rec != nil {
 		version = p.rec.Version + 1
+	}
+	if p.r.Repair {
+		version = max(version, p.newestKnown(ctx)+1)
 	}
 	if p.head != nil {
 		before = p.head.Published

@@ -32,7 +32,7 @@ func (p *pass) nextRecord(version bundle.Version, chs []channel) *store.Record {
 	rec.Channels = nil
 	for _, ch := range chs {
 		c := store.Channel{ID: ch.id, Groups: ch.groups, Users: ch.users, Since: ch.next.version}
-		if was := p.channel(ch.id); was != nil {
+		if was := p.channel(ch.id); was != nil && !p.r.Repair {
 			c.Bundles = slices.Clone(was.Bundles)
 		}
 		if ch.changed {
@@ -59,6 +59,7 @@ func (p *pass) noted() *store.Record {
 		}
 	}
 	rec.Commit, rec.Publish = p.from, bundle.NewID()
+	rec.Withdrawn = p.withdrawn()
 	if p.r.Rollback > 0 {
 		rec.Pinned = &store.Pin{Decision: store.Decision{Time: p.o.Now().UTC(), Who: p.who(), Why: p.r.Why}, Version: p.r.Rollback, Tip: p.tip}
 	}

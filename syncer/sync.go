@@ -66,7 +66,8 @@ type pass struct {
 	head *bundle.Head
 	repo repository
 	tip  string
-	from string // the commit that is published: the tip, but for a rollback
+	from string        // the commit that is published: the tip, but for a rollback
+	lost []bundle.Pair // what was taken back, where a repair cannot read it in the record
 	out  Outcome
 
 	selected bool // out.Notes are of tip
@@ -167,7 +168,14 @@ func (p *pass) read(ctx context.Context) error {
 	rec, etag, err := store.ReadRecord(ctx, p.st, string(p.c.Name))
 	if errors.Is(err, store.ErrNotFound) {
 		p.rec, p.etag, p.head = nil, "", nil
+		if p.r.Repair {
+			p.lost, err = p.owed(ctx)
+			return err
+		}
 		return nil
+	}
+	if err != nil && p.r.Repair && !errors.Is(err, store.ErrUnavailable) {
+		return p.readBroken(ctx, err)
 	}
 	if err != nil {
 		return err
@@ -225,7 +233,7 @@ func gone(err error) error {
 // asRecorded says whether there is nothing to publish: the same commit by the
 // same configuration, or the course is pinned.
 func (p *pass) asRecorded() bool {
-	if p.head == nil || p.r.Rollback > 0 {
+	if p.head == nil || p.r.Rollback > 0 || p.r.Repair {
 		return false
 	}
 	if pin := p.rec.Pinned; pin != nil && (p.r.Who == "" || pin.Tip == p.tip) {

@@ -424,7 +424,13 @@ func (p *pass) holds(ctx context.Context, key string, gone map[bundle.Digest]boo
 
 // takeBackOwed takes back what is owed (owed), once in a process.
 func (p *pass) takeBackOwed(ctx context.Context) error {
-	if p.k.repaid || p.head == nil {
+	if p.k.repaid || p.r.Repair {
+		return nil
+	}
+	if p.rec == nil {
+		return p.notLost(ctx)
+	}
+	if p.head == nil {
 		return nil
 	}
 	pairs, err := p.owed(ctx)
@@ -451,6 +457,15 @@ func (p *pass) takeBackOwed(ctx context.Context) error {
 	return nil
 }
 
+// notLost refuses to begin anew where the log knows versions: the record is
+// gone, and students have what it no longer tells of.
+func (p *pass) notLost(ctx context.Context) error {
+	if v := p.newestKnown(ctx); v > 0 {
+		return refuse(Lost, "the store's record of %s is gone, and the log knows version %d: bring the store back from a backup, or publish above it with `satchel check %s --repair`", p.c.Name, v, p.c.Name)
+	}
+	return nil
+}
+
 // owed are pairs that were taken back and that the record lacks: it was brought
 // back from an older backup. It is asked once for each course in a process,
 // and before anything is published.
@@ -463,7 +478,11 @@ func (p *pass) owed(ctx context.Context) ([]bundle.Pair, error) {
 	for _, e := range entries {
 		all = merged(all, e.Withdrawn)
 	}
-	return slices.DeleteFunc(merged(all, nil), func(w bundle.Pair) bool { return slices.Contains(p.rec.Withdrawn, w) }), nil
+	var known []bundle.Pair
+	if p.rec != nil {
+		known = p.rec.Withdrawn
+	}
+	return slices.DeleteFunc(merged(all, nil), func(w bundle.Pair) bool { return slices.Contains(known, w) }), nil
 }
 
 // nothing is a tree without any file.
