@@ -10,6 +10,6 @@ func (a *app) systemCommands() []*cobra.Command {
 	return []*cobra.Command{
 		a.tryCommand(), a.initCommand(), a.courseCommand(), a.configCommand(),
 		a.serveCommand(), a.syncerCommand(), a.hookserverCommand(),
-		a.doctorCommand(), a.publishCommand(), a.pauseCommand(), a.resumeCommand(), a.rollbackCommand(), a.withdrawCommand(), a.statusCommand(), a.logCommand(), a.studentCommand(),
+		a.doctorCommand(), a.checkCommand(), a.publishCommand(), a.pauseCommand(), a.resumeCommand(), a.rollbackCommand(), a.withdrawCommand(), a.statusCommand(), a.logCommand(), a.studentCommand(),
 	}
 }
