@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -201,6 +202,31 @@ func TestAStormOfWebhooks(t *testing.T) {
 		t.Error("what came since is not looked for")
 	}
 	h.srv.webhooks.mu.Unlock()
+}
+
+// However many come, there is one look at once and one when a while is over.
+func TestHintsArePaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		h := newWebhooks(func(string, string) { n++ })
+		for range 1000 {
+			h.pass("scala101", "github")
+		}
+		synctest.Wait()
+		if n != 1 {
+			t.Errorf("%d looks at once", n)
+		}
+		time.Sleep(10 * hintGap)
+		synctest.Wait()
+		if n != 2 {
+			t.Errorf("%d looks in all", n)
+		}
+		h.pass("scala101", "github")
+		synctest.Wait()
+		if n != 3 {
+			t.Errorf("%d looks: one that comes later is heard at once", n)
+		}
+	})
 }
 
 // Deep JSON, none at all, or a body that never ends: nothing of it is read.

@@ -232,6 +232,32 @@ func status(code int) func(http.ResponseWriter, string, int64) bool {
 
 func below(prefix string) func(string) string { return func(oid string) string { return prefix + oid } }
 
+// What is shown to the host that names a content's place is not shown to where
+// that sends us.
+func TestLFSHeadersStayWithTheirHost(t *testing.T) {
+	content := random(1000)
+	_, l, _, remote := withLFS(t, content)
+	var shown http.Header
+	away, _ := webHost(t, newRepo(t), webgit.Options{Wrap: func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			shown = r.Header.Clone()
+			io.WriteString(w, content)
+		})
+	}})
+	both, err := os.ReadFile(remote.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, remote.CAFile, string(both)+string(away.CA()))
+	l.object = moved("https://" + away.Addr() + "/x")
+	if data, err := fs.ReadFile(newest(t, newMirror(t, remote)), "data/big.csv"); err != nil || string(data) != content {
+		t.Fatalf("%d bytes, %v", len(data), err)
+	}
+	if shown == nil || shown.Get("X-Token") != "" || shown.Get("Authorization") != "" {
+		t.Errorf("shown: %v", shown)
+	}
+}
+
 // Over SSH the host says where its LFS is.
 func TestLFSOverSSH(t *testing.T) {
 	content := random(50_000)
