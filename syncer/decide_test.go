@@ -153,9 +153,13 @@ func TestRollbacksThatAreRefused(t *testing.T) {
 	if v := s.view(); v.version != 3 || v.record.Pinned != nil {
 		t.Errorf("%+v", v.record)
 	}
-	// A refusal of a rollback is none of the commit that waits.
-	s.repo.commit(map[string]string{"a.txt": "more"})
-	if out := s.sync(y); !out.Published {
+	// A refusal of a rollback (today's rules leave nothing of it) is none of the
+	// commit that waits.
+	s.repo.commit(map[string]string{"b.txt": "more", ".satchel.yaml": "hide: [a.txt]\n"})
+	if _, err := s.command(y, s.rollback, Command{Version: 1}); isRefusal(err) == nil || isRefusal(err).Cause != Empty {
+		t.Errorf("%v", err)
+	}
+	if out := s.sync(y, Request{Course: "scala101", ConfirmShrink: true}); !out.Published {
 		t.Errorf("%+v", out)
 	}
 }
