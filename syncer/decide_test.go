@@ -156,7 +156,7 @@ func TestRollbacksThatAreRefused(t *testing.T) {
 	// A refusal of a rollback (today's rules leave nothing of it) is none of the
 	// commit that waits.
 	s.repo.commit(map[string]string{"b.txt": "more", ".satchel.yaml": "hide: [a.txt]\n"})
-	if _, err := s.command(y, s.rollback, Command{Version: 1}); isRefusal(err) == nil || isRefusal(err).Cause != Empty {
+	if _, err := s.command(y, s.rollback, Command{Version: 1}); isRefusal(err) == nil || isRefusal(err).Cause != Content {
 		t.Errorf("%v", err)
 	}
 	if out := s.sync(y, Request{Course: "scala101", ConfirmShrink: true}); !out.Published {

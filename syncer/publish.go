@@ -73,13 +73,13 @@ func (p *pass) selectFiles(ctx context.Context, t tree) (*course.Selection, erro
 	}
 	p.selected, p.out.Notes = true, sel.Notes()
 	if len(sel.Stops) > 0 {
-		r := refuse(Content, "nothing was published of commit %.12s; the last good version stays", p.tip)
-		r.Commit, r.Findings, r.passing = p.tip, sel.Stops, sel.Away
+		r := refuse(Content, "nothing was published of commit %.12s; the last good version stays", p.from)
+		r.Commit, r.Findings, r.passing = p.from, sel.Stops, sel.Away
 		return nil, r
 	}
 	if len(sel.Files) == 0 {
-		r := refuse(Empty, "commit %.12s has no file to deliver, so nothing was published; put at least one file into the course's folder", p.tip)
-		r.Commit = p.tip
+		r := refuse(Empty, "commit %.12s has no file to deliver, so nothing was published; put at least one file into the course's folder", p.from)
+		r.Commit = p.from
 		return nil, r
 	}
 	return sel, nil

@@ -142,9 +142,7 @@ func (p *pass) once(ctx context.Context) error {
 		if err != nil && !errors.As(err, &refused) {
 			return err
 		}
-		if p.r.Rollback == 0 {
-			p.remember(refused)
-		}
+		p.remember(refused)
 	}
 	if err := p.freshen(ctx); err != nil {
 		return err
