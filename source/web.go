@@ -88,7 +88,10 @@ func (m *Mirror) client() (*http.Client, error) {
 		TLSHandshakeTimeout:    m.idle,
 		MaxResponseHeaderBytes: maxHeader,
 		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
+		IdleConnTimeout:        m.idle,
+		// HTTP/1.1 alone: CloseIdleConnections leaves a connection of HTTP/2
+		// open for ever whose last stream is just ending.
+		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
 	}
 	by, err := m.remote.proxy()
 	if err != nil {

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -158,6 +159,7 @@ func TestWebSilence(t *testing.T) {
 			_, remote := webHost(t, r, webgit.Options{Wrap: func(next http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if strings.HasSuffix(r.URL.Path, quiet) {
+						io.Copy(io.Discard, r.Body) // else a server does not see who hangs up
 						<-r.Context().Done()
 						return
 					}
