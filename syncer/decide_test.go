@@ -371,3 +371,37 @@ func TestDecisionsRace(t *testing.T) {
 		}
 	}
 }
+
+// overtaking is a store in which something happens before the first bundle is
+// read.
+type overtaking struct {
+	store.Store
+	first func()
+}
+
+func (o *overtaking) Get(ctx context.Context, key string) (io.ReadCloser, store.Object, error) {
+	if first := o.first; first != nil && strings.Contains(key, "/bundles/") {
+		o.first = nil
+		first()
+	}
+	return o.Store.Get(ctx, key)
+}
+
+// A withdrawal deletes what another syncer is just about to read: that begins
+// again, and does its own.
+func TestWithdrawalsMeet(t *testing.T) {
+	s := newSite(t)
+	s.repo.commit(map[string]string{"a.txt": "a", "leak.txt": "secret", "other.txt": "other"})
+	s.sync(s.syncer())
+	y := s.syncer(&overtaking{s.st, func() {
+		if _, err := s.withdraw(s.syncer(), Command{Path: "leak.txt"}); err != nil {
+			t.Error(err)
+		}
+	}})
+	if w, err := s.withdraw(y, Command{Path: "other.txt"}); err != nil || !w.Done {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	if v := s.view(); v.version != 3 || len(v.files) != 1 {
+		t.Errorf("version %d: %q", v.version, v.files)
+	}
+}

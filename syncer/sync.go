@@ -79,7 +79,7 @@ type pass struct {
 func (p *pass) repeat(ctx context.Context) error {
 	var err error
 	for p.out.Stats.Tries = 1; ; p.out.Stats.Tries++ {
-		err = p.once(ctx)
+		err = p.overtaken(ctx, p.once(ctx))
 		if ctx.Err() != nil && err != nil {
 			return context.Cause(ctx)
 		}
@@ -95,6 +95,19 @@ func (p *pass) repeat(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// overtaken makes a lost swap of a bundle that is gone because somebody else
+// moved the record meanwhile: a withdrawal deletes what it replaced at once.
+func (p *pass) overtaken(ctx context.Context, err error) error {
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	o, herr := p.st.Head(ctx, store.RecordKey(string(p.c.Name)))
+	if herr == nil && o.ETag != p.etag {
+		return fmt.Errorf("%w: %w", store.ErrChanged, err)
+	}
+	return err
 }
 
 // pause waits a little, longer each time, and never as long as another.

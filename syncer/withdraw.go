@@ -47,7 +47,7 @@ func (s *Syncer) Withdraw(ctx context.Context, c *course.Course, cmd Command) (W
 	p.out.Course = string(c.Name)
 	w := Withdrawal{Course: string(c.Name)}
 	for try := 1; ; try++ {
-		err := p.withdraw(ctx, cmd, &w)
+		err := p.overtaken(ctx, p.withdraw(ctx, cmd, &w))
 		if errors.Is(err, store.ErrChanged) && try < maxTries {
 			if err := pause(ctx, try); err != nil {
 				return w, err
