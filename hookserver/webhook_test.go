@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,23 +208,23 @@ func TestAStormOfWebhooks(t *testing.T) {
 // However many come, there is one look at once and one when a while is over.
 func TestHintsArePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := 0
-		h := newWebhooks(func(string, string) { n++ })
+		var looks atomic.Int64
+		h := newWebhooks(func(string, string) { looks.Add(1) })
 		for range 1000 {
 			h.pass("scala101", "github")
 		}
 		synctest.Wait()
-		if n != 1 {
+		if n := looks.Load(); n != 1 {
 			t.Errorf("%d looks at once", n)
 		}
 		time.Sleep(10 * hintGap)
 		synctest.Wait()
-		if n != 2 {
+		if n := looks.Load(); n != 2 {
 			t.Errorf("%d looks in all", n)
 		}
 		h.pass("scala101", "github")
 		synctest.Wait()
-		if n != 3 {
+		if n := looks.Load(); n != 3 {
 			t.Errorf("%d looks: one that comes later is heard at once", n)
 		}
 	})
