@@ -180,12 +180,13 @@ func TestGitHubsOwnExample(t *testing.T) {
 	}
 }
 
-// A push that is sent a thousand times, by whomever, costs a look at once and
-// one some seconds later.
+// A push that is sent a thousand times, by whomever, is a look at once and one
+// in a while, however long the sending takes.
 func TestAStormOfWebhooks(t *testing.T) {
 	h := newHooked(t)
 	d := deliveries(h.now)["GitHub"]
 	h.is = Webhook{Host: d.host, Secrets: []string{d.secret}}
+	began := time.Now()
 	for range 1000 {
 		if w := h.send("scala101", d); w.Code != http.StatusAccepted {
 			t.Fatalf("%d %s", w.Code, w.Body)
@@ -193,16 +194,10 @@ func TestAStormOfWebhooks(t *testing.T) {
 	}
 	<-h.came
 	h.mu.Lock()
-	n := len(h.hints)
-	h.mu.Unlock()
-	if n != 1 {
-		t.Errorf("%d looks", n)
+	defer h.mu.Unlock()
+	if most := 1 + int(time.Since(began)/hintGap); len(h.hints) > most {
+		t.Errorf("%d looks, where %d are many", len(h.hints), most)
 	}
-	h.srv.webhooks.mu.Lock()
-	if p := h.srv.webhooks.paced["scala101"]; !p.pending {
-		t.Error("what came since is not looked for")
-	}
-	h.srv.webhooks.mu.Unlock()
 }
 
 // However many come, there is one look at once and one when a while is over.
