@@ -12,6 +12,8 @@ import (
 	gitssh "github.com/go-git/go-git/v5/plumbing/transport/ssh"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"satchel/internal/small"
 )
 
 const maxKnownHosts = 1 << 20
@@ -31,7 +33,7 @@ func readPins(file string, at address) (*pins, error) {
 	if file == "" {
 		return nil, fault(WrongHostKey, nil, "no known_hosts file is set, so %s cannot be told from an impostor; run `satchel course hostkey`, and name the file in `known_hosts_file`", at.hostName())
 	}
-	if _, err := readSmall(file, maxKnownHosts); err != nil {
+	if _, err := small.ReadFile(file, maxKnownHosts); err != nil {
 		hint := "see that the user that runs Satchel can read it"
 		if errors.Is(err, os.ErrNotExist) {
 			hint = "run `satchel course hostkey` to make it"

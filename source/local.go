@@ -11,6 +11,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/storage/filesystem"
+
+	"satchel/internal/small"
 )
 
 const (
@@ -51,7 +53,7 @@ func gitFolder(folder string) (string, error) {
 
 // pointer reads a file that names a folder, relative to base.
 func pointer(file, prefix, base string) (string, error) {
-	data, err := readSmall(file, maxPointer)
+	data, err := small.ReadFile(file, maxPointer)
 	if err != nil {
 		return "", err
 	}
@@ -95,7 +97,7 @@ func localStores(dir string) (stores []*filesystem.Storage) {
 		}
 		seen[objects] = true
 		stores = append(stores, openStore(osfs.New(filepath.Dir(objects))))
-		data, err := readSmall(filepath.Join(objects, "info", "alternates"), maxPointer)
+		data, err := small.ReadFile(filepath.Join(objects, "info", "alternates"), maxPointer)
 		if err != nil {
 			continue
 		}

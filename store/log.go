@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -160,12 +159,7 @@ func readEntries(ctx context.Context, st Store, keys []string) ([]*Entry, []erro
 }
 
 func readEntry(ctx context.Context, st Store, key string) (*Entry, error) {
-	r, _, err := st.Get(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	data, err := io.ReadAll(io.LimitReader(r, MaxEntry+1))
+	data, _, err := getSmall(ctx, st, key, MaxEntry)
 	if err != nil {
 		return nil, fmt.Errorf("entry %s: %w", key, err)
 	}

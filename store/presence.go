@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -77,12 +76,7 @@ func Presences(ctx context.Context, s Store, now time.Time) (out []Presence, err
 }
 
 func readPresence(ctx context.Context, s Store, key string) (*Presence, error) {
-	body, _, err := s.Get(ctx, key)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	data, err := io.ReadAll(io.LimitReader(body, maxPresence+1))
+	data, _, err := getSmall(ctx, s, key, maxPresence)
 	if err != nil {
 		return nil, err
 	}

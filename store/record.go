@@ -99,12 +99,7 @@ func LogPrefix(course string) string    { return "courses/" + course + "/log/" }
 // ReadRecord gives a course's record and its etag. ErrNotFound before the
 // first publish; bundle.ErrFormat for one made by a newer Satchel.
 func ReadRecord(ctx context.Context, s Store, course string) (*Record, string, error) {
-	body, o, err := s.Get(ctx, RecordKey(course))
-	if err != nil {
-		return nil, "", fmt.Errorf("record of %s: %w", course, err)
-	}
-	defer body.Close()
-	data, err := io.ReadAll(io.LimitReader(body, MaxRecord+1))
+	data, o, err := getSmall(ctx, s, RecordKey(course), MaxRecord)
 	if err != nil {
 		return nil, "", fmt.Errorf("record of %s: %w", course, err)
 	}
@@ -116,6 +111,18 @@ func ReadRecord(ctx context.Context, s Store, course string) (*Record, string, e
 		return nil, "", fmt.Errorf("record of %s: %w", course, err)
 	}
 	return r, o.ETag, nil
+}
+
+// getSmall gets an object whole. Of one that is larger than limit it reads one
+// byte more, for the decoder to refuse.
+func getSmall(ctx context.Context, s Store, key string, limit int64) ([]byte, Object, error) {
+	body, o, err := s.Get(ctx, key)
+	if err != nil {
+		return nil, o, err
+	}
+	defer body.Close()
+	data, err := io.ReadAll(io.LimitReader(body, limit+1))
+	return data, o, err
 }
 
 // DecodeRecord reads and checks a record's JSON.

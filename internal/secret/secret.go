@@ -4,10 +4,10 @@ package secret
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"strings"
+
+	"satchel/internal/small"
 )
 
 // EnvPrefix before a name makes it one of an environment variable, wherever a
@@ -27,19 +27,5 @@ func ReadFile(path string) ([]byte, error) {
 		}
 		return []byte(text), nil
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("it is larger than %d bytes", maxFile)
-	}
-	return data, err
+	return small.ReadFile(path, maxFile)
 }
