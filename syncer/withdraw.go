@@ -2,19 +2,16 @@ package syncer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"satchel/bundle"
 	"satchel/course"
-	"satchel/internal/durable"
 	"satchel/store"
 )
 
@@ -188,61 +185,6 @@ func comparePairs(a, b bundle.Pair) int {
 	return slices.Compare(a.Digest[:], b.Digest[:])
 }
 
-// rememberWithdrawn writes down what is taken back, before the record: in this
-// syncer's own folder and in the log.
-func (p *pass) rememberWithdrawn(ctx context.Context, cmd Command, pairs []bundle.Pair) error {
-	if err := p.keepWithdrawn(pairs); err != nil {
-		return err
-	}
-	e := store.Entry{
-		Time: p.o.Now().UTC(), Action: "withdraw", Who: cmd.Who, Why: cmd.Why, Version: p.rec.Version,
-		Withdrawn: pairs, Bundles: p.rec.Named(),
-	}
-	for _, w := range pairs {
-		e.Notes = append(e.Notes, w.Path)
-	}
-	return store.WriteEntry(ctx, p.st, string(p.c.Name), store.WithdrawID+bundle.NewID(), e)
-}
-
-func (s *Syncer) withdrawnFile(name course.Name) string {
-	return filepath.Join(s.o.StateDir, "withdrawn", string(name))
-}
-
-// keepWithdrawn adds to the own folder's list.
-func (p *pass) keepWithdrawn(pairs []bundle.Pair) error {
-	file := p.withdrawnFile(p.c.Name)
-	all := merged(p.keptWithdrawn(), pairs)
-	data, err := json.Marshal(all)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(file), 0o700)
-	}
-	if err == nil {
-		err = durable.WriteFile(file, data, 0o600)
-	}
-	if err != nil {
-		return fmt.Errorf("write down what is taken back: %w", err)
-	}
-	return nil
-}
-
-func (p *pass) keptWithdrawn() (pairs []bundle.Pair) {
-	data, err := os.ReadFile(p.withdrawnFile(p.c.Name))
-	if err == nil {
-		err = json.Unmarshal(data, &pairs)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		p.lg.Warn("the own list of what was taken back cannot be read; the log has it too", "course", p.c.Name, "error", err)
-	}
-	return pairs
-}
-
-// merged is a set of both.
-func merged(a, b []bundle.Pair) []bundle.Pair {
-	out := slices.Concat(a, b)
-	slices.SortFunc(out, comparePairs)
-	return slices.Compact(out)
-}
-
 // takeBack swaps in the record and a version without the pairs. Bundles that
 // hold their contents are replaced by ones that do not.
 func (p *pass) takeBack(ctx context.Context, before []former, pairs []bundle.Pair) error {
@@ -259,10 +201,12 @@ func (p *pass) takeBack(ctx context.Context, before []former, pairs []bundle.Pai
 	defer on.discard()
 	p.from, p.tip = p.rec.Commit, p.rec.Commit
 	version := p.rec.Version + 1
+	var delivered []composed
 	for i := range chs {
 		if err := p.writeStep(ctx, on, version, &chs[i], nothing{}, nil); err != nil {
 			return err
 		}
+		delivered = append(delivered, chs[i].next)
 	}
 	published, err := publishTime(p.o.Now(), p.head.Published)
 	if err != nil {
@@ -272,7 +216,7 @@ func (p *pass) takeBack(ctx context.Context, before []former, pairs []bundle.Pai
 	rec := p.nextRecord(version, chs)
 	rec.Pinned, rec.Withdrawn = pinned, all
 	rec.Config, rec.Superseded, rec.Confirmed = p.rec.Config, p.rec.Superseded, p.rec.Confirmed // of what is published, which this does not change
-	if err := p.replaceHolding(ctx, on, rec, goneContents(all, chs)); err != nil {
+	if err := p.replaceHolding(ctx, on, rec, goneContents(all, delivered)); err != nil {
 		return err
 	}
 	h := *p.head
@@ -328,15 +272,15 @@ func (p *pass) waitForServers(ctx context.Context, w *Withdrawal) {
 	}
 }
 
-// goneContents are the contents that no path has any more: the same bytes
-// under another path stay.
-func goneContents(pairs []bundle.Pair, chs []channel) map[bundle.Digest]bool {
+// goneContents are the contents that no path of now has any more: the same
+// bytes under another path stay.
+func goneContents(pairs []bundle.Pair, now []composed) map[bundle.Digest]bool {
 	gone := map[bundle.Digest]bool{}
 	for _, w := range pairs {
 		gone[w.Digest] = true
 	}
-	for _, ch := range chs {
-		for _, f := range ch.next.manifest.Files {
+	for _, c := range now {
+		for _, f := range c.manifest.Files {
 			delete(gone, f.Digest)
 		}
 	}
@@ -376,15 +320,7 @@ func (p *pass) replaceHolding(ctx context.Context, on *shelf, rec *store.Record,
 // taken back and that no path has: with all their versions, which ends URLs
 // that were signed for them. The record names none of them any more.
 func (p *pass) deleteWithdrawn(ctx context.Context) (deleted int, err error) {
-	gone := map[bundle.Digest]bool{}
-	for _, w := range p.rec.Withdrawn {
-		gone[w.Digest] = true
-	}
-	for _, c := range p.k.former {
-		for _, f := range c.manifest.Files {
-			delete(gone, f.Digest)
-		}
-	}
+	gone := goneContents(p.rec.Withdrawn, slices.Collect(maps.Values(p.k.former)))
 	if len(gone) == 0 {
 		return 0, nil
 	}
@@ -420,69 +356,6 @@ func (p *pass) holds(ctx context.Context, key string, gone map[bundle.Digest]boo
 	defer body.Close()
 	x, err := bundle.ReadIndex(body)
 	return err == nil && x.Holds(gone)
-}
-
-// takeBackOwed takes back what is owed (owed), once in a process.
-func (p *pass) takeBackOwed(ctx context.Context) error {
-	if p.k.repaid || p.r.Repair {
-		return nil
-	}
-	if p.rec == nil {
-		return p.notLost(ctx)
-	}
-	if p.head == nil {
-		return nil
-	}
-	pairs, err := p.owed(ctx)
-	if err != nil {
-		return fmt.Errorf("what was taken back before is not known: %w", err)
-	}
-	if len(pairs) > 0 {
-		p.lg.Error("the store was brought back from before a withdrawal; that is done again", "course", p.c.Name, "files", len(pairs))
-		before, err := p.compose(ctx)
-		if err != nil {
-			return err
-		}
-		if err := p.takeBack(ctx, before, pairs); err != nil {
-			return err
-		}
-		if err := p.keepWithdrawn(pairs); err != nil {
-			return err
-		}
-		if _, err := p.deleteWithdrawn(ctx); err != nil {
-			return err
-		}
-	}
-	p.k.repaid = true
-	return nil
-}
-
-// notLost refuses to begin anew where the log knows versions: the record is
-// gone, and students have what it no longer tells of.
-func (p *pass) notLost(ctx context.Context) error {
-	if v := p.newestKnown(ctx); v > 0 {
-		return refuse(Lost, "the store's record of %s is gone, and the log knows version %d: bring the store back from a backup, or publish above it with `satchel check %s --repair`", p.c.Name, v, p.c.Name)
-	}
-	return nil
-}
-
-// owed are pairs that were taken back and that the record lacks: it was brought
-// back from an older backup. It is asked once for each course in a process,
-// and before anything is published.
-func (p *pass) owed(ctx context.Context) ([]bundle.Pair, error) {
-	all := p.keptWithdrawn()
-	entries, err := store.EntriesNamed(ctx, p.st, string(p.c.Name), store.WithdrawID)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		all = merged(all, e.Withdrawn)
-	}
-	var known []bundle.Pair
-	if p.rec != nil {
-		known = p.rec.Withdrawn
-	}
-	return slices.DeleteFunc(merged(all, nil), func(w bundle.Pair) bool { return slices.Contains(known, w) }), nil
 }
 
 // nothing is a tree without any file.

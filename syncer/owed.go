@@ -1,0 +1,135 @@
+package syncer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"satchel/bundle"
+	"satchel/course"
+	"satchel/internal/durable"
+	"satchel/store"
+)
+
+// rememberWithdrawn writes down what is taken back, before the record: in this
+// syncer's own folder and in the log.
+func (p *pass) rememberWithdrawn(ctx context.Context, cmd Command, pairs []bundle.Pair) error {
+	if err := p.keepWithdrawn(pairs); err != nil {
+		return err
+	}
+	e := store.Entry{
+		Time: p.o.Now().UTC(), Action: "withdraw", Who: cmd.Who, Why: cmd.Why, Version: p.rec.Version,
+		Withdrawn: pairs, Bundles: p.rec.Named(),
+	}
+	for _, w := range pairs {
+		e.Notes = append(e.Notes, w.Path)
+	}
+	return store.WriteEntry(ctx, p.st, string(p.c.Name), store.WithdrawID+bundle.NewID(), e)
+}
+
+func (s *Syncer) withdrawnFile(name course.Name) string {
+	return filepath.Join(s.o.StateDir, "withdrawn", string(name))
+}
+
+// keepWithdrawn adds to the own folder's list.
+func (p *pass) keepWithdrawn(pairs []bundle.Pair) error {
+	file := p.withdrawnFile(p.c.Name)
+	all := merged(p.keptWithdrawn(), pairs)
+	data, err := json.Marshal(all)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(file), 0o700)
+	}
+	if err == nil {
+		err = durable.WriteFile(file, data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write down what is taken back: %w", err)
+	}
+	return nil
+}
+
+func (p *pass) keptWithdrawn() (pairs []bundle.Pair) {
+	data, err := os.ReadFile(p.withdrawnFile(p.c.Name))
+	if err == nil {
+		err = json.Unmarshal(data, &pairs)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		p.lg.Warn("the own list of what was taken back cannot be read; the log has it too", "course", p.c.Name, "error", err)
+	}
+	return pairs
+}
+
+// merged is a set of both.
+func merged(a, b []bundle.Pair) []bundle.Pair {
+	out := slices.Concat(a, b)
+	slices.SortFunc(out, comparePairs)
+	return slices.Compact(out)
+}
+
+// takeBackOwed takes back what is owed (owed), once in a process.
+func (p *pass) takeBackOwed(ctx context.Context) error {
+	if p.k.repaid || p.r.Repair {
+		return nil
+	}
+	if p.rec == nil {
+		return p.notLost(ctx)
+	}
+	if p.head == nil {
+		return nil
+	}
+	pairs, err := p.owed(ctx)
+	if err != nil {
+		return fmt.Errorf("what was taken back before is not known: %w", err)
+	}
+	if len(pairs) > 0 {
+		p.lg.Error("the store was brought back from before a withdrawal; that is done again", "course", p.c.Name, "files", len(pairs))
+		before, err := p.compose(ctx)
+		if err != nil {
+			return err
+		}
+		if err := p.takeBack(ctx, before, pairs); err != nil {
+			return err
+		}
+		if err := p.keepWithdrawn(pairs); err != nil {
+			return err
+		}
+		if _, err := p.deleteWithdrawn(ctx); err != nil {
+			return err
+		}
+	}
+	p.k.repaid = true
+	return nil
+}
+
+// notLost refuses to begin anew where the log knows versions: the record is
+// gone, and students have what it no longer tells of.
+func (p *pass) notLost(ctx context.Context) error {
+	if v := p.newestKnown(ctx); v > 0 {
+		return refuse(Lost, "the store's record of %s is gone, and the log knows version %d: bring the store back from a backup, or publish above it with `satchel check %s --repair`", p.c.Name, v, p.c.Name)
+	}
+	return nil
+}
+
+// owed are pairs that were taken back and that the record lacks: it was brought
+// back from an older backup. It is asked once for each course in a process,
+// and before anything is published.
+func (p *pass) owed(ctx context.Context) ([]bundle.Pair, error) {
+	all := p.keptWithdrawn()
+	entries, err := store.EntriesNamed(ctx, p.st, string(p.c.Name), store.WithdrawID)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		all = merged(all, e.Withdrawn)
+	}
+	var known []bundle.Pair
+	if p.rec != nil {
+		known = p.rec.Withdrawn
+	}
+	return slices.DeleteFunc(merged(all, nil), func(w bundle.Pair) bool { return slices.Contains(known, w) }), nil
+}
