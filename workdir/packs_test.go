@@ -529,3 +529,33 @@ func TestWhatUndoNeedsIsKept(t *testing.T) {
 		t.Errorf("%d", got)
 	}
 }
+
+// In a home that was copied, ctime and inode are others: a large file whose
+// size and time are as they were is still what its delta is made on.
+func TestAFileOfACopiedHomeIsABase(t *testing.T) {
+	w := newWorld(t)
+	w.publish("a.bin", "\x00one")
+	w.sync()
+	file, c := w.path("a.bin"), w.opened()
+	has := func(want bool) {
+		t.Helper()
+		f, err := c.untouched(bundle.Sum([]byte("\x00one")))
+		if (err == nil) != want {
+			t.Fatal(err)
+		}
+		if err == nil {
+			f.(baseFile).Close()
+		}
+	}
+	has(true)
+	s, err := os.Stat(file)
+	err = errors.Join(err, os.WriteFile(file+".copy", []byte("\x00one"), 0o644), os.Chtimes(file+".copy", time.Time{}, s.ModTime()), os.Rename(file+".copy", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(true)
+	if err := os.Chtimes(file, time.Time{}, s.ModTime().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	has(false)
+}
