@@ -35,6 +35,9 @@ const (
 // marker stands in each file that is to be withdrawn; no student writes there.
 const marker = "taken-back"
 
+// saving ends the names of files that are about to replace others.
+const saving = "~saving"
+
 // learner is a student of the chaos: who logs in, works, saves and logs out,
 // again and again.
 type learner struct {
@@ -194,7 +197,7 @@ func (l *learner) work() {
 // files are those of the folder that a student may touch.
 func (l *learner) files() (out []string) {
 	_ = filepath.WalkDir(l.folder(), func(p string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && !strings.Contains(p, marker) {
+		if err == nil && d.Type().IsRegular() && !strings.Contains(p, marker) && !strings.HasSuffix(p, saving) {
 			rel, _ := filepath.Rel(l.folder(), p)
 			out = append(out, rel)
 		}
@@ -216,9 +219,9 @@ func (l *learner) save(p, read string) {
 	if !l.small && l.dice.IntN(2) == 0 { // a full disk would take what the file had
 		err = os.WriteFile(file, []byte(text), 0o644)
 		l.give(file)
-	} else if err = os.WriteFile(file+"~saving", []byte(text), 0o644); err == nil {
-		l.give(file + "~saving")
-		err = os.Rename(file+"~saving", file)
+	} else if err = os.WriteFile(file+saving, []byte(text), 0o644); err == nil {
+		l.give(file + saving)
+		err = os.Rename(file+saving, file)
 	}
 	if err == nil { // else the disk is full, or the folder just gets another place
 		l.saved = append(l.saved, token)
