@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,24 @@ const entryTime = "20060102T150405.000Z"
 // (CheckKey); the same id and time twice is one entry. Notes beyond MaxNotes
 // are cut: a repository with fifty thousand findings must not lose its entry.
 func WriteEntry(ctx context.Context, s Store, course, id string, e Entry) error {
+	return writeEntry(ctx, course, id, e, s.Put)
+}
+
+// WriteEntryLate is WriteEntry for whoever did not do what the entry tells of:
+// one that is there already, whose id begins with this one, knows better and
+// stays.
+func WriteEntryLate(ctx context.Context, s Store, course, id string, e Entry) error {
+	for _, err := range s.List(ctx, entryKey(course, id, e.Time), "") {
+		return err
+	}
+	err := writeEntry(ctx, course, id, e, s.PutIfAbsent)
+	if errors.Is(err, ErrExists) {
+		return nil
+	}
+	return err
+}
+
+func writeEntry(ctx context.Context, course, id string, e Entry, put func(context.Context, string, io.ReadSeeker) error) error {
 	e.Format = RecordFormat
 	e.Notes = cutNotes(e.Notes)
 	data, err := json.Marshal(e)
@@ -36,13 +55,16 @@ func WriteEntry(ctx context.Context, s Store, course, id string, e Entry) error 
 		err = fmt.Errorf("%d bytes; the limit is %d", len(data), MaxEntry)
 	}
 	if err == nil {
-		key := LogPrefix(course) + e.Time.UTC().Format(entryTime) + "-" + id
-		err = s.Put(ctx, key, bytes.NewReader(data))
+		err = put(ctx, entryKey(course, id, e.Time), bytes.NewReader(data))
 	}
 	if err != nil {
 		return fmt.Errorf("log of %s: %w", course, err)
 	}
 	return nil
+}
+
+func entryKey(course, id string, t time.Time) string {
+	return LogPrefix(course) + t.UTC().Format(entryTime) + "-" + id
 }
 
 func cutNotes(notes []string) []string {

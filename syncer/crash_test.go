@@ -2,7 +2,9 @@ package syncer
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -345,4 +347,49 @@ func (p *pruned) CompareAndSwap(ctx context.Context, key, etag string, data []by
 		return "", err
 	}
 	return p.Store.CompareAndSwap(ctx, key, etag, data)
+}
+
+// Whoever published a version may die before it is logged, and another syncer
+// publish the next one at once: the log has both, each once. A publisher that
+// was only slow has the last word on its own version.
+func TestAVersionIsLoggedBeforeTheNext(t *testing.T) {
+	for _, dies := range []bool{true, false} {
+		s := newSite(t)
+		two := s.syncer()
+		s.repo.commit(files{"a": "1"})
+		s.sync(two)
+		s.repo.commit(files{"a": "2"})
+		one := s.syncer(&lateEntry{Store: s.st, dies: dies, then: func() {
+			s.repo.commit(files{"a": "3"})
+			s.sync(two)
+		}})
+		s.sync(one)
+		s.want(3, files{"a": "3"})
+		s.wantEachVersionLogged(3)
+		for _, e := range s.log() {
+			if late := strings.HasPrefix(e.Why, "logged late"); late != (dies && e.Version == 2) {
+				t.Errorf("dies %v: version %d: %q", dies, e.Version, e.Why)
+			}
+		}
+	}
+}
+
+// lateEntry lets then happen before the first entry of the log is written,
+// which dies with its writer or comes after all.
+type lateEntry struct {
+	store.Store
+	then func()
+	dies bool
+}
+
+func (l *lateEntry) Put(ctx context.Context, key string, body io.ReadSeeker) error {
+	if strings.HasPrefix(key, store.LogPrefix("scala101")) && l.then != nil {
+		then := l.then
+		l.then = nil
+		then()
+		if l.dies {
+			return errors.New("died")
+		}
+	}
+	return l.Store.Put(ctx, key, body)
 }

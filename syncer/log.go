@@ -50,8 +50,9 @@ func (p *pass) publishEntry(rec *store.Record, h *bundle.Head, size int64) store
 	return e
 }
 
-// entryID makes entries of one millisecond sort by their versions.
-func entryID(v bundle.Version, publish string) string { return fmt.Sprintf("%016d-%s", v, publish) }
+// entryID makes entries of one millisecond sort by their versions, and is the
+// same for whoever logs the version. (Until 0.4 something random came after it.)
+func entryID(v bundle.Version) string { return fmt.Sprintf("%016d", v) }
 
 // enter writes an entry. It is done also when the pass is being stopped: the
 // swap has happened.
@@ -84,7 +85,7 @@ func (p *pass) settlePending(ctx context.Context) {
 	e := p.k.pending
 	landed := p.rec.Publish == e.publish ||
 		p.rec.Version >= e.Version && p.leadsOver(e.steps) && !p.logged(ctx, e.Version)
-	if !landed || p.enter(ctx, entryID(e.Version, e.publish), e.Entry) {
+	if !landed || p.enter(ctx, entryID(e.Version), e.Entry) {
 		p.k.pending = nil
 	}
 }
@@ -101,9 +102,27 @@ func (p *pass) logNewest(ctx context.Context) bool {
 	if p.logged(ctx, p.rec.Version) {
 		return true
 	}
-	e := p.publishEntry(p.rec, p.head, 0)
+	id, e := p.lateEntry()
+	return p.enter(ctx, id, e)
+}
+
+// lateEntry is what can be said of the newest version by who did not publish it.
+func (p *pass) lateEntry() (id string, e store.Entry) {
+	e = p.publishEntry(p.rec, p.head, 0)
 	e.Who, e.Why, e.Notes = "syncer", "logged late: whoever published it was stopped", nil
-	return p.enter(ctx, entryID(e.Version, p.rec.Publish), e)
+	return entryID(e.Version), e
+}
+
+// logFormer sees that the newest version is in the log before another takes
+// its place: whoever published it may have died before its entry, and nobody
+// would know of it any more. Where they live, their own entry takes the place
+// of this one.
+func (p *pass) logFormer(ctx context.Context) error {
+	if p.head == nil || p.k.entered == p.rec.Version {
+		return nil
+	}
+	id, e := p.lateEntry()
+	return store.WriteEntryLate(ctx, p.st, string(p.c.Name), id, e)
 }
 
 // logged says whether there is an entry of that version. When that cannot be

@@ -154,6 +154,9 @@ func (p *pass) newVersion(ctx context.Context, t tree, chs []channel, sel *cours
 	}
 	defer on.discard()
 	steps, err := p.writeSteps(ctx, on, version, chs, sel, was)
+	if err == nil {
+		err = p.logFormer(ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -219,8 +222,8 @@ func (p *pass) published(ctx context.Context, chs []channel) {
 	p.out.Added, p.out.Changed, p.out.Removed = counts(chs)
 	p.lg.Info("published", "course", p.c.Name, "version", p.rec.Version, "commit", p.rec.Commit,
 		"added", p.out.Added, "changed", p.out.Changed, "removed", p.out.Removed, "bytes", p.k.pending.Size)
-	if e := p.k.pending; p.enter(ctx, entryID(e.Version, e.publish), e.Entry) {
-		p.k.pending = nil
+	if e := p.k.pending; p.enter(ctx, entryID(e.Version), e.Entry) {
+		p.k.pending, p.k.entered = nil, e.Version
 	}
 	p.k.settled, p.k.said = true, ""
 	if p.o.Published != nil {

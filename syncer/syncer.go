@@ -109,10 +109,11 @@ type known struct {
 	memo    *course.FileMemo
 	former  map[string]composed // by channel id
 	refused remembered
-	said    string   // the last refusal that was logged
-	pending *pending // a log entry that may be owed
-	settled bool     // the log was compared with the record once
-	repaid  bool     // and what was taken back, once
+	said    string         // the last refusal that was logged
+	pending *pending       // a log entry that may be owed
+	settled bool           // the log was compared with the record once
+	entered bundle.Version // the version that was last logged from here
+	repaid  bool           // and what was taken back, once
 }
 
 // hold waits for the course's turn.
