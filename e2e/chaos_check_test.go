@@ -24,7 +24,7 @@ func (sys *system) heal(n int) {
 		p.tell(syscall.SIGCONT)
 		p.alive()
 	}
-	for name := range sys.people.takenBack() {
+	for _, name := range sys.people.tried {
 		sys.repo.set(name, "")
 	}
 	sys.repo.set("healed.txt", fmt.Sprintf("%d times\n", n))

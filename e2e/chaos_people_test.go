@@ -38,6 +38,7 @@ type people struct {
 	mu        sync.Mutex
 	hook      string            // the file with the secret that the hub shows
 	withdrawn map[string]string // path: the content that was taken back
+	tried     []string          // paths that may have been
 	offered   []string          // paths that may be taken back
 }
 
@@ -153,6 +154,7 @@ func (p *people) command(any *part, args ...string) (out string, done bool) {
 	what := args[0]
 	if err != nil {
 		what += ", said why not"
+		p.sys.t.Logf("satchel %s: %s", strings.Join(args, " "), strings.TrimSpace(told.String()))
 	}
 	p.sys.figures.command(what)
 	if text := told.String(); err != nil && (ctx.Err() != nil || strings.TrimSpace(text) == "" || strings.Contains(text, "panic:")) {
@@ -197,6 +199,9 @@ func (p *people) withdraw(any *part) {
 		return // gone by a force-push
 	}
 	out, done := p.command(any, "withdraw", "scala101", name, "--yes", "--json", "--why", "chaos")
+	p.mu.Lock()
+	p.tried = append(p.tried, name) // also where no answer came: it may have been done
+	p.mu.Unlock()
 	if !done {
 		return
 	}
