@@ -239,6 +239,9 @@ func TestClientSaysWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/pause" {
+			panic(http.ErrAbortHandler)
+		}
 		w.WriteHeader(http.StatusTeapot)
 		io.WriteString(w, "<html>")
 	})}
@@ -246,6 +249,9 @@ func TestClientSaysWhatToDo(t *testing.T) {
 	defer server.Close()
 	if _, err := NewClient(socket).Status(t.Context()); err == nil || !strings.Contains(err.Error(), "418") {
 		t.Errorf("another program: %v", err)
+	}
+	if _, err := NewClient(socket).Do(t.Context(), "pause", Command{}); err == nil || !strings.Contains(err.Error(), "is not known") {
+		t.Errorf("it died: %v", err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
