@@ -23,12 +23,15 @@ RESULTS  ?= $(CACHE)/results
 BENCH    = .ci/tables env PEERS_VENV=$(CACHE)/venv-peers AWS_CLI=$(CACHE)/venv-aws/bin/aws VERSITYGW=$(TOOLS)/versitygw COURSES=$(COURSES) ROUNDS=$(ROUNDS) CONTENDERS='$(CONTENDERS)' BENCH_RESULTS=$(RESULTS) BENCH_CACHE=$(CACHE)/bench SATCHEL_BIN=$(CURDIR)/bin $(GO) test -tags e2e -count=1 -timeout 150m -v ./e2e
 # What makes and mounts the filesystems of the e2e tests, and the kernel for those that this one lacks.
 FILESYSTEMS := linux.uml modprobe ip setpriv fusermount3 bindfs sshfs unionfs mergerfs fuse-overlayfs mkfs.exfat mount.exfat-fuse mkfs.vfat mkfs.ext4 mkfs.btrfs setquota rpcbind rpc.nfsd mount.nfs
+# How long the whole system is shaken, and how many students sit in it.
+CHAOS_TIME     ?= 10m
+CHAOS_STUDENTS ?= 50
 CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|FullQuota
 # The students' own user must be able to run it: not one below /root.
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 .DEFAULT_GOAL := help
-.PHONY: help build try test check fmt vet race e2e e2e-docker hub try-hub filesystems peers bench bench-publish bench-storm bench-term plots fuzz chaos cross release release-check clean
+.PHONY: help build try test check fmt vet race e2e chaos-site e2e-docker hub try-hub filesystems peers bench bench-publish bench-storm bench-term plots fuzz chaos cross release release-check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,7 +61,7 @@ race:
 
 e2e: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server $(CACHE)/venv-lfs/made ## the whole way with the real servers: OpenSSH, S3, Jupyter, nbformat, strace
 	.ci/need sshd strace python3 gcc git-lfs tinyproxy microsocks
-	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter LFS_VENV=$(CACHE)/venv-lfs SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Docker|Peers|Hub|E2EOtherFilesystems|E2EFullQuota)" ./e2e ./store/... ./source ./workdir ./notebook
+	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter LFS_VENV=$(CACHE)/venv-lfs SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Chaos|Docker|Peers|Hub|E2EOtherFilesystems|E2EFullQuota)" ./e2e ./store/... ./source ./workdir ./notebook
 
 e2e-docker: $(TOOLS)/caddy $(TOOLS)/pebble ## the images and docker-compose.yml in a Docker engine of their own; writes docs/e2e-docker.md
 	.ci/need dockerd docker-compose debootstrap iptables ip npm sshd
@@ -126,8 +129,14 @@ fuzz: ## every fuzz test for FUZZTIME each
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 	  echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; done; done
 
-chaos: build $(CACHE)/venv-jupyter/bin/jupyter-server ## ten thousand random histories, then each fault at each system call (three hours)
+chaos-site: build $(TOOLS)/versitygw ## the whole system while everything breaks by a seeded plan (CHAOS_TIME=10m CHAOS_STUDENTS=50 CHAOS_SEED=1)
+	.ci/need sshd
+	VERSITYGW=$(TOOLS)/versitygw SATCHEL_BIN=$(CURDIR)/bin CHAOS_TIME=$(CHAOS_TIME) CHAOS_STUDENTS=$(CHAOS_STUDENTS) CHAOS_REPORT=$(RESULTS)/chaos.txt $(GOTEST) -tags e2e -v -timeout 24h -run '^TestChaosWholeSystem$$' ./e2e
+	@cat $(RESULTS)/chaos.txt
+
+chaos: build $(CACHE)/venv-jupyter/bin/jupyter-server ## ten thousand random histories, an hour of make chaos-site, then each fault at each system call (four hours)
 	JUPYTER_VENV=$(CACHE)/venv-jupyter $(GOTEST) -tags e2e ./workdir -run TestModel -v -model.histories 10000 -model.from $${SEED:-$$(date +%s)} -timeout 60m
+	$(MAKE) chaos-site CHAOS_TIME=1h
 	.ci/need sshd $(FILESYSTEMS)
 	SATCHEL_FULL=1 SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -v -timeout 6h -run '$(CHAOS)' ./e2e
 

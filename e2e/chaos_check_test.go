@@ -84,8 +84,7 @@ func (sys *system) check(n int) {
 
 // check lets a student log in, who then has the newest, and all that was saved.
 func (l *learner) check(want map[string]string) {
-	if gone := l.lost(); len(gone) > 0 {
-		l.sys.fail("%s lost %q", l.name, gone)
+	if l.hasLost("while all broke") {
 		return
 	}
 	var wrong string
@@ -101,9 +100,7 @@ func (l *learner) check(want map[string]string) {
 		return nil
 	})
 	l.look()
-	if gone := l.lost(); len(gone) > 0 {
-		l.sys.fail("%s lost %q in a login after all healed", l.name, gone)
-	}
+	l.hasLost("in a login after all healed")
 	gone := l.sys.people.takenBack()
 	l.everyFile(func(p string, data []byte) {
 		for name, content := range gone {
@@ -112,6 +109,17 @@ func (l *learner) check(want map[string]string) {
 			}
 		}
 	})
+}
+
+func (l *learner) hasLost(when string) bool {
+	gone := l.lost()
+	if len(gone) > 0 {
+		l.sys.fail("%s lost %q %s", l.name, gone, when)
+		l.sys.figures.mu.Lock()
+		l.sys.figures.lost += len(gone)
+		l.sys.figures.mu.Unlock()
+	}
+	return len(gone) > 0
 }
 
 // wrong says what the folder has otherwise than it must: who only reads has

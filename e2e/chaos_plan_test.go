@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -23,7 +24,7 @@ type tally struct {
 	faults                                 map[string]int
 	logins, withTicket, killed, overBudget int
 	times                                  []time.Duration
-	pushes, versions, lines, cycles        int
+	pushes, versions, lines, lost, cycles  int
 	commands                               map[string]int
 }
 
@@ -59,25 +60,35 @@ func (f *tally) login(took time.Duration, ticket, killed bool) {
 	}
 }
 
+// print tells it, and writes it into the file that CHAOS_REPORT names.
 func (f *tally) print(t *testing.T, took time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	var out strings.Builder
 	slices.Sort(f.times)
 	at := func(q float64) time.Duration {
 		return f.times[min(len(f.times)-1, int(q*float64(len(f.times))))].Round(time.Millisecond)
 	}
-	t.Logf("%.0f s, healed %d times; %d pushes, %d versions", took.Seconds(), f.cycles, f.pushes, f.versions)
-	t.Logf("%d logins (%d without a ticket, %d killed); of the others half within %v, 99 of 100 within %v, all within %v; over their budget: %d", f.logins, f.logins-f.withTicket, f.killed, at(.5), at(.99), at(1), f.overBudget)
-	t.Logf("%d lines that students saved, none lost", f.lines)
-	for _, k := range sortedNames(f.commands) {
-		t.Logf("command %s: %d", k, f.commands[k])
-	}
+	fmt.Fprintf(&out, "%.0f s, healed %d times; %d pushes, %d versions\n", took.Seconds(), f.cycles, f.pushes, f.versions)
+	fmt.Fprintf(&out, "%d logins (%d without a ticket, %d killed); of the others half within %v, 99 of 100 within %v, all within %v; over their budget: %d\n",
+		f.logins, f.logins-f.withTicket, f.killed, at(.5), at(.99), at(1), f.overBudget)
+	fmt.Fprintf(&out, "%d lines that students saved, %d lost\n", f.lines, f.lost)
 	all := 0
-	for _, k := range sortedNames(f.faults) {
-		t.Logf("fault %s: %d", k, f.faults[k])
-		all += f.faults[k]
+	for _, n := range f.faults {
+		all += n
 	}
-	t.Logf("faults in all: %d", all)
+	fmt.Fprintf(&out, "%d faults\n", all)
+	for _, k := range sortedNames(f.faults) {
+		fmt.Fprintf(&out, "%5d %s\n", f.faults[k], k)
+	}
+	fmt.Fprintln(&out, "commands")
+	for _, k := range sortedNames(f.commands) {
+		fmt.Fprintf(&out, "%5d %s\n", f.commands[k], k)
+	}
+	t.Log("\n" + out.String())
+	if file := os.Getenv("CHAOS_REPORT"); file != "" {
+		write(t, file, out.String())
+	}
 	if f.overBudget > 0 {
 		t.Errorf("%d logins were over their budget", f.overBudget)
 	}
