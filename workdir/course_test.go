@@ -249,6 +249,32 @@ func TestWithdrawnWithItsCopies(t *testing.T) {
 	}
 }
 
+// What was taken out of a folder before it was withdrawn is held for late
+// writers no longer.
+func TestWithdrawnWhileItIsHeld(t *testing.T) {
+	for _, step := range []bool{false, true} {
+		w := newWorld(t)
+		w.publish("a.txt", "secret", "b.txt", "one")
+		w.sync()
+		w.publish("a.txt", "-", "b.txt", "two")
+		w.sync()
+		hold := filepath.Join(w.root, ".satchel/scala101/hold")
+		if all := tree(t, hold); len(all) != 2 {
+			t.Fatalf("held: %v", all)
+		}
+		w.withdraw = []bundle.Pair{{Path: "a.txt", Digest: bundle.Sum([]byte("secret"))}}
+		w.how.Step = step
+		w.publish("c.txt", "three")
+		w.sync()
+		for p, text := range tree(t, hold) {
+			if text != "one" {
+				t.Errorf("step %v: %s: %q is held", step, p, text)
+			}
+		}
+		w.has("b.txt", "two", "c.txt", "three")
+	}
+}
+
 func TestRestore(t *testing.T) {
 	w := newWorld(t)
 	w.publish("hw1.ipynb", "one", "big.bin", "\x00\xff", "keep.txt", "k")

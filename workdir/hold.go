@@ -43,14 +43,14 @@ func (c *Course) Settle(ctx context.Context) ([]Event, error) {
 		return nil, err
 	}
 	v := c.rec.highest.Version
-	return c.settle(ctx, tree, v, nil, nil)
+	return c.settle(ctx, tree, v, nil, nil, nil)
 }
 
 // settle deals with everything that lies in the hold: what a run that died
 // left half done is finished or undone, what an editor wrote late is put back
 // as the student's, what is surely nobody's any more is let go. Where only
 // some paths are asked for, what came out elsewhere, and is recorded, waits.
-func (c *Course) settle(ctx context.Context, tree *dir, v bundle.Version, newest map[string]Delivery, only map[string]bool) ([]Event, error) {
+func (c *Course) settle(ctx context.Context, tree *dir, v bundle.Version, newest map[string]Delivery, only map[string]bool, withdrawn map[bundle.Pair]bool) ([]Event, error) {
 	d, err := c.area.private(holdName)
 	if err != nil {
 		return nil, writable(err)
@@ -61,7 +61,7 @@ func (c *Course) settle(ctx context.Context, tree *dir, v bundle.Version, newest
 		return nil, err
 	}
 	slices.Sort(names)
-	s := &settling{c: c, tree: tree, d: d, version: v, here: map[string]bool{}, known: map[bundle.Digest]int64{}, planned: newest != nil, only: only}
+	s := &settling{c: c, tree: tree, d: d, version: v, here: map[string]bool{}, known: map[bundle.Digest]int64{}, planned: newest != nil, only: only, withdrawn: withdrawn}
 	for _, n := range newest {
 		s.known[n.Digest] = n.Size
 	}
@@ -109,12 +109,20 @@ type settling struct {
 	touched bool
 	planned bool // a plan follows
 	only    map[string]bool
+
+	withdrawn map[bundle.Pair]bool
+}
+
+// takenBack says that what came out is the course's, and was withdrawn then or
+// since: it does not wait.
+func (s *settling) takenBack(h *hold) bool {
+	return h.Then == thenErase || h.Then == thenDrop && s.withdrawn[bundle.Pair{Path: h.Path, Digest: h.Was}]
 }
 
 func (s *settling) one(ctx context.Context, name string) error {
 	id, side, _ := strings.Cut(name, "-")
 	h := s.c.rec.holds[id]
-	if h != nil && h.Done && s.only != nil && !s.only[h.Path] {
+	if h != nil && h.Done && s.only != nil && !s.only[h.Path] && !s.takenBack(h) {
 		s.here[id] = true
 		return nil
 	}
@@ -303,14 +311,15 @@ func (s *settling) ended(h *hold, name string) {
 
 // letGo ends a hold whose bytes came out as expected and stayed so.
 func (s *settling) letGo(h *hold, name string, size int64) error {
-	if h.Then != thenErase && !s.rested(h) {
+	back := s.takenBack(h)
+	if !back && !s.rested(h) {
 		return nil
 	}
 	var err error
 	switch {
 	case h.Then == thenShelf:
 		err = s.c.shelve(s.d, name, h.Path)
-	case h.Then == thenDrop && s.c.rec.undoes(h.Was):
+	case !back && h.Then == thenDrop && s.c.rec.undoes(h.Was):
 		err = s.c.keep(s.d, name, h.Was, size)
 	default:
 		err = s.d.remove(name)

@@ -94,7 +94,7 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 			p.step = nil
 		}
 	}
-	settled, err := c.settle(ctx, tree, p.version, newest, p.step)
+	settled, err := c.settle(ctx, tree, p.version, newest, p.step, p.withdrawn)
 	if err != nil {
 		return nil, err
 	}

@@ -112,7 +112,7 @@ func (c *Course) planRestore(ctx context.Context, n Newest, newest map[string]De
 	if err := c.openArea(tree); err != nil {
 		return nil, fmt.Errorf("open %s: %w", ownFolder, writable(err))
 	}
-	if p.events, err = c.settle(ctx, tree, p.version, newest, nil); err != nil {
+	if p.events, err = c.settle(ctx, tree, p.version, newest, nil, nil); err != nil {
 		return nil, err
 	}
 	if p.facts, err = c.look(ctx, tree, paths); err != nil {
@@ -179,7 +179,7 @@ func (h *Home) PlaceNote(ctx context.Context, name string, content []byte, ours 
 		return nil, writable(err)
 	}
 	p := &Plan{c: c, folder: ".", partial: true}
-	if p.events, err = c.settle(ctx, tree, 0, nil, nil); err != nil {
+	if p.events, err = c.settle(ctx, tree, 0, nil, nil, nil); err != nil {
 		return nil, err
 	}
 	v := View{Last: map[string]*Entry{}, Newest: map[string]Delivery{}, Channels: map[string]bool{"": true}, Now: h.now}

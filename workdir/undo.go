@@ -119,7 +119,7 @@ func (c *Course) PlanUndo(ctx context.Context) (*Plan, error) {
 	if err := c.openArea(tree); err != nil {
 		return nil, fmt.Errorf("open %s: %w", ownFolder, writable(err))
 	}
-	if p.events, err = c.settle(ctx, tree, p.version, nil, nil); err != nil {
+	if p.events, err = c.settle(ctx, tree, p.version, nil, nil, nil); err != nil {
 		return nil, err
 	}
 	paths := sortedKeys(c.rec.changes)
