@@ -1,7 +1,6 @@
 package hook
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"satchel/internal/roots"
 )
 
 func parseBase(text string) (*url.URL, error) {
@@ -46,14 +47,14 @@ func newHTTP(o ClientOptions) (*http.Client, error) {
 		}
 		t.Proxy = http.ProxyURL(u)
 	}
-	if o.CAFile != "" {
-		pool, err := readRoots(o.CAFile)
-		if err != nil {
-			return nil, err
-		}
-		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	if o.CAFile == "" {
+		return &http.Client{Transport: t}, nil
 	}
-	return &http.Client{Transport: t}, nil
+	rt, err := roots.Follow(o.CAFile, readRoots, t)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: rt}, nil
 }
 
 func readRoots(file string) (*x509.CertPool, error) {

@@ -23,6 +23,7 @@ func Open(ctx context.Context, lg *slog.Logger, c Config) (Store, error) {
 	case c.Dir != "":
 		return NewDir(c.Dir)
 	}
+	c.S3.Log = lg
 	s, err := NewS3(ctx, *c.S3)
 	if err != nil {
 		return nil, err

@@ -2,10 +2,9 @@ package store
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -19,6 +18,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/logging"
+
+	"satchel/internal/roots"
 )
 
 // S3Config says which bucket. Credentials come by the SDK's chain: environment
@@ -38,10 +39,13 @@ type S3Config struct {
 	// Checksums sends and checks the SDK's CRC32, which some servers do not
 	// know; nil: where Endpoint is not set.
 	Checksums *bool
-	// Roots are the authorities that are trusted; nil: the system's.
-	Roots *x509.CertPool
+	// CAFile holds authorities that are trusted beside the system's, read again
+	// when it changes; "": the system's alone.
+	CAFile string
 	// Silence is how long nothing may move on a connection; 0 is a minute.
 	Silence time.Duration
+	// Log hears when other credentials are used; nil: nobody does.
+	Log *slog.Logger
 	// Wrap is put between the SDK and the network; nil: nothing is. For tests.
 	Wrap func(http.RoundTripper) http.RoundTripper
 }
@@ -72,8 +76,13 @@ func NewS3(ctx context.Context, c S3Config) (*S3, error) {
 	if err := checkCredentials(ctx, cfg); err != nil {
 		return nil, err
 	}
+	cfg.Credentials = followCredentials(c.Log, cfg.Credentials)
+	web, err := c.httpClient(cfg)
+	if err != nil {
+		return nil, err
+	}
 	s := &S3{bucket: c.Bucket, prefix: c.prefix(), where: c.where(cfg.Region)}
-	s.client = s3.NewFromConfig(cfg, func(o *s3.Options) { c.options(cfg, o) })
+	s.client = s3.NewFromConfig(cfg, func(o *s3.Options) { c.options(web, o) })
 	s.signer = s3.NewPresignClient(s.client, s3.WithPresignClientFromClientOptions(func(o *s3.Options) {
 		if c.StudentsEndpoint != "" {
 			o.BaseEndpoint = &c.StudentsEndpoint
@@ -130,7 +139,7 @@ func (c *S3Config) where(region string) string {
 	return fmt.Sprintf("bucket %s at %s", c.Bucket, c.Endpoint)
 }
 
-func (c *S3Config) options(cfg aws.Config, o *s3.Options) {
+func (c *S3Config) options(web *http.Client, o *s3.Options) {
 	if c.Endpoint != "" {
 		o.BaseEndpoint = &c.Endpoint
 	}
@@ -141,7 +150,7 @@ func (c *S3Config) options(cfg aws.Config, o *s3.Options) {
 	}
 	o.DisableLogOutputChecksumValidationSkipped = true
 	o.Retryer = retry.NewStandard(bounded)
-	o.HTTPClient = c.httpClient(cfg)
+	o.HTTPClient = web
 }
 
 func or(v *bool, otherwise bool) bool {
@@ -154,7 +163,7 @@ func or(v *bool, otherwise bool) bool {
 // httpClient is the SDK's transport (with its certificates and proxies), cut
 // off where nothing moves. It follows no redirect: the SDK's signature would
 // go to whoever the answer names.
-func (c *S3Config) httpClient(cfg aws.Config) *http.Client {
+func (c *S3Config) httpClient(cfg aws.Config) (*http.Client, error) {
 	base, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
 	if !ok {
 		base = awshttp.NewBuildableClient()
@@ -173,14 +182,17 @@ func (c *S3Config) httpClient(cfg aws.Config) *http.Client {
 		return &talking{conn, quiet}, nil
 	}
 	t.MaxIdleConnsPerHost = 64
-	if c.Roots != nil {
-		t.TLSClientConfig = &tls.Config{RootCAs: c.Roots, MinVersion: tls.VersionTLS12}
-	}
 	var rt http.RoundTripper = t
-	if c.Wrap != nil {
-		rt = c.Wrap(t)
+	if c.CAFile != "" {
+		var err error
+		if rt, err = roots.Follow(c.CAFile, roots.Read, t); err != nil {
+			return nil, err
+		}
 	}
-	return &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if c.Wrap != nil {
+		rt = c.Wrap(rt)
+	}
+	return &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
 }
 
 // talking is a connection that breaks when nothing moves for too long. Each

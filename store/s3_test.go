@@ -2,7 +2,7 @@ package store_test
 
 import (
 	"context"
-	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
 	"log"
@@ -11,6 +11,8 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -86,8 +88,11 @@ func TestS3Authorities(t *testing.T) {
 	if err := newS3(t, c).Check(t.Context()); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("an authority that nobody trusts: %v", err)
 	}
-	c.Roots = x509.NewCertPool()
-	c.Roots.AddCert(front.Certificate())
+	c.CAFile = filepath.Join(t.TempDir(), "ca.pem")
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})
+	if err := os.WriteFile(c.CAFile, authority, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := newS3(t, c).Check(t.Context()); err != nil {
 		t.Error(err)
 	}

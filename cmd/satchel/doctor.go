@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -22,7 +20,6 @@ import (
 	"satchel/course"
 	"satchel/internal/config"
 	"satchel/internal/hub"
-	"satchel/internal/roots"
 	"satchel/internal/students"
 	"satchel/source"
 	"satchel/store"
@@ -199,32 +196,6 @@ func (c *checks) hookservers(ctx context.Context, cfg *config.Config, st store.S
 	}
 }
 
-// students asks the address that students' servers are given.
-func (c *checks) students(ctx context.Context, cfg *config.Config) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, cfg.URL+"/v1/sync", nil)
-	if err != nil {
-		c.not("url", "correct `url` in "+cfg.File, "%v", err)
-		return
-	}
-	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := web.Do(req)
-	if err != nil {
-		c.not("url", "where students' servers reach it and this machine does not, that may be meant; `satchel-agent doctor` in a student's container tells", "%s does not answer here: %v", cfg.URL, err)
-		return
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusUnauthorized || !strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
-		c.not("url", "correct `url` in "+cfg.File+", or what stands before the service", "%s answers with status %d, and is not this service", cfg.URL, resp.StatusCode)
-		return
-	}
-	c.well("url", "%s answers", cfg.URL)
-	if host, _, err := net.SplitHostPort(cfg.Listen.Hub); err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
-		c.not("listen.hub", "bind it to the address on the hub's network", "the hub's port listens on every address of this machine (%s): students may reach it", cfg.Listen.Hub)
-	}
-}
-
 func (c *checks) hub(ctx context.Context, cfg *config.Config) {
 	if cfg.Hub.APIURL == "" {
 		c.well("hub", "its API is not configured: containers that are resumed get no fresh ticket (set c.DockerSpawner.remove = True), and groups are those of the login")
@@ -235,14 +206,9 @@ func (c *checks) hub(ctx context.Context, cfg *config.Config) {
 		c.not("hub", "satchel init makes it; it is also the api_token of a service in jupyterhub_config.py", "%v", err)
 		return
 	}
-	trusted, err := roots.Read(cfg.CAFile)
+	h, err := hub.New(cfg.Hub.APIURL, token.Reveal, cfg.CAFile)
 	if err != nil {
-		c.not("hub", "see ca_file", "%v", err)
-		return
-	}
-	h, err := hub.New(cfg.Hub.APIURL, token.Reveal, trusted)
-	if err != nil {
-		c.not("hub", "correct hub.api_url", "%v", err)
+		c.not("hub", "correct hub.api_url, or ca_file", "%v", err)
 		return
 	}
 	defer h.Close()

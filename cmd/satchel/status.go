@@ -24,6 +24,7 @@ type courseStatus struct {
 	syncer.CourseStatus
 	Students      *students.Summary `json:"students,omitempty"`
 	StudentsError string            `json:"students_error,omitempty"`
+	trust
 }
 
 func (a *app) statusCommand() *cobra.Command {
@@ -88,6 +89,8 @@ func standing(ctx context.Context, cfg *config.Config, st store.Store) (out []co
 		s := courseStatus{CourseStatus: c}
 		if s.Students, err = students.Summarize(ctx, st, c.Course, time.Now()); err != nil {
 			s.StudentsError = err.Error() // the course's own state is told all the same
+		} else if r, _, err := store.ReadRecord(ctx, st, c.Course); err == nil {
+			s.trust = trusted(r.Head, s.Students.Keys)
 		}
 		out = append(out, s)
 	}
@@ -146,6 +149,7 @@ func (a *app) printCourse(c courseStatus, now time.Time) {
 		}
 		a.printf("\n")
 	}
+	a.printTrust(c.trust)
 	if c.Students != nil && c.Students.DidNotRun > 0 {
 		a.printf("  THE AGENT DID NOT RUN after %s", plural(c.Students.DidNotRun, "login"))
 		for _, i := range c.Students.Images {

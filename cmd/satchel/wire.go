@@ -22,7 +22,6 @@ import (
 	"satchel/hookserver"
 	"satchel/internal/config"
 	"satchel/internal/hub"
-	"satchel/internal/roots"
 	"satchel/internal/students"
 	"satchel/store"
 	"satchel/syncer"
@@ -32,12 +31,8 @@ import (
 func openStore(ctx context.Context, lg *slog.Logger, cfg *config.Config) (store.Store, error) {
 	c := store.Config{Dir: cfg.Store.Dir}
 	if s3 := cfg.Store.S3; s3 != nil {
-		trusted, err := roots.Read(cfg.CAFile)
-		if err != nil {
-			return nil, err
-		}
 		c.S3 = &store.S3Config{
-			Roots:  trusted,
+			CAFile: cfg.CAFile,
 			Bucket: s3.Bucket, Prefix: s3.Prefix, Endpoint: s3.Endpoint, Region: s3.Region,
 			PathStyle: s3.PathStyle, Checksums: s3.Checksums, StudentsEndpoint: s3.StudentsEndpoint,
 		}
@@ -204,11 +199,7 @@ func hubOf(l *live) (hookserver.Hub, error) {
 	if l.cfg.Hub.APIURL == "" || l.cfg.Hub.Groups == "login" {
 		return nil, nil
 	}
-	trusted, err := roots.Read(l.cfg.CAFile)
-	if err != nil {
-		return nil, err
-	}
-	return hub.New(l.cfg.Hub.APIURL, func() string { return l.held().hub }, trusted)
+	return hub.New(l.cfg.Hub.APIURL, func() string { return l.held().hub }, l.cfg.CAFile)
 }
 
 // whenever does what is to be done each time that c has a word.

@@ -9,7 +9,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +21,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"satchel/internal/roots"
 )
 
 // MaxToken bounds what can be a token, in bytes; JupyterHub's own have 32.
@@ -80,9 +81,9 @@ type answer struct {
 
 // New makes a Hub for an API's address, such as http://hub:8081/hub/api. token
 // is this service's own, asked each time; it needs the scopes
-// read:users:name and read:users:groups. roots are the authorities that are
-// trusted; nil: the system's.
-func New(api string, token func() string, roots *x509.CertPool) (*Hub, error) {
+// read:users:name and read:users:groups. caFile holds authorities that are
+// trusted beside the system's, read again when it changes; "": none.
+func New(api string, token func() string, caFile string) (*Hub, error) {
 	u, err := url.Parse(api)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("hub.api_url: %q is no address such as http://hub:8081/hub/api", api)
@@ -91,11 +92,17 @@ func New(api string, token func() string, roots *x509.CertPool) (*Hub, error) {
 	t := &http.Transport{
 		MaxIdleConnsPerHost: 2 * atOnce, MaxConnsPerHost: 2 * atOnce, IdleConnTimeout: 30 * time.Second,
 		MaxResponseHeaderBytes: maxAnswer, DisableCompression: true, TLSHandshakeTimeout: patience,
-		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+	var rt http.RoundTripper = t
+	if caFile != "" {
+		if rt, err = roots.Follow(caFile, roots.Read, t); err != nil {
+			return nil, err
+		}
 	}
 	return &Hub{
 		base: strings.TrimRight(api, "/"), token: token, now: time.Now,
-		http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		http: &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		kept: map[string]answer{}, tokens: make(chan struct{}, atOnce), users: make(chan struct{}, atOnce),
 	}, nil
 }

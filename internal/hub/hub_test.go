@@ -2,12 +2,14 @@ package hub
 
 import (
 	"context"
-	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,7 +37,7 @@ func newFake(t *testing.T) (*fake, *Hub) {
 		f.last.Store(r.URL.EscapedPath(), r.Header.Get("Authorization"))
 		f.reply(w, r)
 	}))
-	h, err := New(f.URL+"/hub/api/", func() string { return "ours" }, nil)
+	h, err := New(f.URL+"/hub/api/", func() string { return "ours" }, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +252,7 @@ func TestSilentHub(t *testing.T) {
 
 func TestAddressOfTheHub(t *testing.T) {
 	for _, bad := range []string{"", "hub:8081", "ftp://hub/hub/api", "http://"} {
-		if _, err := New(bad, nil, nil); err == nil {
+		if _, err := New(bad, nil, ""); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
 	}
@@ -275,16 +277,19 @@ func TestAuthorities(t *testing.T) {
 		fmt.Fprint(w, `{"name":"ana","groups":["a"]}`)
 	}))
 	defer s.Close()
-	pool := x509.NewCertPool()
-	pool.AddCert(s.Certificate())
-	for _, roots := range []*x509.CertPool{pool, nil} {
-		h, err := New(s.URL, func() string { return "ours" }, roots)
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if err := os.WriteFile(file, authority, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, trusted := range []string{file, ""} {
+		h, err := New(s.URL, func() string { return "ours" }, trusted)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = h.Groups(t.Context(), "ana")
-		if (err == nil) != (roots != nil) {
-			t.Errorf("trusted %v: %v", roots != nil, err)
+		if (err == nil) != (trusted != "") {
+			t.Errorf("trusted %v: %v", trusted != "", err)
 		}
 		h.Close()
 	}
