@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,13 +32,13 @@ const startTime = 20 * time.Second
 // and stops it when the test ends. It gives what a client needs.
 func Start(t testing.TB) (endpoint, access, secret string) {
 	t.Helper()
-	return start(t)
+	return start(t, nil)
 }
 
 // StartVersioned is Start with buckets that can keep versions.
 func StartVersioned(t testing.TB) (endpoint, access, secret string) {
 	t.Helper()
-	return start(t, "--versioning-dir", t.TempDir())
+	return start(t, nil, "--versioning-dir", t.TempDir())
 }
 
 // Bucket makes a bucket on such a server and gives the configuration of a
@@ -58,12 +59,13 @@ func Bucket(t testing.TB, endpoint, access, secret string) store.S3Config {
 	return c
 }
 
-func start(t testing.TB, backend ...string) (endpoint, access, secret string) {
+// start starts the server with options of its own, and of its folder.
+func start(t testing.TB, options []string, backend ...string) (endpoint, access, secret string) {
 	t.Helper()
 	access, secret = "s3server-access", "s3server-secret"
 	for try := 0; ; try++ {
 		addr := freePort(t)
-		said, err := run(t, addr, access, secret, backend)
+		said, err := run(t, addr, access, secret, options, backend)
 		if err == nil {
 			return "http://" + addr, access, secret
 		}
@@ -74,9 +76,9 @@ func start(t testing.TB, backend ...string) (endpoint, access, secret string) {
 }
 
 // run starts the server and waits until it answers.
-func run(t testing.TB, addr, access, secret string, backend []string) (said string, err error) {
+func run(t testing.TB, addr, access, secret string, options, backend []string) (said string, err error) {
 	t.Helper()
-	args := append([]string{"--quiet", "--keep-alive", "--port", addr, "posix"}, append(backend, t.TempDir())...)
+	args := slices.Concat([]string{"--quiet", "--keep-alive", "--port", addr}, options, []string{"posix"}, backend, []string{t.TempDir()})
 	cmd := exec.Command(binary(t), args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
