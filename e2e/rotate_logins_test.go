@@ -39,35 +39,45 @@ const (
 	resumedLogin = "a resumed container"
 )
 
-// startLessons begins: two students' servers are started anew again and again,
-// two containers are resumed again and again.
+// Four classes of so many students: in two of them servers are started anew all
+// the time, in two containers are resumed. Each logs in one after the other, so
+// often: one student who came all the time would be slowed down.
+const (
+	classSize = 20
+	loginEach = 150 * time.Millisecond
+)
+
+// startLessons begins.
 func startLessons(r *rotation) *lessons {
 	c := &lessons{r: r, over: make(chan struct{}), done: map[string]int{}, resumed: map[string]hook.Admission{}}
+	for i := range 2 * classSize {
+		c.resumed[fmt.Sprintf("resumed%d-%d", i/classSize, i%classSize)] = hook.Admission{}
+	}
+	c.remake()
 	c.published.Store(int64(r.version))
+	r.t.Cleanup(c.stop)
 	for i := range 2 {
-		name := fmt.Sprint("resumed", i)
-		c.remake(name)
-		c.loop(resumedLogin, name, func() (hook.Admission, error) {
+		c.loop(newLogin, fmt.Sprintf("new%d-", i), r.spawn)
+		c.loop(resumedLogin, fmt.Sprintf("resumed%d-", i), func(name string) (hook.Admission, error) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			return c.resumed[name], nil
 		})
-		fresh := fmt.Sprint("new", i)
-		c.loop(newLogin, fresh, func() (hook.Admission, error) { return c.r.spawn(fresh) })
 	}
-	r.t.Cleanup(c.stop)
 	return c
 }
 
-// remake makes a container anew: it has the keys of today, and a ticket that
-// nobody takes any more, of a key from long ago.
-func (c *lessons) remake(name string) {
-	adm, err := c.r.spawn(name)
-	must(c.r.t, err)
-	adm.Ticket = staleTicket(c.r.t, name)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.resumed[name] = adm
+// remake makes the containers anew that are resumed: they have the keys of
+// today, and a ticket that nobody takes any more, of a key from long ago.
+func (c *lessons) remake() {
+	for name := range c.resumed { // only written to here
+		adm, err := c.r.spawn(name)
+		must(c.r.t, err)
+		adm.Ticket = staleTicket(c.r.t, name)
+		c.mu.Lock()
+		c.resumed[name] = adm
+		c.mu.Unlock()
+	}
 }
 
 func staleTicket(t testing.TB, user string) string {
@@ -112,23 +122,28 @@ func (r *rotation) agentOf(st *student, adm hook.Admission, args ...string) *exe
 	return c
 }
 
-// loop logs a student in again and again; a server that is started anew each
-// eighth time finds an empty home.
-func (c *lessons) loop(kind, name string, admit func() (hook.Admission, error)) {
-	st := c.r.student(name)
+// loop logs a class in again and again; each eighth server that is started anew
+// finds an empty home the next time.
+func (c *lessons) loop(kind, class string, admit func(name string) (hook.Admission, error)) {
+	var students []*student
+	for i := range classSize {
+		students = append(students, c.r.student(fmt.Sprint(class, i)))
+	}
 	c.all.Go(func() {
+		tick := time.NewTicker(loginEach)
+		defer tick.Stop()
 		for n := 0; ; n++ {
 			select {
 			case <-c.over:
 				return
-			default:
+			case <-tick.C:
 			}
-			want := int(c.published.Load())
-			adm, err := admit()
+			st, want := students[n%classSize], int(c.published.Load())
+			adm, err := admit(st.name)
 			if err == nil {
 				err = c.bring(st, adm, want)
 			}
-			c.count(kind, name, err)
+			c.count(kind, st.name, err)
 			if kind == newLogin && n%8 == 7 {
 				_ = os.RemoveAll(st.folder())
 				_ = os.RemoveAll(filepath.Join(st.root, ".satchel"))

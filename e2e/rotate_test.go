@@ -76,11 +76,11 @@ func (d *drill) during(what string, rotate func()) {
 	d.t.Helper()
 	began := time.Now()
 	fresh, resumed, failed := d.counts()
-	d.more(1)
+	d.more(3)
 	rotate()
 	d.push()
 	d.published.Store(int64(d.version))
-	d.more(3)
+	d.more(classSize)
 	d.arrives()
 	f, s, x := d.counts()
 	d.t.Logf("%-30s %4d logins of new servers, %4d of resumed containers, %d failed, %.1f s", what, f-fresh, s-resumed, x-failed, time.Since(began).Seconds())
@@ -155,9 +155,7 @@ func (d *drill) signingKey() {
 	for name := range d.homes {
 		d.start(name)
 	}
-	d.remake("resumed0")
-	d.remake("resumed1")
-	d.more(2)
+	d.remake()
 	eventually(d.t, 3*time.Minute, "one server alone needs the old key", func() error {
 		s := d.standing()
 		if len(s.SignedBy) != 2 || s.SignedBy[1].ID != oldID || s.SignedBy[1].Only != 1 || s.CutOff != 0 {
@@ -194,9 +192,9 @@ func (d *drill) hookSecret() {
 	d.make("secret", "conf/secrets/hook-2")
 	d.hook = "[secrets/hook-2, secrets/hook]"
 	d.change()
-	d.more(2)
+	d.more(5)
 	d.replace("hub/hook-secret", d.read("conf/secrets/hook-2"))
-	d.more(2)
+	d.more(5)
 	d.hook = "[secrets/hook-2]"
 	d.change()
 	if _, err := d.spawnWith("nobody", old); err == nil || !strings.Contains(err.Error(), "401") {
@@ -217,7 +215,7 @@ func (d *drill) ticketKeys() {
 	for _, keys := range []string{"[secrets/ticket, secrets/ticket-2]", "[secrets/ticket-2, secrets/ticket]"} {
 		d.ticket = keys
 		d.change()
-		d.more(2)
+		d.more(5)
 		if out, code := agent(); code != 0 {
 			d.t.Errorf("a ticket by the old key, with %s: exit %d\n%s", keys, code, out)
 		}
@@ -346,15 +344,15 @@ func (d *drill) certificate() {
 	first := d.path("first.pem")
 	d.rotation.replace("first.pem", d.authority.pem)
 	d.replace("ca.pem", d.authority.pem+next.pem) // also of the service: it is its ca_file
-	d.more(2)
+	d.more(5)
 	d.front.show(next)
 	d.front.cutStreams()
 	d.push()
 	d.arrives()
-	d.more(2)
+	d.more(5)
 	d.replace("ca.pem", next.pem)
 	d.front.cutStreams()
-	d.more(2)
+	d.more(5)
 	out, _ := d.trySatchel("doctor", "--config", d.hooks.config)
 	if !strings.Contains(out, d.front.number()) || !strings.Contains(out, `"second authority"`) {
 		d.t.Errorf("doctor tells nothing of certificate %s:\n%s", d.front.number(), out)
