@@ -50,6 +50,7 @@ func TestE2ERotation(t *testing.T) {
 	d.during("control secret", d.controlSecret)
 	d.during("the hub's token", d.hubToken)
 	d.during("S3 credentials", d.s3Credentials)
+	d.during("S3 credentials, stolen", d.stolenS3Credentials)
 	d.during("TLS certificate and authority", d.certificate)
 	d.stop()
 	fresh, resumed, failed := d.counts()
@@ -147,7 +148,7 @@ func (d *drill) signingKey() {
 	oldID := d.standing().SignedBy[0].ID
 
 	was := d.taken()
-	d.replace("conf/secrets/signing.pub", d.read("conf/secrets/signing.pub")+d.make("signing", "conf/secrets/signing-2.pem"))
+	mustRun(d.t, exec.Command("sh", "-c", `cd "$0" && "$1" key signing secrets/signing-2.pem >> secrets/signing.pub`, d.path("conf"), binary(d.t, "satchel")))
 	d.takenUp(was)
 	d.signing = "[secrets/signing-2.pem, secrets/signing.pem]"
 	d.change()
@@ -295,6 +296,7 @@ func (d *drill) hubToken() {
 	was := d.taken()
 	d.replace("conf/secrets/hub-token", next)
 	d.takenUp(was)
+	d.expectDoctor("its API answers at " + d.hub.url)
 	d.hub.trust(old, false)
 	adm, err := d.spawn("renewing")
 	must(d.t, err)
@@ -329,6 +331,15 @@ func (d *drill) s3Credentials() {
 	}
 }
 
+// stolenS3Credentials ends the old key first: until the next is there the
+// hookserver answers from what it has.
+func (d *drill) stolenS3Credentials() {
+	d.s3.Remove("hookserver-2")
+	d.more(classSize)
+	d.s3.Add("hookserver-3", "secret-of-hookserver-3")
+	d.replace("conf/secrets/s3-hookserver", credentialsFile("hookserver-3"))
+}
+
 // opensStore asks the bucket with one access key.
 func (d *drill) opensStore(access string) error {
 	d.t.Helper()
@@ -339,10 +350,17 @@ func (d *drill) opensStore(access string) error {
 	return s.Check(d.t.Context())
 }
 
+func (d *drill) expectDoctor(says string) {
+	d.t.Helper()
+	if out, _ := d.trySatchel("doctor", "--config", d.hooks.config); !strings.Contains(out, says) {
+		d.t.Errorf("doctor does not say %q:\n%s", says, out)
+	}
+}
+
 func (d *drill) certificate() {
 	next := newAuthority(d.t, "second authority")
 	first := d.path("first.pem")
-	d.rotation.replace("first.pem", d.authority.pem)
+	d.replace("first.pem", d.authority.pem)
 	d.replace("ca.pem", d.authority.pem+next.pem) // also of the service: it is its ca_file
 	d.more(5)
 	d.front.show(next)
@@ -353,10 +371,7 @@ func (d *drill) certificate() {
 	d.replace("ca.pem", next.pem)
 	d.front.cutStreams()
 	d.more(5)
-	out, _ := d.trySatchel("doctor", "--config", d.hooks.config)
-	if !strings.Contains(out, d.front.number()) || !strings.Contains(out, `"second authority"`) {
-		d.t.Errorf("doctor tells nothing of certificate %s:\n%s", d.front.number(), out)
-	}
+	d.expectDoctor("number " + d.front.number() + `, by "second authority"`)
 	st := d.student("trusts-the-first")
 	adm, err := d.spawn(st.name)
 	must(d.t, err)
