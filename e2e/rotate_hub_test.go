@@ -12,6 +12,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
@@ -175,5 +176,5 @@ func (f *front) number() string {
 	if err != nil {
 		return err.Error()
 	}
-	return cert.SerialNumber.Text(16)
+	return fmt.Sprintf("%x", cert.SerialNumber.Bytes())
 }

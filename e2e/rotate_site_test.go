@@ -144,7 +144,11 @@ func (r *rotation) replace(file, text string) {
 	r.t.Helper()
 	to := r.path(file)
 	must(r.t, os.MkdirAll(filepath.Dir(to), 0o755))
-	must(r.t, os.WriteFile(to+".new", []byte(text), 0o644))
+	mode := os.FileMode(0o644)
+	if strings.Contains(file, "secrets/") {
+		mode = 0o600
+	}
+	must(r.t, os.WriteFile(to+".new", []byte(text), mode))
 	must(r.t, os.Rename(to+".new", to))
 }
 

@@ -60,7 +60,7 @@ const certificateSoon = 14 * 24 * time.Hour
 // certificate says how long the one lives that students' servers are shown.
 func (c *checks) certificate(cert *x509.Certificate, now time.Time) {
 	left := cert.NotAfter.Sub(now)
-	note := fmt.Sprintf("number %.16x, by %q, good until %s", cert.SerialNumber, cert.Issuer.CommonName, cert.NotAfter.Local().Format("2 January 2006 15:04"))
+	note := fmt.Sprintf("number %x, by %q, good until %s", cert.SerialNumber.Bytes(), cert.Issuer.CommonName, cert.NotAfter.Local().Format("2 January 2006 15:04"))
 	if left < certificateSoon && left < cert.NotAfter.Sub(cert.NotBefore)/4 {
 		c.not("certificate", "renew it; docs/rotation.md has the steps", "%s", note)
 		return
