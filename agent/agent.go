@@ -44,7 +44,7 @@ type Settings struct {
 	Language string        // as LANG has it
 	Image    string        // name of the container's image, for the receipt
 	Proxy    string        // URL of a proxy; "" for none, whatever HTTP_PROXY says
-	CAFile   string        // certificates to trust besides the system's
+	CAFile   string        // certificates to trust in the place of the system's, read again when it changes
 	Runtime  string        // private folder of this container, for the watch's socket
 	Jupyter  Jupyter       // the student's own servers, asked what is open
 	HubAPI   string        // where the hub answers this server; see exchange.go

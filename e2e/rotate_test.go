@@ -156,7 +156,7 @@ func (d *drill) signingKey() {
 		d.start(name)
 	}
 	d.remake()
-	eventually(d.t, 3*time.Minute, "one server alone needs the old key", func() error {
+	eventually(d.t, 5*time.Minute, "one server alone needs the old key", func() error {
 		s := d.standing()
 		if len(s.SignedBy) != 2 || s.SignedBy[1].ID != oldID || s.SignedBy[1].Only != 1 || s.CutOff != 0 {
 			return fmt.Errorf("%+v", s)
