@@ -379,7 +379,7 @@ func TestReceiptKeepsOnlyWhatTheCourseKnows(t *testing.T) {
 	w.pass(2 * time.Second)
 	bob := w.student("bob")
 	bob.receipt(hook.Receipt{Course: "scala", Version: 3, Kept: []string{"newer.md"}})
-	w.srv.lib.prove("scala", 5)
+	w.srv.lib.prove(&bundle.Head{Course: "scala", Version: 5}, nil)
 	bob.receipt(hook.Receipt{Course: "scala", Version: 5})
 	got = w.lines.of(students.KindReceipt)[2:]
 	if got[0].Version != 3 || len(got[0].Kept) != 1 || got[1].Version != 5 {

@@ -1,7 +1,8 @@
 // Package hookserver is the other end of a login: it knows who asks, which
 // courses and channels they may see, and sends the bytes. It is the only home
 // of gin, the only part of the service that students reach, and it writes
-// nothing into the store but lines for package students.
+// nothing into the store but lines for package students, that it is there
+// (present.go), and what proves that the store went backwards (proven.go).
 //
 // # What it promises
 //
@@ -203,6 +204,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		s.Refresh(ctx)
+		s.lib.tellAllProven(ctx)
 		s.tellHeld(false)
 		s.guests.forget()
 		select {

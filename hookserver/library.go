@@ -47,6 +47,7 @@ type shelf struct {
 	begun   uint64                    // how many looks were begun
 	good    uint64                    // which of them was the last that told what the record is
 	proven  bundle.Version            // a version that an agent proved and the record lacks
+	untold  *bundle.Envelope          // its head, while the store does not know it
 	seen    map[string]bundle.Version // fingerprints of the heads that were served here
 }
 
@@ -164,6 +165,9 @@ func (l *library) step(ctx context.Context, name string) {
 		l.note(name, nil)
 		l.install(name, ed)
 		l.keep(ed.record)
+		if old.edition == nil {
+			l.recall(ctx, name, ed)
+		}
 	}
 }
 
@@ -268,7 +272,7 @@ func (l *library) install(name string, ed *edition) {
 	former := s.edition
 	s.edition = ed
 	if s.proven <= ed.record.Version {
-		s.proven = 0
+		s.proven, s.untold = 0, nil
 	}
 	if len(s.seen) >= maxSeen {
 		clear(s.seen)

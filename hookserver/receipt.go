@@ -2,8 +2,6 @@ package hookserver
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,7 +11,6 @@ import (
 	"satchel/bundle"
 	"satchel/hook"
 	"satchel/internal/students"
-	"satchel/store"
 )
 
 // Limits of a receipt.
@@ -120,57 +117,4 @@ func (s *Server) enrolled(t hook.Ticket, course string) bool {
 		}
 	}
 	return false
-}
-
-// postHead answers POST /v1/heads: an agent shows the head it holds, which is
-// newer than the record. Only a valid signature counts.
-func (s *Server) postHead(c *gin.Context, t hook.Ticket) error {
-	var p hook.Proof
-	if err := readJSON(c, maxHeadBody, &p); err != nil {
-		return err
-	}
-	if !s.enrolled(t, p.Course) {
-		return errNotFound
-	}
-	if p.Head == nil || p.Format != hook.Format {
-		return bad("a proof has format %d and a head", hook.Format)
-	}
-	h, err := p.Head.Open(s.o.PublicKeys())
-	switch {
-	case errors.Is(err, bundle.ErrSignature):
-		return bad("the head is not signed by a key of this service")
-	case err != nil, h.Course != p.Course:
-		return bad("it is no head of this course")
-	}
-	if err := s.weigh(c.Request.Context(), p.Course, h); err != nil {
-		return err
-	}
-	c.Status(http.StatusNoContent)
-	c.Writer.WriteHeaderNow()
-	return nil
-}
-
-// weigh decides what a signed head proves. That the store went backwards is
-// said only after a look that began when the head was there already: before,
-// this replica may just not have seen what was published a moment ago.
-func (s *Server) weigh(ctx context.Context, course string, h *bundle.Head) error {
-	sh := s.lib.peek(course)
-	if !sh.lacks(h) || h.Version <= sh.proven {
-		return nil
-	}
-	if !s.lib.lookAnew(ctx, course) {
-		return fmt.Errorf("course %s: no look at its record: %w", course, store.ErrUnavailable)
-	}
-	if sh = s.lib.peek(course); sh.lacks(h) {
-		s.lib.prove(course, h.Version)
-	}
-	return nil
-}
-
-// lacks says that a head is newer than what is here, or another of its version.
-func (s *shelf) lacks(h *bundle.Head) bool {
-	if h.Version != s.version() || s.edition == nil {
-		return h.Version > s.version()
-	}
-	return h.Fingerprint() != s.edition.head.Fingerprint()
 }

@@ -2,6 +2,7 @@ package hookserver
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"satchel/bundle"
@@ -57,18 +58,6 @@ func (l *library) note(name string, err error) {
 	}
 }
 
-// prove writes down that a version above the record's was signed once.
-func (l *library) prove(name string, v bundle.Version) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.shelf(name)
-	if v > s.proven {
-		s.proven = v
-		l.lg.Error("the store went backwards: a student's server holds a newer signed version; run satchel check --repair",
-			"course", name, "version", s.version(), "proven", v)
-	}
-}
-
 func (l *library) status() []CourseStatus {
 	var out []CourseStatus
 	for _, c := range l.courses() {
@@ -81,7 +70,7 @@ func (l *library) status() []CourseStatus {
 		case s.err != nil:
 			st.Sentence, st.Since = s.err.Error(), s.since
 		case s.proven > 0:
-			st.Sentence = errBackwards.Error()
+			st.Sentence = fmt.Sprintf("students hold version %d, and the record has %d: %v", s.proven, s.version(), errOlder)
 		}
 		out = append(out, st)
 	}

@@ -24,6 +24,7 @@ func TestGolden(t *testing.T) {
 		"first.json":   func(b []byte) (any, error) { return store.DecodeRecord(b) },
 		"entry.json":   func(b []byte) (any, error) { return store.DecodeEntry(b) },
 		"refusal.json": func(b []byte) (any, error) { return store.DecodeEntry(b) },
+		"proven.json":  func(b []byte) (any, error) { return store.DecodeProven(b) },
 	} {
 		data, err := os.ReadFile(filepath.Join(golden, name))
 		if err != nil {

@@ -6,6 +6,8 @@
 //	courses/<course>/bundles/<sha256>  immutable, named by its content
 //	courses/<course>/log/<time>-<id>   one for each publish, refusal and command (Entry)
 //	receipts/<day>/<id>                batches of lines by a hookserver (package students reads them)
+//	receipts/servers/<id>              which hookservers are there (Presence)
+//	receipts/proven/<course>           a head that students hold and the record lacks (Proven)
 //	students/<shard>                   what the syncer made of the receipts
 //	checks/<id>                        scratch of CheckConditions
 //

@@ -26,13 +26,17 @@ type Checked struct {
 	Bundles int            `json:"bundles"` // that the record names
 	Bytes   int64          `json:"bytes"`   // of them
 	Read    int64          `json:"read"`    // bytes that were read and hashed
-	Faults  []Fault        `json:"faults"`
+	// Proven is a version that a student's server proved to have, and that the
+	// record is behind of; 0: none.
+	Proven bundle.Version `json:"proven,omitempty"`
+	Faults []Fault        `json:"faults"`
 }
 
 // Check looks whether a course's store holds what its record says: the head's
 // signature, the way of each channel to the manifest that the head names, that
 // each named bundle is there with its size, each content of the newest version
-// in one of them, and that nothing newer is known to the log. With data every
+// in one of them, and that nothing newer is known to the log or was proven by a
+// student's server. With data every
 // named bundle is read and hashed, and each of its whole contents. It changes
 // nothing. tell, which may be nil, hears of each bundle that was done.
 func Check(ctx context.Context, st store.Store, name string, keys []bundle.PublicKey, data bool, tell func(done, all int)) (Checked, error) {
@@ -41,19 +45,19 @@ func Check(ctx context.Context, st store.Store, name string, keys []bundle.Publi
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		k.missing(ctx)
-		return k.out, nil
+		return k.out, k.proven(ctx, keys)
 	case errors.Is(err, store.ErrUnavailable), ctx.Err() != nil:
 		return k.out, err
 	case err != nil:
 		k.fault(store.RecordKey(name), "bring it back from a backup of the store", "the record cannot be read: %v", err)
-		return k.out, nil
+		return k.out, k.proven(ctx, keys)
 	}
 	k.rec = rec
 	k.out.Version, k.out.Bundles = rec.Version, len(rec.Named())
 	if err := k.record(ctx, keys); err != nil {
 		return k.out, err
 	}
-	return k.out, k.log(ctx)
+	return k.out, errors.Join(k.log(ctx), k.proven(ctx, keys))
 }
 
 type checker struct {
@@ -234,4 +238,38 @@ func (k *checker) log(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// proven compares the record with what a student's server proved to have.
+func (k *checker) proven(ctx context.Context, keys []bundle.PublicKey) error {
+	h, err := store.ReadProven(ctx, k.st, k.out.Course, keys)
+	key := store.ProvenKey(k.out.Course)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case errors.Is(err, store.ErrUnavailable), ctx.Err() != nil:
+		return err
+	case err != nil:
+		k.fault(key, "it makes way by itself when a student's server proves something again", "what a student's server proved cannot be read: %v", err)
+		return nil
+	}
+	var head *bundle.Head
+	if k.rec != nil && k.rec.Head != nil {
+		head, _ = k.rec.Head.Peek() // record tells of one that cannot be read
+	}
+	if !store.Behind(head, h) {
+		return nil
+	}
+	k.out.Proven = h.Version
+	k.fault(key, fromBackup+", or publish above it: `satchel check "+k.out.Course+" --repair`",
+		"the store is older than what students hold (version %d, signed by this service); the record has %s", h.Version, which(head))
+	return nil
+}
+
+// which is a record's version, in words.
+func which(head *bundle.Head) string {
+	if head == nil {
+		return "none"
+	}
+	return fmt.Sprint(head.Version)
 }

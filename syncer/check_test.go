@@ -163,3 +163,98 @@ func TestRepair(t *testing.T) {
 		})
 	}
 }
+
+// A store from a backup that brought its log back too: what a student's server
+// proved is above all that it tells of.
+func TestCheckAndRepairAboveWhatStudentsProved(t *testing.T) {
+	for _, name := range []string{"the record is older", "the record is gone", "another version 2"} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.repo.commit(map[string]string{"a.txt": "one"})
+			s.sync(s.syncer())
+			courses, backup := filepath.Join(s.dir, "courses"), filepath.Join(t.TempDir(), "backup")
+			if err := os.CopyFS(backup, os.DirFS(courses)); err != nil {
+				t.Fatal(err)
+			}
+			for _, text := range []string{"two", "three"} {
+				s.repo.commit(map[string]string{"a.txt": text})
+				s.sync(s.syncer())
+				if name == "another version 2" {
+					break
+				}
+			}
+			held := s.view().record
+			if err := os.RemoveAll(courses); err != nil {
+				t.Fatal(err)
+			}
+			if name != "the record is gone" {
+				if err := os.CopyFS(courses, os.DirFS(backup)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if name == "another version 2" {
+				s.repo.commit(map[string]string{"a.txt": "two, again"})
+				s.sync(s.syncer())
+			}
+			if c := s.check(true); len(c.Faults) > 0 {
+				t.Fatalf("before anybody proved anything: %+v", c)
+			}
+			keys := []bundle.PublicKey{s.key.Public()}
+			if err := store.WriteProven(t.Context(), s.st, store.Proven{Course: "scala101", Head: held.Head}, keys); err != nil {
+				t.Fatal(err)
+			}
+			c := s.check(false)
+			if len(c.Faults) != 1 || c.Proven != held.Version || !strings.Contains(c.Faults[0].Fault, "the store is older than what students hold") {
+				t.Fatalf("%+v", c)
+			}
+			y := s.syncer()
+			if name == "the record is gone" {
+				s.refused(y, Lost)
+			}
+			out, err := s.command(y, func(y *Syncer, ctx context.Context, cmd Command) (Outcome, error) {
+				c := s.c
+				return y.Repair(ctx, &c, cmd)
+			}, Command{Why: "restored"})
+			if err != nil || !out.Published || out.Version != held.Version+1 {
+				t.Fatalf("%+v, %v", out, err)
+			}
+			if c := s.check(true); len(c.Faults) > 0 || c.Proven != 0 {
+				t.Errorf("repaired: %+v", c)
+			}
+		})
+	}
+}
+
+// What lies there and is signed by nobody known is told, and counts for nothing.
+func TestWhatIsNotProvenCountsForNothing(t *testing.T) {
+	s := newSite(t)
+	y := s.syncer()
+	s.repo.commit(map[string]string{"a.txt": "one"})
+	s.sync(y)
+	strange, err := bundle.NewSigningKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := s.view().record.Head.Peek()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Version = bundle.MaxVersion - 1
+	forged, err := bundle.Sign(h, strange)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.WriteProven(t.Context(), s.st, store.Proven{Course: "scala101", Head: forged}, []bundle.PublicKey{strange.Public()}); err != nil {
+		t.Fatal(err)
+	}
+	if c := s.check(false); len(c.Faults) != 1 || c.Proven != 0 || !strings.Contains(c.Faults[0].Fault, "cannot be read") {
+		t.Errorf("%+v", c)
+	}
+	out, err := s.command(y, func(y *Syncer, ctx context.Context, cmd Command) (Outcome, error) {
+		c := s.c
+		return y.Repair(ctx, &c, cmd)
+	}, Command{})
+	if err != nil || out.Version != 2 {
+		t.Errorf("%+v, %v", out, err)
+	}
+}

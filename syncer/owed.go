@@ -106,11 +106,11 @@ func (p *pass) takeBackOwed(ctx context.Context) error {
 	return nil
 }
 
-// notLost refuses to begin anew where the log knows versions: the record is
-// gone, and students have what it no longer tells of.
+// notLost refuses to begin anew where versions are known: the record is gone,
+// and students have what it no longer tells of.
 func (p *pass) notLost(ctx context.Context) error {
 	if v := p.newestKnown(ctx); v > 0 {
-		return refuse(Lost, "the store's record of %s is gone, and the log knows version %d: bring the store back from a backup, or publish above it with `satchel check %s --repair`", p.c.Name, v, p.c.Name)
+		return refuse(Lost, "the store's record of %s is gone, and there was a version %d: bring the store back from a backup, or publish above it with `satchel check %s --repair`", p.c.Name, v, p.c.Name)
 	}
 	return nil
 }

@@ -41,5 +41,16 @@ func (p *pass) newestKnown(ctx context.Context) bundle.Version {
 	for _, e := range entries {
 		newest = max(newest, e.Version)
 	}
+	// What this syncer's own keys signed; check --repair names what others did.
+	if h, err := store.ReadProven(ctx, p.st, string(p.c.Name), publicHalves(p.o.Keys())); err == nil {
+		newest = max(newest, h.Version)
+	}
 	return newest
+}
+
+func publicHalves(keys []bundle.SigningKey) (out []bundle.PublicKey) {
+	for _, k := range keys {
+		out = append(out, k.Public())
+	}
+	return out
 }

@@ -24,15 +24,16 @@ func (a *app) checkCommand() *cobra.Command {
 		Use: "check [COURSE]", GroupID: "run",
 		Short: "Look whether the store holds what it should, and mend it",
 		Long: `Looks at each course (or one): the record and its signature, that each bundle it
-names is there, that they lead to the newest version, and that the log knows
-nothing newer. With --read-data every bundle is read and hashed. Nothing is
-changed.
+names is there, that they lead to the newest version, that the log knows nothing
+newer, and that no student's server proved to have a newer version. With
+--read-data every bundle is read and hashed. Nothing is changed.
 
 With --repair the running syncer publishes what the repository has now, above
 every version that is known, with full bundles alone: for a store that lost
 something, or was brought back from an older backup. Students keep what they
-have. What was withdrawn stays so. --above names a version that students have
-and the store does not know (the hookserver's log tells it).
+have. What was withdrawn stays so. What students' servers proved to have is
+known: a hookserver keeps it in the store (receipts/proven/COURSE). --above names
+a version that nothing there tells of.
 
 Exit codes: 0 all is well · 1 something is not.`,
 		Example: "  satchel check\n  satchel check scala101 --read-data\n  satchel check scala101 --repair --why \"restored from Sunday's backup\"",
@@ -50,7 +51,7 @@ Exit codes: 0 all is well · 1 something is not.`,
 	f := c.Flags()
 	f.BoolVar(&data, "read-data", false, "read and hash every bundle")
 	f.BoolVar(&repair, "repair", false, "publish anew what the store has lost")
-	f.Int64Var(&above, "above", 0, "with --repair: a `version` that students have and the store does not know")
+	f.Int64Var(&above, "above", 0, "with --repair: a `version` that students have and nothing in the store tells of")
 	f.StringVar(&cmd.Why, "why", "", "with --repair: the `reason`, for the log")
 	f.BoolVarP(&yes, "yes", "y", false, "repair without asking")
 	return c
@@ -93,7 +94,7 @@ func (a *app) check(ctx context.Context, names []string, data, repair, yes bool,
 	}
 	switch {
 	case repair:
-		cmd.Course, cmd.Who = names[0], person()
+		cmd.Course, cmd.Who, cmd.Version = names[0], person(), max(cmd.Version, all[0].Proven)
 		return a.repair(ctx, cfg, cmd, faults, yes)
 	case faults > 0:
 		return errFaults
