@@ -242,8 +242,8 @@ func (k *checker) log(ctx context.Context) error {
 
 // proven compares the record with what a student's server proved to have.
 func (k *checker) proven(ctx context.Context, keys []bundle.PublicKey) error {
-	h, err := store.ReadProven(ctx, k.st, k.out.Course, keys)
-	key := store.ProvenKey(k.out.Course)
+	name, key := k.out.Course, store.ProvenKey(k.out.Course)
+	h, err := store.ReadProven(ctx, k.st, name, keys)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil
@@ -253,23 +253,43 @@ func (k *checker) proven(ctx context.Context, keys []bundle.PublicKey) error {
 		k.fault(key, "it makes way by itself when a student's server proves something again", "what a student's server proved cannot be read: %v", err)
 		return nil
 	}
-	var head *bundle.Head
-	if k.rec != nil && k.rec.Head != nil {
-		head, _ = k.rec.Head.Peek() // record tells of one that cannot be read
+	has := "none"
+	if k.rec != nil {
+		has = fmt.Sprint(k.rec.Version)
 	}
-	if !store.Behind(head, h) {
-		return nil
+	if behind(k.rec, h) {
+		k.out.Proven = h.Version
+		k.fault(key, fromBackup+", or publish above it: `satchel check "+name+" --repair`",
+			"the store is older than what students hold (version %d, signed by this service); its record has %s", h.Version, has)
 	}
-	k.out.Proven = h.Version
-	k.fault(key, fromBackup+", or publish above it: `satchel check "+k.out.Course+" --repair`",
-		"the store is older than what students hold (version %d, signed by this service); the record has %s", h.Version, which(head))
 	return nil
 }
 
-// which is a record's version, in words.
-func which(head *bundle.Head) string {
-	if head == nil {
-		return "none"
+// Proven is the version that a student's server proved to have and that the
+// record is behind of; 0: there is none.
+func Proven(ctx context.Context, st store.Store, name string, keys []bundle.PublicKey) (bundle.Version, error) {
+	h, err := store.ReadProven(ctx, st, name, keys)
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
 	}
-	return fmt.Sprint(head.Version)
+	if err != nil {
+		return 0, err
+	}
+	rec, _, err := store.ReadRecord(ctx, st, name)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return 0, err
+	}
+	if !behind(rec, h) {
+		return 0, nil
+	}
+	return h.Version, nil
+}
+
+// behind says whether a record (nil: none) is behind a head that was signed.
+func behind(rec *store.Record, proven *bundle.Head) bool {
+	if rec == nil || rec.Head == nil {
+		return true
+	}
+	head, err := rec.Head.Peek()
+	return err != nil || store.Behind(head, proven)
 }

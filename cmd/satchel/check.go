@@ -64,13 +64,9 @@ func (a *app) check(ctx context.Context, names []string, data, repair, yes bool,
 	if err != nil {
 		return err
 	}
-	text, err := config.ReadFile(cfg.Secrets.PublicKeys)
+	keys, err := publicKeys(cfg)
 	if err != nil {
-		return fmt.Errorf("%s: %w", cfg.Secrets.PublicKeys, err)
-	}
-	keys, err := bundle.ParsePublicKeys(string(text))
-	if err != nil {
-		return fmt.Errorf("%s: %w", cfg.Secrets.PublicKeys, err)
+		return err
 	}
 	all, faults := []syncer.Checked{}, 0
 	for _, k := range cfg.Courses {
@@ -100,6 +96,19 @@ func (a *app) check(ctx context.Context, names []string, data, repair, yes bool,
 		return errFaults
 	}
 	return nil
+}
+
+// publicKeys are those that signed what students have.
+func publicKeys(cfg *config.Config) ([]bundle.PublicKey, error) {
+	text, err := config.ReadFile(cfg.Secrets.PublicKeys)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.Secrets.PublicKeys, err)
+	}
+	keys, err := bundle.ParsePublicKeys(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.Secrets.PublicKeys, err)
+	}
+	return keys, nil
 }
 
 // bundlesDone shows progress on a terminal.

@@ -235,7 +235,20 @@ func (c *checks) courses(ctx context.Context, cfg *config.Config, st store.Store
 	wg.Wait()
 	c.all = append(c.all, found...)
 	for _, k := range cfg.Courses {
+		c.proven(ctx, cfg, st, string(k.Name))
 		c.summary(ctx, st, string(k.Name))
+	}
+}
+
+// proven tells of a course of which students hold more than the store.
+func (c *checks) proven(ctx context.Context, cfg *config.Config, st store.Store, name string) {
+	keys, err := publicKeys(cfg)
+	if err != nil {
+		return // configuration tells
+	}
+	v, err := syncer.Proven(ctx, st, name, keys)
+	if err == nil && v > 0 {
+		c.not("course "+name, "bring the store's newest backup back, or `satchel check "+name+" --repair`", "the store is older than what students hold (version %d)", v)
 	}
 }
 
