@@ -124,6 +124,8 @@ func (p *pass) withoutHead(co hook.CourseOffer, st workdir.State) {
 	switch {
 	case co.State == hook.StateAway:
 		p.say(co.Course, w.Unreachable(st.Version, p.since(co.Course)))
+	case st.Version > 0 && co.Prove:
+		p.say(co.Course, w.Older(co.Course, st.Version))
 	case st.Version > 0:
 	case co.State == hook.StatePaused:
 		p.worse(CodeNothing)

@@ -66,6 +66,7 @@ const (
 	kUnverified           key = "unverified"
 	kKeyChanged           key = "key_changed"
 	kNewer                key = "newer"
+	kOlder                key = "older"
 	kStale                key = "stale"
 	kOver                 key = "over"
 	kClocksDiffer         key = "clocks_differ"
@@ -273,6 +274,9 @@ var sentences = map[key]sentence{
 	kNewer: {
 		"The course server is newer than this program, so nothing was changed. Start a new server, or tell your teacher.",
 		"El servidor del curso es más nuevo que este programa, así que no se cambió nada. Inicia un servidor nuevo o avisa a tu docente."},
+	kOlder: {
+		"The course server has an older version of {course} than you (you have version {version}). You keep yours; new material comes when the server is mended.",
+		"El servidor del curso tiene una versión de {course} más antigua que la tuya (tienes la versión {version}). Te quedas con la tuya; el material nuevo llegará cuando se arregle el servidor."},
 	kStale: {
 		"The course server has not confirmed {course} since {date}; what you have may be old. Tell your teacher.",
 		"El servidor del curso no ha confirmado {course} desde el {date}; lo que tienes puede ser antiguo. Avisa a tu docente."},

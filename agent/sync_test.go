@@ -220,6 +220,45 @@ func TestPausedCourseGivesNothingOutAndTakesNothingAway(t *testing.T) {
 	fresh.wantSaid("scala101 is paused by your teacher; nothing is given out at the moment.")
 }
 
+// The store was brought back from before what this home has: the agent shows
+// its head, keeps all, and says so; what is published above comes.
+func TestAServiceThatWentBackTakesNothingAway(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	first := *w.state["scala101"]
+	second := with(lesson, "README.md", "2\n")
+	w.publish("scala101", second)
+	h := w.home("ana")
+	h.sync()
+	h.said()
+	key := store.RecordKey("scala101")
+	old := *first.record
+	old.Publish = "from the backup"
+	if _, err := store.SwapRecord(t.Context(), w.dir, &old, w.state["scala101"].etag); err != nil {
+		t.Fatal(err)
+	}
+	w.restart()
+	for range 2 {
+		h.sync()
+		h.wantSaid(Words{}.Older("scala101", 2))
+		h.wantTree("scala101", second)
+	}
+	shown, err := store.ReadProven(t.Context(), w.dir, "scala101", []bundle.PublicKey{w.key.Public()})
+	if err != nil || shown.Version != 2 || w.srv.Status()[0].Proven != 2 {
+		t.Errorf("shown: %+v, %v", shown, err)
+	}
+	o, err := w.dir.Head(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.state["scala101"].etag = o.ETag
+	third := with(lesson, "README.md", "3\n")
+	w.publish("scala101", third)
+	h.sync()
+	h.wantTree("scala101", third)
+}
+
 func TestStudentTakenOffTheListKeepsTheirFiles(t *testing.T) {
 	w := newWorld(t)
 	w.course("scala101")

@@ -252,6 +252,11 @@ func (w Words) KeyChanged() string { return w.say(kKeyChanged) }
 // Newer says that the service speaks a newer format.
 func (w Words) Newer() string { return w.say(kNewer) }
 
+// Older says that the service has an older version than this home.
+func (w Words) Older(course string, v bundle.Version) string {
+	return w.say(kOlder, "course", course, "version", number(v))
+}
+
 // Stale says that a head is old.
 func (w Words) Stale(course string, since time.Time) string {
 	return w.say(kStale, "course", course, "date", w.date(since))

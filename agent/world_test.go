@@ -41,6 +41,7 @@ type world struct {
 	tickets hook.TicketKeys
 	srv     *hookserver.Server
 	web     *httptest.Server
+	options hookserver.Options
 	started time.Time
 	shape   func(*bundle.Manifest) // of what is published; nil: all is as manifestOf makes it
 
@@ -85,6 +86,7 @@ func newWorld(t testing.TB, change ...func(*hookserver.Options)) *world {
 	for _, f := range change {
 		f(&o)
 	}
+	w.options = o
 	if w.srv, err = hookserver.New(testLog(t), o); err != nil {
 		t.Fatal(err)
 	}
@@ -95,6 +97,20 @@ func newWorld(t testing.TB, change ...func(*hookserver.Options)) *world {
 		w.web.Close()
 	})
 	return w
+}
+
+// restart puts another hookserver in the place of the one that runs.
+func (w *world) restart() {
+	w.t.Helper()
+	next, err := hookserver.New(testLog(w.t), w.options)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	next.Refresh(w.t.Context())
+	w.srv.Drain()
+	w.mu.Lock()
+	w.srv = next
+	w.mu.Unlock()
 }
 
 func testLog(t testing.TB) *slog.Logger {
@@ -135,9 +151,8 @@ func (w *world) serve(rw http.ResponseWriter, r *http.Request) {
 	w.mu.Lock()
 	w.asked = append(w.asked, r.Method+" "+strings.TrimPrefix(r.URL.Path, "/services/satchel"))
 	w.received = append(append(w.received, fmt.Sprint(r.URL, r.Header)...), body...)
-	wall := w.wall
+	wall, h := w.wall, w.srv.Student()
 	w.mu.Unlock()
-	h := w.srv.Student()
 	if wall != nil {
 		h = wall(h)
 	}

@@ -55,7 +55,9 @@ func TestE2EAStoreFromABackup(t *testing.T) {
 		t.Fatalf("check, before anybody proved anything: exit %d\n%s", code, out)
 	}
 	said, code := runProgram(t, ana.agent(v.login("ana"), "sync"))
-	t.Logf("the agent says (exit %d): %s", code, said)
+	if code != 0 || !strings.Contains(said, "has an older version of scala101 than you (you have version 3)") {
+		t.Errorf("the agent: exit %d\n%s", code, said)
+	}
 	if now := onDisk(t, ana.folder()); !maps.Equal(now, has) {
 		t.Errorf("the home is %q; was %q", now, has)
 	}
