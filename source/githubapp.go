@@ -188,6 +188,10 @@ func (a *app) call(ctx context.Context, client *http.Client, method, path, jwt s
 const apiTime = 20 * time.Second
 
 func appUnreachable(base string, err error) error {
+	var known *Error
+	if errors.As(err, &known) && known.Kind == Proxy {
+		return known
+	}
 	return fault(Unreachable, err, "GitHub's API (%s) cannot be asked for a token (%s); it will be tried again", base, said(plain(err).Error()))
 }
 

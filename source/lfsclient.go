@@ -308,7 +308,7 @@ func (s *lfsServer) show(req *http.Request) {
 // lfsCaller calls addresses that come from a host: the repository's own and
 // LFS's wherever they are, any other only where it is public.
 func (m *Mirror) lfsCaller(client *http.Client, s *lfsServer) *http.Client {
-	t := client.Transport.(*http.Transport).Clone()
+	t := client.Transport.(*byProxy).Clone()
 	own := map[string]bool{m.at.host: true}
 	if !m.at.https { // by SSH the host named it itself, to whom we logged in
 		own[s.base.Hostname()] = true
@@ -322,7 +322,7 @@ func (m *Mirror) lfsCaller(client *http.Client, s *lfsServer) *http.Client {
 		}
 		return public.DialContext(ctx, network, address)
 	}
-	return &http.Client{Transport: t, CheckRedirect: client.CheckRedirect}
+	return &http.Client{Transport: &byProxy{t}, CheckRedirect: client.CheckRedirect}
 }
 
 // viaProxy says whether an address that is dialled is the proxy's own.
@@ -353,9 +353,12 @@ func (m *Mirror) lfsUnreachable(ctx context.Context, host string, err error) err
 	if e := certificateFault(address{https: true, host: host, port: 443}, err); e != nil {
 		return e
 	}
+	var known *Error
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.As(err, &known) && known.Kind == Proxy:
+		return known
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded): // by us
 		return silentFault(host, m.idle, "Git LFS was being asked")
 	}

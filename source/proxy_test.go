@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"satchel/internal/sshgit"
+	"satchel/internal/webgit"
 )
 
 // forwarder is a small HTTP proxy that knows CONNECT, and some names. (Real
@@ -120,6 +121,7 @@ func TestProxiesThatAreNone(t *testing.T) {
 	r := newRepo(t)
 	r.commit()
 	h := serve(t, r, sshgit.Options{})
+	_, web := webHost(t, r, webgit.Options{})
 	for name, says := range map[string]string{
 		"refuses":       "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
 		"no HTTP":       "SSH-2.0-nonsense\r\n",
@@ -154,16 +156,77 @@ func TestProxiesThatAreNone(t *testing.T) {
 				}
 			})
 			t.Cleanup(func() { l.Close(); wg.Wait() })
-			remote := h.remote
-			remote.Proxy = "http://" + l.Addr().String()
-			m, err := NewMirror(logger(t), t.TempDir(), remote, Options{Idle: time.Second})
-			if err != nil {
-				t.Fatal(err)
+			for _, remote := range []Remote{h.remote, web} {
+				remote.Proxy = "http://" + l.Addr().String()
+				m, err := NewMirror(logger(t), t.TempDir(), remote, Options{Idle: time.Second})
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = m.Tip(t.Context())
+				fails(t, err, Proxy, "through", l.Addr().String())
 			}
-			_, err = m.Tip(t.Context())
-			fails(t, err, Proxy, "through the proxy")
 		})
 	}
+}
+
+// A host that is not what it should be is not the proxy's fault, whatever kind
+// of proxy is on the way.
+func TestWhatAProxyIsNotToBlameFor(t *testing.T) {
+	r := newRepo(t)
+	r.commit()
+	s, remote := webHost(t, r, webgit.Options{})
+	through := connectProxy(t, "", nil)
+	remote.CAFile = ""
+	remote.Proxy = "http://" + through.addr()
+	_, err := newMirror(t, remote).Tip(t.Context())
+	fails(t, err, Certificate)
+	remote.Proxy = "socks5://" + socksTo(t, s.Addr())
+	_, err = newMirror(t, remote).Tip(t.Context())
+	fails(t, err, Certificate)
+	remote.Proxy = "socks5://" + connectProxy(t, "", nil).addr()
+	_, err = newMirror(t, remote).Tip(t.Context())
+	fails(t, err, Proxy, "through the proxy")
+}
+
+// socksTo is a small SOCKS5 proxy without login that leads to one address.
+// (A real one is tried in e2e.)
+func socksTo(t testing.TB, to string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { socks(c, to) })
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	return l.Addr().String()
+}
+
+func socks(c net.Conn, to string) {
+	defer c.Close()
+	if _, err := io.ReadFull(c, make([]byte, 3)); err != nil { // version, one method, none
+		return
+	}
+	c.Write([]byte{5, 0})
+	if _, err := io.ReadFull(c, make([]byte, 10)); err != nil { // connect to an IPv4 address
+		return
+	}
+	out, err := net.Dial("tcp", to)
+	if err != nil {
+		return
+	}
+	defer out.Close()
+	c.Write([]byte{5, 0, 0, 1, 127, 0, 0, 1, 0, 0})
+	go func() { io.Copy(out, c); out.(*net.TCPConn).CloseWrite() }()
+	io.Copy(c, out)
 }
 
 func TestProxyAddresses(t *testing.T) {

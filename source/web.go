@@ -109,7 +109,7 @@ func (m *Mirror) client() (*http.Client, error) {
 		}
 		return fault(Proxy, nil, "the proxy %s does not let us through to %s (%s)", by.Host, m.at.hostName(), said(resp.Status))
 	}
-	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
+	return &http.Client{Transport: newByProxy(t), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
 }
 
 // connectAs asks for the branches.
@@ -241,6 +241,8 @@ func (w *web) explain(ctx context.Context, doing string, err error) error {
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case errors.As(err, &known) && known.Kind == Proxy: // a silent one too
+		return known
 	case w.silent.Load():
 		return silentFault(w.at.hostName(), w.idle, doing)
 	case errors.As(err, &known):
@@ -251,13 +253,8 @@ func (w *web) explain(ctx context.Context, doing string, err error) error {
 	}
 	err = plain(err)
 	var op *net.OpError
-	if errors.As(err, &op) {
-		switch op.Op {
-		case "proxyconnect", "socks connect":
-			return fault(Proxy, err, "%s cannot be reached through the proxy (%s); see `proxy`, or HTTPS_PROXY and NO_PROXY in the service's environment", w.at.hostName(), said(err.Error()))
-		case "dial":
-			return unreachable(w.at, err)
-		}
+	if errors.As(err, &op) && op.Op == "dial" {
+		return unreachable(w.at, err)
 	}
 	words := said(err.Error())
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
