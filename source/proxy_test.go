@@ -183,8 +183,12 @@ func TestWhatAProxyIsNotToBlameFor(t *testing.T) {
 	remote.Proxy = "socks5://" + socksTo(t, s.Addr())
 	_, err = newMirror(t, remote).Tip(t.Context())
 	fails(t, err, Certificate)
-	remote.Proxy = "socks5://" + connectProxy(t, "", nil).addr()
-	_, err = newMirror(t, remote).Tip(t.Context())
+	remote.Proxy = "socks5://" + connectProxy(t, "", nil).addr() // it waits for a request
+	m, err := NewMirror(logger(t), t.TempDir(), remote, Options{Idle: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = m.Tip(t.Context())
 	fails(t, err, Proxy, "through the proxy")
 }
 
