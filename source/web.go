@@ -29,6 +29,7 @@ type web struct {
 	hangUp context.CancelFunc
 	do     func(method, path, kind string, body io.Reader) (*http.Request, error)
 	body   io.Closer
+	status int // of the last answer
 	silent atomic.Bool
 }
 
@@ -112,8 +113,8 @@ func (m *Mirror) client() (*http.Client, error) {
 	return &http.Client{Transport: newByProxy(t), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
 }
 
-// connectAs asks for the branches.
-func (m *Mirror) connectAs(ctx context.Context, client *http.Client, l login) (*talk, error) {
+// webOf makes requests for this repository with one login.
+func (m *Mirror) webOf(ctx context.Context, client *http.Client, l login) *web {
 	inner, cancel := context.WithCancel(ctx)
 	w := &web{at: m.at, login: l, client: client, idle: m.idle, hangUp: cancel}
 	w.do = func(method, path, kind string, body io.Reader) (*http.Request, error) {
@@ -131,10 +132,16 @@ func (m *Mirror) connectAs(ctx context.Context, client *http.Client, l login) (*
 		}
 		return req, nil
 	}
+	return w
+}
+
+// connectAs asks for the branches.
+func (m *Mirror) connectAs(ctx context.Context, client *http.Client, l login) (*talk, error) {
+	w := m.webOf(ctx, client, l)
 	const doing = "the branches were being listed"
 	body, err := w.request(http.MethodGet, "/info/refs?service=git-upload-pack", "", nil, "application/x-git-upload-pack-advertisement")
 	if err != nil {
-		cancel()
+		w.hangUp()
 		return nil, w.explain(ctx, doing, err)
 	}
 	t := newTalk(w, &firstWords{}, body)
@@ -164,7 +171,7 @@ func (w *web) request(method, path, kind string, body io.Reader, want string) (i
 	if w.body != nil {
 		w.body.Close()
 	}
-	w.body = resp.Body
+	w.body, w.status = resp.Body, resp.StatusCode
 	if resp.StatusCode != http.StatusOK {
 		return nil, w.refusal(resp)
 	}
