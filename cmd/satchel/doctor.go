@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"satchel/agent"
-	"satchel/bundle"
 	"satchel/course"
 	"satchel/internal/config"
 	"satchel/internal/hub"
@@ -32,10 +31,13 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use: "doctor", GroupID: "run", Args: noArgs,
 		Short: "Try everything that depends on this site, and say what to do",
 		Long: `Tries each promise that depends on where the service runs: configuration, keys and
-their permissions, the store and its conditional writes, the clock, the syncer and
-the hookservers, the hub's API, the address for students, each repository and its
-key. Each finding says what to do. Nothing is changed but a scratch object in the
-store, which is taken away again.
+their permissions, the disks, the store and its conditional writes, the clock
+against the store's and the hub's, the syncer and the last webhooks, the
+hookservers, the address for students, whether the hub's port answers there, the
+hub's API and what its token may do, each repository with its host key, and whether
+its deploy key may write (a push is begun, and nothing sent: a plain SSH server
+does not tell). Each finding says what to do. Nothing is changed but a scratch
+object in the store, which is taken away again.
 
 What only a student's container can see (that it reaches neither the hook's port,
 nor S3, nor the cloud's metadata), "satchel-agent doctor" tries there.
@@ -90,10 +92,12 @@ func (a *app) doctor(ctx context.Context, cfg *config.Config) []agent.Check {
 		c.not("store", "see `store` in "+cfg.File, "%v", err)
 		return c.all
 	}
+	c.disks(cfg)
 	c.store(ctx, cfg, st)
 	c.syncer(ctx, cfg)
 	c.hookservers(ctx, cfg, st)
 	c.students(ctx, cfg)
+	c.hubPort(ctx, cfg)
 	c.hub(ctx, cfg)
 	c.courses(ctx, cfg, st)
 	return c.all
@@ -218,11 +222,12 @@ func (c *checks) hub(ctx context.Context, cfg *config.Config) {
 		return
 	}
 	c.well("hub", "its API answers at %s", cfg.Hub.APIURL)
+	c.ownToken(ctx, h)
 }
 
 // courses asks each repository, a few at once.
 func (c *checks) courses(ctx context.Context, cfg *config.Config, st store.Store) {
-	found := make([]agent.Check, len(cfg.Courses))
+	found := make([][]agent.Check, len(cfg.Courses))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 4)
 	for i := range cfg.Courses {
@@ -233,7 +238,7 @@ func (c *checks) courses(ctx context.Context, cfg *config.Config, st store.Store
 		})
 	}
 	wg.Wait()
-	c.all = append(c.all, found...)
+	c.all = append(c.all, slices.Concat(found...)...)
 	for _, k := range cfg.Courses {
 		c.proven(ctx, cfg, st, string(k.Name))
 		c.summary(ctx, st, string(k.Name))
@@ -253,12 +258,12 @@ func (c *checks) proven(ctx context.Context, cfg *config.Config, st store.Store,
 }
 
 // checkRepository asks for the branch with what the course is configured to
-// show.
-func checkRepository(ctx context.Context, k *course.Course) agent.Check {
+// show, and whether that may write.
+func checkRepository(ctx context.Context, k *course.Course) []agent.Check {
 	name := "repository of " + string(k.Name)
 	dir, err := os.MkdirTemp("", "satchel-doctor-")
 	if err != nil {
-		return agent.Check{Name: name, Note: err.Error()}
+		return []agent.Check{{Name: name, Note: err.Error()}}
 	}
 	defer os.RemoveAll(dir)
 	m, err := source.NewMirror(slog.New(slog.DiscardHandler), dir, syncer.RemoteOf(k), source.Options{Idle: 15 * time.Second})
@@ -267,13 +272,16 @@ func checkRepository(ctx context.Context, k *course.Course) agent.Check {
 		commit, err = m.Tip(ctx)
 	}
 	if err != nil {
-		return agent.Check{Name: name, Stop: true, Note: err.Error(), Do: "the sentence says it; `satchel status` shows when it last worked"}
+		return []agent.Check{{Name: name, Stop: true, Note: err.Error(), Do: "the sentence says it; `satchel status` shows when it last worked"}}
 	}
 	note := fmt.Sprintf("branch %s is at %.10s", k.Branch, commit)
+	if len(syncer.RemoteOf(k).KeyFiles) > 0 {
+		note += "; its host key is the one in " + k.KnownHostsFile
+	}
 	if in := m.LetIn(); in != "" {
 		note += "; let in by " + in
 	}
-	return agent.Check{Name: name, OK: true, Note: note}
+	return append([]agent.Check{{Name: name, OK: true, Note: note}}, checkWriting(ctx, m, name)...)
 }
 
 // summary tells of agents that did not run, and of such as trust only an old
@@ -285,73 +293,5 @@ func (c *checks) summary(ctx context.Context, st store.Store, name string) {
 	}
 	if s.DidNotRun > 0 {
 		c.not("agents of "+name, "see that their image has the agent and runs it (docs/jupyterhub.md)", "after %s no agent ran", plural(s.DidNotRun, "login"))
-	}
-}
-
-// doctorUser tells one student's last login, step by step.
-func (a *app) doctorUser(ctx context.Context, cfg *config.Config, user string) []agent.Check {
-	c := &checks{}
-	st, err := openStore(ctx, a.logger(), cfg)
-	if err != nil {
-		c.not("store", "see `store` in "+cfg.File, "%v", err)
-		return c.all
-	}
-	p, err := privacy(cfg)
-	if err != nil {
-		c.not("privacy", "satchel init makes the key", "%v", err)
-		return c.all
-	}
-	a.foldNow(ctx, st, p)
-	found, err := students.Find(ctx, st, p, user)
-	if err != nil {
-		c.not("records", "see `store`", "%v", err)
-		return c.all
-	}
-	var admits []string
-	for _, k := range cfg.Courses {
-		admits = append(admits, string(k.Name))
-	}
-	if len(found) == 0 {
-		c.not("login", "does the hub's hook run (its log has a line with \"satchel\"), and does it reach listen.hub with the hook secret?", "no login of %q came to this service", user)
-	}
-	for _, s := range found {
-		for i := range s.Servers {
-			c.login(ctx, st, &s.Servers[i], admits)
-		}
-	}
-	return c.all
-}
-
-// login tells one server's steps: login, first request, what arrived.
-func (c *checks) login(ctx context.Context, st store.Store, v *students.Server, courses []string) {
-	now := time.Now()
-	where := serverName(v.Server)
-	if v.Login.Time.IsZero() {
-		c.well("login", "%s: none by the hub's hook (a token of the hub was exchanged)", where)
-	} else {
-		c.well("login", "%s: by the hub's hook, %s, image %q", where, ago(now, v.Login.Time), v.Login.Image)
-	}
-	if v.State(now) == students.DidNotRun {
-		c.not("agent", "is it in this image, does the start folder run it, and is SATCHEL_URL in the server's environment? `satchel-agent doctor` there says more", "no request came since")
-		return
-	}
-	c.well("agent", "its first request came %s", ago(now, v.First.Time))
-	if len(v.Courses) == 0 {
-		c.well("material", "nothing was new to it, or it is in none of: %s", strings.Join(courses, ", "))
-	}
-	for _, k := range v.Courses {
-		newest := bundle.Version(0)
-		if r, _, err := store.ReadRecord(ctx, st, k.Course); err == nil {
-			newest = r.Version
-		}
-		note := fmt.Sprintf("%s: version %d, %s: %d new, %d changed, %d removed, %d waiting", k.Course, k.Version, ago(now, k.Time), k.Added, k.Changed, k.Removed, k.Waiting)
-		switch {
-		case k.Code != "":
-			c.not("material", "`satchel-agent status` and ~/work/.satchel/.log/agent.log in that container say more", "%s; it did not end well: %s", note, agent.Plain(k.Code))
-		case newest > k.Version:
-			c.not("material", "it comes at the next login, or within seconds where the server runs", "%s; %d is published", note, newest)
-		default:
-			c.well("material", "%s", note)
-		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -48,9 +47,6 @@ func (c *checks) students(ctx context.Context, cfg *config.Config) {
 		return
 	}
 	c.well("url", "%s answers", cfg.URL)
-	if host, _, err := net.SplitHostPort(cfg.Listen.Hub); err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
-		c.not("listen.hub", "bind it to the address on the hub's network", "the hub's port listens on every address of this machine (%s): students may reach it", cfg.Listen.Hub)
-	}
 }
 
 // certificateSoon is when the end of a certificate is near, unless it lives for

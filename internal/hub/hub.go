@@ -138,6 +138,30 @@ func (h *Hub) Groups(ctx context.Context, user string) ([]string, error) {
 	return p.Groups, err
 }
 
+// Own is what the hub says of this service's own token.
+type Own struct {
+	Name string    // of the service, or of the user, whose token it is
+	Wide []string  // scopes beyond reading: this service needs none of them
+	Date time.Time // the hub's clock; zero where it is not said
+}
+
+// Itself asks the hub about this service's own token. Nothing of it is kept.
+func (h *Hub) Itself(ctx context.Context) (Own, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	m, err := h.get(ctx, "/user", h.token())
+	if err != nil {
+		return Own{}, err
+	}
+	o := Own{Name: strings.ToValidUTF8(m.Name[:min(len(m.Name), maxName)], ""), Date: m.date}
+	for _, s := range m.Scopes {
+		if !harmless(s) {
+			o.Wide = append(o.Wide, strings.ToValidUTF8(s[:min(len(s), maxName)], ""))
+		}
+	}
+	return o, nil
+}
+
 // once gives what is known for a minute, and asks once for all who wait. The
 // question goes on when one of them leaves.
 func (h *Hub) once(ctx context.Context, key string, ask func(context.Context) (Person, error)) (Person, error) {
@@ -218,6 +242,7 @@ func (h *Hub) get(ctx context.Context, path, token string) (m model, err error) 
 	case len(data) > maxAnswer || json.Unmarshal(data, &m) != nil:
 		return m, fmt.Errorf("%w: its answer to GET %s is not a hub's", ErrAway, route(path))
 	}
+	m.date, _ = http.ParseTime(resp.Header.Get("Date"))
 	return m, nil
 }
 

@@ -1,6 +1,9 @@
 package hub
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // model is the part of the API's user model that is read.
 type model struct {
@@ -9,6 +12,8 @@ type model struct {
 	Groups  []string `json:"groups"`
 	Session *string  `json:"session_id"`
 	Scopes  []string `json:"scopes"`
+
+	date time.Time // the hub's clock, as it answered; zero where it said nothing
 }
 
 // owner takes a model for a server's own token or says why it is none. GET
