@@ -44,6 +44,7 @@ type Settings struct {
 	Language string        // as LANG has it
 	Image    string        // name of the container's image, for the receipt
 	Proxy    string        // URL of a proxy; "" for none, whatever HTTP_PROXY says
+	Unused   []string      // names of variables that set a proxy for others, for doctor
 	CAFile   string        // certificates to trust in the place of the system's, read again when it changes
 	Runtime  string        // private folder of this container, for the watch's socket
 	Jupyter  Jupyter       // the student's own servers, asked what is open
@@ -83,7 +84,10 @@ type Agent struct {
 	refused time.Time            // when it was last refused
 	patrol  time.Duration        // see outlive
 	calm    time.Duration        // see the constant
-	shut    atomic.Int64         // until when (Unix) no signed URL is asked; see elsewhere.go
+	// What doctor tries: see the constants.
+	metadata             []string
+	hubPort, startFolder string
+	shut                 atomic.Int64 // until when (Unix) no signed URL is asked; see elsewhere.go
 }
 
 // agentVersion is what the service is told of this program.
@@ -104,7 +108,9 @@ func New(lg *slog.Logger, s Settings, o Options) (*Agent, error) {
 	if s.Patience <= 0 {
 		s.Patience = 20 * time.Second
 	}
-	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff, early: s.Budget / 2, fresh: freshFor, patrol: 10 * time.Second, calm: calm, looked: map[string]time.Time{}}
+	a := &Agent{lg: lg, s: s, words: WordsFor(s.Language), show: o.Show, now: o.Now, wait: defaultBackoff, early: s.Budget / 2, fresh: freshFor, patrol: 10 * time.Second, calm: calm, looked: map[string]time.Time{},
+		metadata: metadata, hubPort: hubPort, startFolder: startFolder,
+	}
 	if a.show == nil {
 		a.show = func(Event) {}
 	}

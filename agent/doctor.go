@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"satchel/bundle"
 	"satchel/hook"
 	"satchel/workdir"
 )
@@ -27,15 +30,18 @@ type Check struct {
 	Do   string `json:"do,omitempty"`
 }
 
-// Doctor tries what a sync needs, each for itself. It changes nothing but for
-// two files that it makes in .satchel and removes.
+// Doctor tries what a sync needs, each for itself, and what a student's server
+// must not reach. It changes nothing but for three files that it makes in
+// .satchel and removes.
 func (a *Agent) Doctor(ctx context.Context) []Check {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	var out []Check
-	out = append(out, a.checkKeys(), a.checkWatch(ctx), a.checkJupyter(ctx))
+	out = append(out, a.checkKeys(), a.checkProxy(), a.checkWatch(ctx), a.checkJupyter(ctx))
 	out = append(out, a.checkService(ctx)...)
-	return append(out, a.checkRoot(ctx)...)
+	out = append(out, a.checkRoot(ctx)...)
+	out = append(out, a.checkStart())
+	return append(out, a.checkWalls(ctx)...)
 }
 
 // WriteChecks shows them, and gives the exit code.
@@ -79,6 +85,53 @@ func (a *Agent) checkKeys() Check {
 			c.Note += ", "
 		}
 		c.Note += k.ID()
+	}
+	return c
+}
+
+func (a *Agent) trusts(id string) bool {
+	return slices.ContainsFunc(a.s.Keys, func(k bundle.PublicKey) bool { return k.ID() == id })
+}
+
+// checkProxy says by which way the service is asked.
+func (a *Agent) checkProxy() Check {
+	c := Check{Name: "proxy", OK: true, Note: "none: the service is asked straight"}
+	if len(a.s.Unused) > 0 {
+		c.Note += "; " + strings.Join(a.s.Unused, ", ") + " of the environment is not used (SATCHEL_PROXY would be)"
+	}
+	if a.s.Proxy == "" {
+		return c
+	}
+	u, err := url.Parse(a.s.Proxy)
+	if err != nil || u.Host == "" {
+		return Check{Name: c.Name, Stop: true, Note: "SATCHEL_PROXY is no address of a proxy", Do: "write it as in http://proxy.school.org:3128"}
+	}
+	c.Note = "the service is asked through " + u.Host + " (SATCHEL_PROXY)"
+	return c
+}
+
+// startFolder is where docker-stacks looks for what runs at a start.
+const startFolder = "/usr/local/bin/before-notebook.d"
+
+// checkStart looks for the hook that a server's start runs.
+func (a *Agent) checkStart() Check {
+	c := Check{Name: "start", OK: true}
+	if info, err := os.Stat(a.startFolder); err != nil || !info.IsDir() {
+		c.Note = "this image has no " + a.startFolder + ": its server is begun by satchel-agent run -- COMMAND, or nothing arrives at a start"
+		return c
+	}
+	name := a.startFolder + "/50-satchel"
+	info, err := os.Stat(name)
+	switch {
+	case err != nil:
+		c.OK, c.Note = false, "no start hook: "+err.Error()
+	case !info.Mode().IsRegular() || info.Mode()&0o111 == 0:
+		c.OK, c.Note = false, name+" is not a program that can be run"
+	default:
+		c.Note = name + " is in place"
+	}
+	if !c.OK {
+		c.Do = "the administrator puts it into the image: ln -s ../satchel-agent " + name + " (docs/jupyterhub.md)"
 	}
 	return c
 }
@@ -245,6 +298,10 @@ func (a *Agent) checkCourse(co hook.CourseOffer, now time.Time) Check {
 		return c
 	}
 	c.Note = fmt.Sprintf("%s version %d of %s", co.Course, head.Version, head.Published.Local().Format("2 Jan 15:04"))
+	if newest := co.Head.Signatures[0].KeyID; !a.trusts(newest) {
+		c.OK, c.Note = false, c.Note+", signed by the key "+newest+" too, which is not trusted here"
+		c.Do = "start a new server: this one knows only the key from before, which is let go some day"
+	}
 	if now.Sub(head.Checked) > staleAfter {
 		c.OK, c.Note = false, c.Note+", not confirmed since "+head.Checked.Local().Format("2 Jan 2006")
 		c.Do = "the publishing half of the service signs anew each day: tell the administrator"
@@ -265,50 +322,5 @@ func (a *Agent) checkRoot(ctx context.Context) []Check {
 	}
 	defer home.Close()
 	c.OK, c.Note = true, a.s.Root+" can be written"
-	return []Check{c, checkSpace(a.s.Root), checkExchange(a.s.Root)}
-}
-
-// reserve is what Satchel never fills.
-const reserve = 50 << 20
-
-func checkSpace(root string) Check {
-	c := Check{Name: "space"}
-	var st unix.Statfs_t
-	if err := unix.Statfs(root, &st); err != nil {
-		c.Note = err.Error()
-		return c
-	}
-	free := int64(st.Bavail) * int64(st.Bsize)
-	c.OK, c.Note = free > 2*reserve, Bytes(free)+" free"
-	if !c.OK {
-		c.Do = "remove something: Satchel leaves the last " + Bytes(reserve) + " alone"
-	}
-	return c
-}
-
-// checkExchange tries whether two names can be exchanged in one step.
-func checkExchange(root string) Check {
-	c := Check{Name: "filesystem", OK: true, Note: "names can be exchanged in one step"}
-	r, err := os.OpenRoot(root)
-	if err != nil {
-		return Check{Name: c.Name, Note: err.Error()}
-	}
-	defer r.Close()
-	dir, err := r.Open(".satchel")
-	if err != nil {
-		return Check{Name: c.Name, Note: err.Error()}
-	}
-	defer dir.Close()
-	names := [2]string{".probe-a", ".probe-b"}
-	for _, n := range names {
-		if err := r.WriteFile(".satchel/"+n, nil, 0o600); err != nil {
-			return Check{Name: c.Name, Note: err.Error()}
-		}
-		defer r.Remove(".satchel/" + n)
-	}
-	fd := int(dir.Fd())
-	if err := exchangeNames(fd, names[0], names[1]); err != nil {
-		c.Note = "names cannot be exchanged in one step (" + err.Error() + "); the slower way is used"
-	}
-	return c
+	return []Check{c, checkSpace(a.s.Root), checkExchange(a.s.Root), checkLocks(a.s.Root)}
 }

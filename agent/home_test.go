@@ -182,7 +182,7 @@ func TestDoctorSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 		return out, WriteChecks(&text, list, false)
 	}
 	all, code := doctor()
-	for _, name := range []string{"keys", "service", "ticket", "clock", "course", "folder", "space", "filesystem"} {
+	for _, name := range []string{"keys", "service", "ticket", "clock", "course", "folder", "space", "filesystem", "locks", "start", "proxy", "metadata", "hub's port"} {
 		if !all[name].OK {
 			t.Errorf("%s: %+v", name, all[name])
 		}

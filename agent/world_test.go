@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -303,6 +304,9 @@ type home struct {
 	s    Settings
 	http *http.Client
 	lg   *slog.Logger
+	// What doctor tries; nothing of this machine, unless a test says what.
+	metadata       []string
+	hubPort, start string
 
 	mu     sync.Mutex
 	events []Event
@@ -335,6 +339,7 @@ func (h *home) agent() *Agent {
 		h.t.Fatal(err)
 	}
 	a.wait, a.calm = fast, time.Second
+	a.metadata, a.hubPort, a.startFolder = h.metadata, cmp.Or(h.hubPort, "1"), cmp.Or(h.start, "/nonexistent")
 	return a
 }
 

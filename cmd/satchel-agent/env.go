@@ -57,6 +57,16 @@ func (e environ) unknown() (names []string) {
 	return names
 }
 
+// proxies are variables that other programs take a proxy from.
+func (e environ) proxies() (names []string) {
+	for _, k := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"} {
+		if e[k] != "" {
+			names = append(names, k)
+		}
+	}
+	return names
+}
+
 func (e environ) words() agent.Words { return agent.WordsFor(e.language()) }
 
 func (e environ) language() string {
@@ -86,6 +96,7 @@ func (e environ) settings(uid int) (agent.Settings, error) {
 	s := agent.Settings{
 		Root: e[envRoot], URL: e[hook.EnvURL], Ticket: agent.Secret(e[hook.EnvTicket]),
 		Language: e.language(), Image: e["JUPYTER_IMAGE"], Proxy: e[envProxy], CAFile: e[envCA],
+		Unused: e.proxies(),
 		Budget: e.budget(), Jupyter: e.jupyter(), HubAPI: e["JUPYTERHUB_API_URL"],
 	}
 	if len(s.Ticket) > hook.MaxTicket || strings.ContainsAny(string(s.Ticket), "\r\n\x00 ") {

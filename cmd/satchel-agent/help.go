@@ -139,14 +139,22 @@ Exit codes: 0 done, or there was nothing; 1 not done; 3 done in part.
 `,
 	"doctor": `Usage: satchel-agent doctor [--json]
 
-Tries each thing that a sync needs: the course server, the ticket, the keys,
-the clocks, the folder, its filesystem, another agent. Each line says "ok" or
-what to do.
+Tries each thing that a sync needs: the course server, the way to it, the
+ticket and until when it is good, the keys and which of them sign, the clocks,
+the folder, room, renames and locks on its filesystem, the start hook, another
+agent; and S3, where the server sends from there. Then what this server should
+not reach: the cloud's metadata address (169.254.169.254, fd00:ec2::254) and
+the course server's port for the hub. Each line says "ok", or NOT and what to
+do. It changes nothing, and shows no secret.
 
-Example:
+  --json   the same as a list: name, ok, stop, note, do
+
+Examples:
   satchel-agent doctor
+  satchel-agent doctor --json | jq '.[] | select(.ok | not)'
 
-Exit codes: 0 all is well; 3 there are warnings; 1 something is in the way.
+Exit codes: 0 all is well; 3 there are warnings (also what is open and should
+  not be); 1 something is in the way of new material.
 `,
 	"version": "Usage: satchel-agent version\n",
 	"help":    "Usage: satchel-agent help [COMMAND]\n",
