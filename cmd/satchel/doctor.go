@@ -193,11 +193,21 @@ func (c *checks) hookservers(ctx context.Context, cfg *config.Config, st store.S
 			continue // the course's own check tells
 		}
 		for _, p := range all {
-			if v := p.Courses[string(k.Name)]; v < r.Version && time.Since(p.Time) < store.PresenceEvery/2 {
+			if v := p.Courses[string(k.Name)]; v < r.Version && spokeSince(p, r) {
 				c.not("hookserver", "see its log", "%s gives out version %d of %s, where %d is published", p.ID, v, k.Name, r.Version)
 			}
 		}
 	}
+}
+
+// spokeSince says whether a hookserver has spoken since that version was
+// published and it had time to look.
+func spokeSince(p store.Presence, r *store.Record) bool {
+	if r.Head == nil {
+		return false
+	}
+	h, err := r.Head.Peek()
+	return err == nil && p.Time.Sub(h.Published) > store.PresenceEvery/2
 }
 
 func (c *checks) hub(ctx context.Context, cfg *config.Config) {

@@ -13,9 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"satchel/agent"
+	"satchel/bundle"
+	"satchel/course"
 	"satchel/internal/config"
 	"satchel/internal/hub"
 	"satchel/source"
+	"satchel/store"
 )
 
 // one is the only finding, which must be well or not, say this, and say what
@@ -126,5 +129,41 @@ func TestDoctorSaysWhatAKeyMayDo(t *testing.T) {
 	} {
 		c := &checks{all: []agent.Check{writes("repository", w.WriteCheck)}}
 		c.one(t, "repository", w.well, w.says)
+	}
+}
+
+// A hookserver says once a minute what it gives out: what it said before a
+// publish says nothing about that.
+func TestDoctorAwaitsAHookserversNextWord(t *testing.T) {
+	st, err := store.NewDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	key, err := bundle.NewSigningKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	head, err := bundle.Sign(&bundle.Head{
+		Format: bundle.HeadFormat, Course: "scala101", Version: 2, Published: now, Checked: now, Settings: bundle.Settings{Folder: "scala101"},
+	}, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.SwapRecord(t.Context(), st, &store.Record{Format: store.RecordFormat, Course: "scala101", Version: 2, Head: head}, ""); err != nil {
+		t.Fatal(err)
+	}
+	cfg := &config.Config{Courses: []course.Course{{Name: "scala101"}}}
+	for said, well := range map[time.Duration]bool{-time.Second: true, time.Second: true, store.PresenceEvery: false} {
+		p := store.Presence{ID: "one", Time: now.Add(said), Courses: map[string]bundle.Version{"scala101": 1}}
+		if err := store.WritePresence(t.Context(), st, p); err != nil {
+			t.Fatal(err)
+		}
+		c := &checks{}
+		c.hookservers(t.Context(), cfg, st)
+		if got := len(c.all) == 1 && c.all[0].OK; got != well {
+			t.Errorf("%v after the publish it gave out version 1 of 2: %+v", said, c.all)
+		}
 	}
 }
