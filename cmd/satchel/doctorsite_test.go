@@ -151,7 +151,7 @@ func TestDoctorAwaitsAHookserversNextWord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.SwapRecord(t.Context(), st, &store.Record{Format: store.RecordFormat, Course: "scala101", Version: 2, Head: head}, ""); err != nil {
+	if _, err := store.SwapRecord(t.Context(), st, &store.Record{Format: store.RecordFormat, Course: "scala101", Version: 2, Publish: "one", Head: head}, ""); err != nil {
 		t.Fatal(err)
 	}
 	cfg := &config.Config{Courses: []course.Course{{Name: "scala101"}}}
