@@ -93,7 +93,7 @@ func TestDoctorAsksWhatTheHubsTokenMayDo(t *testing.T) {
 		io.WriteString(w, body)
 	}))
 	defer s.Close()
-	h, err := hub.New(s.URL, func() string { return "ours" }, nil)
+	h, err := hub.New(s.URL, func() string { return "ours" }, "")
 	if err != nil {
 		t.Fatal(err)
 	}
