@@ -171,20 +171,26 @@ func end(ts *testscript.TestScript, neg bool, args []string) {
 	gone(ts, neg, args)
 }
 
-// waiting fails unless a shell waits to become a watch, and none runs.
+// waiting fails unless a shell waits to become a watch, and none runs. What a
+// shell has just forked looks like another for a moment.
 func waiting(ts *testscript.TestScript, _ bool, _ []string) {
-	shells := 0
-	for _, pid := range agentsOf(ts.Getenv("WORK")) {
-		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		switch text := string(line); {
-		case strings.HasPrefix(text, "/bin/sh\x00-c\x00") && strings.Contains(text, "\x00watch\x00--continue\x00"):
-			shells++
-		case strings.Contains(text, "\x00watch\x00"):
-			ts.Fatalf("a watch runs: %q", text)
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		shells := 0
+		for _, pid := range agentsOf(ts.Getenv("WORK")) {
+			line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+			switch text := string(line); {
+			case strings.HasPrefix(text, "/bin/sh\x00-c\x00") && strings.Contains(text, "\x00watch\x00--continue\x00"):
+				shells++
+			case strings.Contains(text, "\x00watch\x00"):
+				ts.Fatalf("a watch runs: %q", text)
+			}
 		}
-	}
-	if shells != 1 {
-		ts.Fatalf("%d shells wait", shells)
+		switch {
+		case shells == 1:
+			return
+		case shells == 0 || time.Now().After(end):
+			ts.Fatalf("%d shells wait", shells)
+		}
 	}
 }
 
