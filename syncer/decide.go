@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"satchel/bundle"
 	"satchel/course"
-	"satchel/source"
 	"satchel/store"
 )
 
@@ -155,35 +155,31 @@ func (p *pass) commitOf(ctx context.Context, v bundle.Version) (string, error) {
 	if v >= p.rec.Version || v < max(1, p.rec.Version-maxRollback) {
 		return "", refuse(Gone, "%s has version %d; a rollback goes to one of the %d before it, %d to %d", p.c.Name, p.rec.Version, maxRollback, max(1, p.rec.Version-maxRollback), p.rec.Version-1)
 	}
-	entries, err := store.Entries(ctx, p.st, string(p.c.Name), logMost)
-	for _, e := range entries {
-		if e.Action == "publish" && e.Version == v && e.Commit != "" {
-			return e.Commit, nil
-		}
-	}
-	if err != nil {
-		return "", fmt.Errorf("the log of %s: %w", p.c.Name, err)
-	}
-	return "", refuse(Gone, "the log of %s does not say of which commit version %d was", p.c.Name, v)
+	e, err := p.entryOf(ctx, v)
+	return e.Commit, err
 }
 
-// rolledBack opens what a rollback publishes: the tree of the former commit,
-// by the rules of the branch's tip.
-func (p *pass) rolledBack(ctx context.Context, commit string) (tree, error) {
-	now, err := p.repo.At(ctx, p.tip)
+// entryOf is a version's publish, in the log, which is read once in a pass.
+func (p *pass) entryOf(ctx context.Context, v bundle.Version) (store.Entry, error) {
+	var err error
+	if p.publishes == nil {
+		var entries []store.Entry
+		entries, err = store.Entries(ctx, p.st, string(p.c.Name), logMost)
+		p.publishes = map[bundle.Version]store.Entry{}
+		for _, e := range slices.Backward(entries) {
+			if e.Action == "publish" && e.Commit != "" {
+				p.publishes[e.Version] = e
+			}
+		}
+	}
+	if e, ok := p.publishes[v]; ok {
+		return e, nil
+	}
 	if err != nil {
-		return nil, err
+		p.publishes = nil
+		return store.Entry{}, fmt.Errorf("the log of %s: %w", p.c.Name, err)
 	}
-	t, err := p.repo.At(ctx, commit)
-	if errors.Is(err, source.ErrMoved) {
-		now.Close()
-		return nil, refuse(Gone, "commit %.12s, of which that version was, is no longer in the repository (a push with force?); push it again on a branch, or go back to another version", commit)
-	}
-	if err != nil {
-		now.Close()
-		return nil, err
-	}
-	return ruledBy{t, now}, nil
+	return store.Entry{}, refuse(Gone, "the log of %s does not say of which commit version %d was", p.c.Name, v)
 }
 
 // ruledBy is a tree with the rules of another, closed together.

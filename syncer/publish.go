@@ -72,6 +72,9 @@ func (p *pass) selectFiles(ctx context.Context, t tree) (*course.Selection, erro
 		p.lg.Warn("all files are read again after a restart", "course", p.c.Name, "error", err)
 	}
 	p.selected, p.out.Notes = true, sel.Notes()
+	if p.aside != "" {
+		p.out.Notes = append([]string{p.aside}, p.out.Notes...)
+	}
 	if len(sel.Stops) > 0 {
 		r := refuse(Content, "nothing was published of commit %.12s; the last good version stays", p.from)
 		r.Commit, r.Findings, r.passing = p.from, sel.Stops, sel.Away

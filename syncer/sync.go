@@ -70,7 +70,10 @@ type pass struct {
 	lost []bundle.Pair // what was taken back, where a repair cannot read it in the record
 	out  Outcome
 
-	selected bool // out.Notes are of tip
+	selected bool   // out.Notes are of tip
+	aside    string // a note of how the files were had
+
+	publishes map[bundle.Version]store.Entry // of the log, once it was read
 
 	reads reads
 }
@@ -125,7 +128,7 @@ func pause(ctx context.Context, try int) error {
 
 // once is one try of a pass.
 func (p *pass) once(ctx context.Context) error {
-	p.selected, p.out.Notes = false, nil
+	p.selected, p.out.Notes, p.aside = false, nil, ""
 	if err := p.timed("read", func() error { return p.read(ctx) }); err != nil {
 		return err
 	}
