@@ -93,6 +93,7 @@ func (p *pass) compact(ctx context.Context) error {
 		return err
 	}
 	if err := p.nameFull(ctx, done); err != nil {
+		p.takeAway(ctx, on)
 		return err
 	}
 	p.putAgain(ctx, on)
@@ -195,6 +196,7 @@ func frameBytes(x *bundle.Index) (whole, deltas int64) {
 // nameFull puts the full bundles into the record, also into one that went on
 // meanwhile, as long as the version they hold is on its way.
 func (p *pass) nameFull(ctx context.Context, done []compacted) error {
+	withdrawn := len(p.rec.Withdrawn)
 	for try := 1; ; try++ {
 		rec := p.same()
 		rec.Channels = slices.Clone(rec.Channels)
@@ -214,6 +216,9 @@ func (p *pass) nameFull(ctx context.Context, done []compacted) error {
 		}
 		if p.rec == nil {
 			return store.ErrNotFound
+		}
+		if len(p.rec.Withdrawn) != withdrawn {
+			return fmt.Errorf("something was taken back meanwhile: %w", store.ErrChanged)
 		}
 	}
 }

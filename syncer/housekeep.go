@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -37,7 +38,7 @@ func (s *Syncer) housekeep(ctx context.Context, courses func() []course.Course) 
 			for _, c := range courses() {
 				s.errand("prune "+string(c.Name), func() error {
 					_, err := store.Prune(ctx, s.lg, s.st, string(c.Name), s.o.Now())
-					return err
+					return errors.Join(err, s.sweepSoon(ctx, &c))
 				})
 			}
 			prune.Reset(jittered(pruneEvery))

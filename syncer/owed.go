@@ -71,9 +71,11 @@ func merged(a, b []bundle.Pair) []bundle.Pair {
 	return slices.Compact(out)
 }
 
-// takeBackOwed takes back what is owed (owed), once in a process.
+// takeBackOwed takes back what is owed (owed): once in a process, and when the
+// record tells of less than it did, for then the store was brought back under
+// our hands.
 func (p *pass) takeBackOwed(ctx context.Context) error {
-	if p.k.repaid || p.r.Repair {
+	if p.r.Repair || p.rec != nil && p.k.repaid > 0 && len(p.rec.Withdrawn) >= p.k.repaid-1 {
 		return nil
 	}
 	if p.rec == nil {
@@ -98,11 +100,9 @@ func (p *pass) takeBackOwed(ctx context.Context) error {
 		if err := p.keepWithdrawn(pairs); err != nil {
 			return err
 		}
-		if _, err := p.deleteWithdrawn(ctx); err != nil {
-			return err
-		}
+		p.k.swept = false
 	}
-	p.k.repaid = true
+	p.k.repaid = 1 + len(p.rec.Withdrawn)
 	return nil
 }
 

@@ -172,8 +172,12 @@ func (p *pass) newVersion(ctx context.Context, t tree, chs []channel, sel *cours
 	if err := p.swap(ctx, rec, h); err != nil {
 		if *p.st.lost {
 			p.k.pending = nil // else it may have landed: settleLog finds out
+			p.takeAway(ctx, on)
 		}
 		return err
+	}
+	if p.r.Repair {
+		p.k.swept, p.k.repaid = false, 0
 	}
 	p.published(ctx, chs)
 	p.putAgain(ctx, on)

@@ -136,6 +136,7 @@ func (p *pass) once(ctx context.Context) error {
 	if err := p.takeBackOwed(ctx); err != nil {
 		return err
 	}
+	p.sweepWithdrawn(ctx)
 	if err := p.mayPublish(); err != nil {
 		return err
 	}
@@ -195,6 +196,11 @@ func (p *pass) read(ctx context.Context) error {
 		return err
 	}
 	p.rec, p.etag, p.head = rec, etag, nil
+	if p.r.Repair { // the record may be from before a withdrawal
+		if p.lost, err = p.owed(ctx); err != nil {
+			return err
+		}
+	}
 	if rec.Head != nil {
 		if p.head, err = rec.Head.Peek(); err != nil {
 			return fmt.Errorf("record of %s: %w", p.c.Name, err)

@@ -112,8 +112,9 @@ type known struct {
 	said    string         // the last refusal that was logged
 	pending *pending       // a log entry that may be owed
 	settled bool           // the log was compared with the record once
+	repaid  int            // and what was taken back: of so many pairs in the record, and 1
+	swept   bool           // no object is known that holds what was taken back
 	entered bundle.Version // the version that was last logged from here
-	repaid  bool           // and what was taken back, once
 }
 
 // hold waits for the course's turn.

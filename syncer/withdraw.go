@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -65,6 +64,7 @@ func (s *Syncer) Withdraw(ctx context.Context, c *course.Course, cmd Command) (W
 		s.o.Published()
 	}
 	w.Deleted, err = p.deleteWithdrawn(ctx)
+	p.k.swept = err == nil
 	s.board.decided(p)
 	p.waitForServers(ctx, &w)
 	if err != nil {
@@ -231,6 +231,7 @@ func (p *pass) takeBack(ctx context.Context, before []former, pairs []bundle.Pai
 	if err := p.swap(ctx, rec, &h); err != nil {
 		if *p.st.lost {
 			p.k.pending = nil
+			p.takeAway(ctx, on)
 		}
 		return err
 	}
@@ -314,48 +315,6 @@ func (p *pass) replaceHolding(ctx context.Context, on *shelf, rec *store.Record,
 		}
 	}
 	return nil
-}
-
-// deleteWithdrawn deletes the course's objects that hold a content that was
-// taken back and that no path has: with all their versions, which ends URLs
-// that were signed for them. The record names none of them any more.
-func (p *pass) deleteWithdrawn(ctx context.Context) (deleted int, err error) {
-	gone := goneContents(p.rec.Withdrawn, slices.Collect(maps.Values(p.k.former)))
-	if len(gone) == 0 {
-		return 0, nil
-	}
-	named := map[bundle.Digest]bool{}
-	for _, d := range p.rec.Named() {
-		named[d] = true
-	}
-	var bad error
-	for o, err := range p.st.List(ctx, store.BundlePrefix(string(p.c.Name)), "") {
-		if err != nil {
-			return deleted, errors.Join(bad, err)
-		}
-		d, err := bundle.ParseDigest(strings.TrimPrefix(o.Key, store.BundlePrefix(string(p.c.Name))))
-		if err != nil || named[d] || !p.holds(ctx, o.Key, gone) {
-			continue
-		}
-		if err := p.st.Delete(ctx, o.Key); err != nil {
-			bad = errors.Join(bad, err)
-			continue
-		}
-		deleted++
-	}
-	return deleted, bad
-}
-
-// holds says whether an object has one of the contents. What cannot be read is
-// of no use to anybody.
-func (p *pass) holds(ctx context.Context, key string, gone map[bundle.Digest]bool) bool {
-	body, _, err := p.st.Get(ctx, key)
-	if err != nil {
-		return false
-	}
-	defer body.Close()
-	x, err := bundle.ReadIndex(body)
-	return err == nil && x.Holds(gone)
 }
 
 // nothing is a tree without any file.
