@@ -62,6 +62,8 @@ type frameSender struct {
 }
 
 func (f *frameSender) send(ctx context.Context, p piece) error {
+	f.w.watch = f.s.watch(ctx, f.course, p.offered.Items)
+	defer func() { f.w.watch = nil }()
 	if p.made != nil {
 		who := guest{f.w.ticket.User, f.w.ticket.Server}
 		return f.w.fill("made", p.offered.Length, func(w *body) error { return f.s.mix.send(ctx, who, p.made, w) })

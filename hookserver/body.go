@@ -28,6 +28,7 @@ type body struct {
 	w       http.ResponseWriter // the server's own, below gin's
 	control *http.ResponseController
 	sent    int64
+	watch   func() error // asked before each chunk; nil: nothing is
 }
 
 // newBody begins an answer whose headers are set. gin's writer hides the
@@ -44,14 +45,22 @@ func (s *Server) newBody(c *gin.Context, t hook.Ticket) *body {
 // close counts what was sent.
 func (b *body) close() { b.s.guests.count(b.ticket, b.sent) }
 
-func (b *body) extend() {
+func (b *body) extend() error {
+	if b.watch != nil {
+		if err := b.watch(); err != nil {
+			return err
+		}
+	}
 	_ = b.control.SetWriteDeadline(time.Now().Add(b.s.o.Limits.Stall)) // recorders of tests have none
+	return nil
 }
 
 // Write passes p on in chunks.
 func (b *body) Write(p []byte) (done int, err error) {
 	for len(p) > 0 && err == nil {
-		b.extend()
+		if err = b.extend(); err != nil {
+			break
+		}
 		var n int
 		n, err = b.w.Write(p[:min(len(p), chunk)])
 		done, p = done+n, p[n:]
@@ -89,7 +98,9 @@ func (b *body) copy(kind string, r io.Reader, n int64) error {
 		r = f.file
 	}
 	for left := n; left > 0; {
-		b.extend()
+		if err := b.extend(); err != nil {
+			return err
+		}
 		sent, err := io.CopyN(b.w, r, min(left, chunk))
 		left -= sent
 		b.sent += sent

@@ -51,6 +51,9 @@ func (s *Server) getBundle(c *gin.Context, t hook.Ticket) error {
 	c.Status(http.StatusPartialContent)
 	w := s.newBody(c, t)
 	defer w.close()
+	if x := v.index(d); x != nil {
+		w.watch = s.watch(c.Request.Context(), v.course, itemsIn(x, from, to))
+	}
 	return w.copy("stored", r, n)
 }
 
@@ -87,6 +90,15 @@ func (v *view) area(d bundle.Digest, from, to int64) (place, bool) {
 		}
 	}
 	return place{}, false
+}
+
+func (v *view) index(d bundle.Digest) *bundle.Index {
+	for _, ch := range v.channels {
+		if x := ch.indexes[d]; x != nil {
+			return x
+		}
+	}
+	return nil
 }
 
 func (v *view) covers(x *bundle.Index, from, to int64) bool {

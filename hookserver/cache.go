@@ -61,6 +61,7 @@ type cache struct {
 
 	mu      sync.Mutex
 	files   map[bundle.Digest]*cached
+	gone    map[string]map[bundle.Digest]bool // by course: contents that were taken back
 	used    int64
 	counter uint64
 }
@@ -80,7 +81,7 @@ type stamp struct {
 
 func newCache(lg *slog.Logger, st store.Store, dir string, limits CacheLimits, m *metrics) (*cache, error) {
 	c := &cache{lg: lg, store: st, dir: filepath.Join(dir, "bundles"), records: filepath.Join(dir, "records"),
-		limits: limits, m: m, files: map[bundle.Digest]*cached{}}
+		limits: limits, m: m, files: map[bundle.Digest]*cached{}, gone: map[string]map[bundle.Digest]bool{}}
 	for _, d := range []string{c.dir, c.records} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("cache: %w", err)
@@ -184,6 +185,15 @@ func (c *cache) settle(ctx context.Context, course string, ref store.BundleRef) 
 	return c.fetch(ctx, course, ref)
 }
 
+func (c *cache) readIndex(d bundle.Digest) (*bundle.Index, error) {
+	f, err := os.Open(c.path(d))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return bundle.ReadIndex(f)
+}
+
 func (c *cache) hash(ref store.BundleRef) (stamp, bool) {
 	f, err := os.Open(c.path(ref.Digest))
 	if err != nil {
@@ -222,6 +232,9 @@ func (c *cache) fetch(ctx context.Context, course string, ref store.BundleRef) e
 		return fmt.Errorf("cache: %w", err)
 	}
 	c.add(ref, stampOf(tmp))
+	if c.dropForbidden(course, ref.Digest) {
+		return fmt.Errorf("bundle %s: %w", ref.Digest, errTakenBack)
+	}
 	return nil
 }
 

@@ -21,6 +21,7 @@ type edition struct {
 	etag     string // of the record
 	head     *bundle.Head
 	channels []*channel // in the head's order
+	gone     map[bundle.Digest]bool
 }
 
 var editions atomic.Uint64
@@ -101,6 +102,7 @@ func (l *library) openEdition(ctx context.Context, r *store.Record, etag string,
 		}
 		ed.channels = append(ed.channels, ch)
 	}
+	ed.findGone()
 	return ed, nil
 }
 

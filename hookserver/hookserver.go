@@ -200,6 +200,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer wg.Wait()
 	wg.Go(func() { s.lib.prefetch(ctx) })
 	wg.Go(func() { s.presence(ctx) })
+	wg.Go(func() { s.lib.pulse.beat(ctx) })
 	tick := time.NewTicker(s.o.Poll)
 	defer tick.Stop()
 	for {

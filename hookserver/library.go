@@ -27,6 +27,7 @@ type library struct {
 	now     func() time.Time
 	changed func() // told after an edition was replaced
 
+	pulse  pulse
 	past   *lru[bundle.Digest, *bundle.Manifest] // former manifests
 	flight singleflight.Group
 	fetch  chan *edition // for prefetch
@@ -44,6 +45,7 @@ type shelf struct {
 	err     error    // of the last look; nil when it was good
 	since   time.Time
 	looked  time.Time
+	from    time.Time                 // when the last look that ended began
 	begun   uint64                    // how many looks were begun
 	good    uint64                    // which of them was the last that told what the record is
 	proven  bundle.Version            // a version that an agent proved and the record lacks
@@ -71,9 +73,13 @@ func newLibrary(lg *slog.Logger, o Options, b *blobs, changed func()) *library {
 const lookTime = 3 * time.Second
 
 // look gives a copy of what is known of a course, asking the store when it
-// was never asked.
+// was never asked, or not since this process was stopped and goes on.
 func (l *library) look(ctx context.Context, name string) shelf {
 	s := l.peek(name)
+	if woke := l.pulse.mark(false); s.edition != nil && s.from.Before(woke) {
+		l.lookAnew(ctx, name)
+		return l.peek(name)
+	}
 	if s.known || s.edition != nil || s.err != nil && l.now().Sub(s.looked) < time.Second {
 		return s
 	}
@@ -150,7 +156,8 @@ func (l *library) lookAnew(ctx context.Context, name string) bool {
 }
 
 func (l *library) step(ctx context.Context, name string) {
-	old := l.begin(name)
+	old, from := l.begin(name), time.Now()
+	defer l.ended(name, from)
 	var ed *edition
 	err := safely(func() (err error) { ed, err = l.newer(ctx, name, old.edition); return err })
 	switch {
@@ -169,6 +176,13 @@ func (l *library) step(ctx context.Context, name string) {
 			l.recall(ctx, name, ed)
 		}
 	}
+}
+
+// ended writes down when a look began that is over, whatever came of it.
+func (l *library) ended(name string, from time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.shelf(name).from = from
 }
 
 // newer gives the edition that takes old's place, nil when nothing does.
@@ -199,6 +213,9 @@ func (l *library) newer(ctx context.Context, name string, old *edition) (*editio
 	ed, err := l.openEdition(ctx, r, etag, old)
 	if err != nil {
 		return nil, fmt.Errorf("version %d: %w", r.Version, err)
+	}
+	if old != nil && ed.forgot(old) {
+		return nil, fmt.Errorf("version %d in the record, version %d here: %w", r.Version, old.record.Version, errOwed)
 	}
 	if old != nil && ed.before(old) {
 		return nil, fmt.Errorf("version %d in the record, version %d here: %w", r.Version, old.record.Version, errBackwards)
@@ -279,34 +296,20 @@ func (l *library) install(name string, ed *edition) {
 	}
 	s.seen = cloneWith(s.seen, ed.head.Fingerprint(), ed.record.Version)
 	l.mu.Unlock()
+	if l.blobs.cache != nil {
+		l.blobs.cache.forbid(name, ed.gone)
+	}
 	if former != nil && len(ed.record.Withdrawn) > len(former.record.Withdrawn) {
-		l.letGo(former, ed)
+		select {
+		case l.takenBack <- struct{}{}: // it is told that this is done
+		default:
+		}
 	}
 	select {
 	case l.fetch <- ed:
 	default: // prefetch is only a kindness
 	}
 	l.changed()
-}
-
-// letGo throws away, of what was taken back, what lies in the disk cache: the
-// bundles that the record names no more. Then it is said that this is done.
-func (l *library) letGo(former, now *edition) {
-	if l.blobs.cache != nil {
-		named := map[bundle.Digest]bool{}
-		for _, d := range now.record.Named() {
-			named[d] = true
-		}
-		for _, d := range former.record.Named() {
-			if !named[d] {
-				l.blobs.cache.drop(d)
-			}
-		}
-	}
-	select {
-	case l.takenBack <- struct{}{}:
-	default:
-	}
 }
 
 // cloneWith leaves the map alone that copies of the shelf hold.
@@ -317,51 +320,6 @@ func cloneWith(m map[string]bundle.Version, k string, v bundle.Version) map[stri
 	}
 	out[k] = v
 	return out
-}
-
-// remember keeps a manifest for whoever has an older version.
-func (l *library) remember(d bundle.Digest, m *bundle.Manifest) {
-	l.past.put(d, m, int64(len(m.Files))*200+1000)
-}
-
-// rememberAll keeps the manifests of an edition that is replaced: most students
-// have that one.
-func (l *library) rememberAll(ed *edition) {
-	if ed == nil {
-		return
-	}
-	for _, ch := range ed.channels {
-		l.remember(ch.digest, ch.manifest)
-	}
-}
-
-// manifestAt gives the manifest that a channel had at version v.
-func (l *library) manifestAt(ch *channel, v bundle.Version) (*bundle.Manifest, error) {
-	want, ok := ch.digestAt(v)
-	if !ok {
-		return nil, fmt.Errorf("%w: no bundle as old as version %d", store.ErrNotFound, v)
-	}
-	if want == ch.digest {
-		return ch.manifest, nil
-	}
-	if m, ok := l.past.get(want); ok {
-		return m, nil
-	}
-	m, err, _ := l.flight.Do("manifest "+want.String(), func() (any, error) {
-		m, err := ch.compose(ch.at(v))
-		if err != nil {
-			return nil, err
-		}
-		if m.Digest() != want {
-			return nil, fmt.Errorf("%w: bundles to version %d give two manifests", bundle.ErrCorrupt, v)
-		}
-		l.remember(want, m)
-		return m, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return m.(*bundle.Manifest), nil
 }
 
 // prefetch fills the disk cache with what new editions name, so that logins

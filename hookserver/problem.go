@@ -76,7 +76,7 @@ func answerOf(err error) answer {
 		a := say(http.StatusServiceUnavailable, hook.CodeUnavailable, "the hub does not answer the course server now; ask again soon")
 		a.after = retryStore // logged by whoever asked, not for each who waits
 		return a
-	case errors.Is(err, errNotFound):
+	case errors.Is(err, errNotFound), errors.Is(err, errTakenBack):
 		return say(http.StatusNotFound, hook.CodeNotFound, errNotFound.Error())
 	case errors.As(err, &large):
 		return say(http.StatusRequestEntityTooLarge, hook.CodeTooLarge, large.Error())

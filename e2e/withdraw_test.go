@@ -1,0 +1,177 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"satchel/hook"
+)
+
+// class is a course on a bucket with versions, a syncer, two hookservers with
+// caches of their own, and students: those with an even number are online.
+type class struct {
+	*site
+	bucket   *bucket
+	syncer   *service
+	fronts   []*service
+	students []*student
+	watches  []*process
+	edited   map[string]bool
+}
+
+// late is what is taken back.
+var late = []string{"lab9/late.ipynb", "lab9/late.bin", "lab9/late.md"}
+
+func newClass(t *testing.T, more string, students int) *class {
+	s := newSite(t)
+	c := &class{site: s, bucket: s.onVersionedS3(), edited: map[string]bool{}}
+	s.repo.set("lab8/large.bin", random(1, 600<<10))
+	s.repo.push("before")
+	c.syncer = s.configure("s", "").run("syncer")
+	c.fronts = []*service{s.configure("h0", more).run("hookserver"), s.configure("h1", more).run("hookserver")}
+	for _, f := range c.fronts {
+		f.ready(1)
+	}
+	s.repo.set("lab9/late.ipynb", secretNotebook())
+	s.repo.set("lab9/late.bin", secretBytes(2))
+	s.repo.set("lab9/late.md", "# Late\n\n"+marker+"\n")
+	s.repo.push("too early")
+	c.syncer.publish()
+	for _, f := range c.fronts {
+		f.ready(2)
+	}
+	for i := range students {
+		st := s.student(fmt.Sprintf("student%d", i))
+		c.students = append(c.students, st)
+		if adm := c.login(i); i%2 == 0 {
+			c.watches = append(c.watches, startCommand(t, s.dir, st.agent(adm, "watch")))
+		} else {
+			st.sync(adm)
+		}
+	}
+	for _, st := range c.students {
+		eventually(t, time.Minute, st.name+" has it", func() error {
+			for _, name := range late {
+				if _, err := os.Stat(filepath.Join(st.folder(), name)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return c
+}
+
+// login logs a student in by one of the hookservers.
+func (c *class) login(i int) hook.Admission {
+	return c.fronts[i/2%len(c.fronts)].login(fmt.Sprintf("student%d", i))
+}
+
+// edit is a student's own line at the end of a file.
+func (c *class) edit(i int) {
+	st := c.students[i]
+	c.edited[st.name] = true
+	file := filepath.Join(st.folder(), "lab9/late.md")
+	old, err := os.ReadFile(file)
+	must(c.t, err)
+	must(c.t, os.WriteFile(file, append(old, "my own answer\n"...), 0o644))
+	st.own()
+}
+
+// clean says what a student has of it that they should not have.
+func (c *class) clean(st *student) error {
+	for _, name := range late {
+		_, err := os.Stat(filepath.Join(st.folder(), name))
+		if own := name == "lab9/late.md" && c.edited[st.name]; own != (err == nil) {
+			return fmt.Errorf("%s: %s: there: %v; their own: %v", st.name, name, err == nil, own)
+		}
+	}
+	return nil
+}
+
+// wantNothing fails where a home holds a byte of it, but what the student
+// wrote.
+func (c *class) wantNothing(st *student) {
+	c.t.Helper()
+	own := filepath.Join(st.folder(), "lab9/late.md")
+	for _, path := range markedBelow(c.t, filepath.Dir(st.root)) {
+		if !c.edited[st.name] || path != own {
+			c.t.Errorf("%s has it in %s", st.name, path)
+		}
+	}
+	if data, err := os.ReadFile(own); c.edited[st.name] && (err != nil || !strings.HasSuffix(string(data), "my own answer\n")) {
+		c.t.Errorf("what %s wrote: %q, %v", st.name, tail(string(data), 40), err)
+	}
+}
+
+// wantGone fails where the store, a hookserver's disk, or anything that the
+// thief can ask holds a byte of it.
+func (c *class) wantGone(l loot, adms []hook.Admission) {
+	c.t.Helper()
+	for _, adm := range adms {
+		for _, name := range markedOf(l.try(c.t, adm)) {
+			c.t.Errorf("%s gives it out: %s", adm.URL, name)
+		}
+	}
+	for _, name := range c.bucket.marked() {
+		c.t.Errorf("the bucket has it: %s", name)
+	}
+	for _, f := range c.fronts {
+		for _, path := range markedBelow(c.t, c.path("state-"+strings.TrimSuffix(filepath.Base(f.config), ".yaml"))) {
+			c.t.Errorf("a hookserver has it: %s", path)
+		}
+	}
+}
+
+// TestE2EWithdrawn: what is withdrawn is gone, when the command has answered,
+// from all that anybody could hold; online students' untouched copies go within
+// seconds, the others' at their next login, and what a student wrote stays.
+func TestE2EWithdrawn(t *testing.T) {
+	for name, k := range map[string]struct{ more, what string }{
+		"streamed, a folder":    {"", "lab9"},
+		"redirected, a version": {redirect, "2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newClass(t, k.more, 10)
+			c.edit(2)
+			c.edit(5)
+			adms := []hook.Admission{c.fronts[0].login("thief"), c.fronts[1].login("thief")}
+			l := steal(t, adms[0])
+			if before := markedOf(l.try(t, adms[1])); len(before) < 4 || len(c.bucket.marked()) == 0 || len(l.urls) == 0 != (k.more == "") || k.more != "" && len(markedOf(l.open(t))) == 0 {
+				t.Fatalf("this test says nothing: %q, %d URLs", before, len(l.urls))
+			}
+			began := time.Now()
+			said := c.satchel("withdraw", "scala101", k.what, "--yes", "--why", "too early", "--config", c.syncer.config)
+			answered := time.Since(began)
+			if strings.Contains(said, "has not said yet") {
+				t.Errorf("%s", said)
+			}
+			c.wantGone(l, adms)
+			for i := 0; i < len(c.students); i += 2 {
+				eventually(t, time.Minute, "an online student's copies", func() error { return c.clean(c.students[i]) })
+			}
+			t.Logf("answered after %.1f s, removed online after %.1f s at most: %s", answered.Seconds(), time.Since(began).Seconds(), said)
+			for i, st := range c.students {
+				if i%2 == 1 {
+					st.sync(c.login(i))
+				}
+				if err := c.clean(st); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, w := range c.watches {
+				must(t, w.stop())
+			}
+			for _, st := range c.students {
+				c.wantNothing(st)
+			}
+			c.wantGone(l, adms)
+		})
+	}
+}
