@@ -41,6 +41,9 @@ func (s *Server) getBundle(c *gin.Context, t hook.Ticket) error {
 	defer back()
 	n := to - from + 1
 	r, err := s.lib.blobs.section(c.Request.Context(), v.course, at, from, n)
+	if _, ok := s.overtaken(c.Request.Context(), t, v, err); ok {
+		return errNotFound // sync is asked anew
+	}
 	if err != nil {
 		return err
 	}
@@ -147,6 +150,9 @@ func (s *Server) postFiles(c *gin.Context, t hook.Ticket) error {
 	}
 	defer back()
 	pieces, err := s.choose(c.Request.Context(), v, want, nil)
+	if _, ok := s.overtaken(c.Request.Context(), t, v, err); ok {
+		return errNotFound
+	}
 	if err != nil {
 		return err
 	}

@@ -51,19 +51,25 @@ func (s *Server) getSync(c *gin.Context, t hook.Ticket) error {
 		return err
 	}
 	defer back()
-	list, err := s.prepareAll(c.Request.Context(), views, ask)
+	list, err := s.prepareAll(c.Request.Context(), t, views, ask)
 	if err != nil {
 		return err
 	}
+	c.Header("ETag", etag(views))
 	return s.sendOffer(c, t, list)
 }
 
 // prepareAll keeps the fault of one course from the others. It is an error
-// when a fault is all that there is to say.
-func (s *Server) prepareAll(ctx context.Context, views []view, ask asked) (list []*prepared, err error) {
+// when a fault is all that there is to say. Of a course whose bundles went away
+// a newer version is looked for, and takes the view's place.
+func (s *Server) prepareAll(ctx context.Context, t hook.Ticket, views []view, ask asked) (list []*prepared, err error) {
 	some := len(views) == 0
-	for _, v := range views {
+	for i, v := range views {
 		p, fault := s.prepareReady(ctx, v, ask)
+		if newer, ok := s.overtaken(ctx, t, v, fault); ok {
+			views[i], v = newer, newer
+			p, fault = s.prepareReady(ctx, v, ask)
+		}
 		if fault == nil {
 			list, some = append(list, p), some || !v.cold()
 			continue

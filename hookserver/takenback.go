@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"satchel/bundle"
+	"satchel/hook"
+	"satchel/store"
 )
 
 // What was taken back ends at once wherever this service has it: in the disk
@@ -44,6 +46,17 @@ func (s *Server) watch(ctx context.Context, course string, items []bundle.Item) 
 		}
 		return nil
 	}
+}
+
+// overtaken gives the view of a newer version where a bundle of v is gone: a
+// withdrawal deletes at once what it replaces, and this service looks at the
+// record now and then.
+func (s *Server) overtaken(ctx context.Context, t hook.Ticket, v view, fault error) (view, bool) {
+	if !errors.Is(fault, store.ErrNotFound) && !errors.Is(fault, errTakenBack) || !s.lib.lookAnew(ctx, v.course) {
+		return v, false
+	}
+	now, err := s.enrolledView(ctx, t, v.course)
+	return now, err == nil && now.shelf.edition.id != v.shelf.edition.id
 }
 
 // itemsIn are the contents of the frames that a range touches.

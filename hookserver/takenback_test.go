@@ -3,6 +3,7 @@ package hookserver
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -194,5 +195,34 @@ func TestARecordThatForgotAWithdrawal(t *testing.T) {
 	ana.wantTree("scala", map[string]string{"a": "1"})
 	if st := w.srv.Status()[0]; st.Version != 2 || !strings.Contains(st.Sentence, "before a withdrawal") {
 		t.Errorf("%+v", st)
+	}
+}
+
+// What was deleted since this service looked at the record is looked for in a
+// newer one, and nobody is told that something is wrong.
+func TestABundleThatIsGoneMakesItLook(t *testing.T) {
+	w := newWorld(t, nil)
+	w.course("scala", all)
+	w.publish("scala", everyone(leaked()))
+	old := w.state["scala"].record.Channels[0].Bundles[0]
+	w.write("scala", map[string]audienceOf{"all": {files: map[string]string{"a": "1"}, full: true}}, withdrawn)
+	if err := w.dir.Delete(t.Context(), store.BundleKey("scala", old.Digest)); err != nil {
+		t.Fatal(err)
+	}
+	eva := w.student("eva")
+	if w.srv.lib.peek("scala").edition.record.Version != 1 {
+		t.Fatal("this test says nothing")
+	}
+	eva.sync()
+	eva.wantTree("scala", map[string]string{"a": "1"})
+	w.write("scala", map[string]audienceOf{"all": {files: map[string]string{"a": "2"}, full: true}}, withdrawn)
+	now := w.srv.lib.peek("scala").edition.record.Channels[0].Bundles[0]
+	if err := w.dir.Delete(t.Context(), store.BundleKey("scala", now.Digest)); err != nil {
+		t.Fatal(err)
+	}
+	x := w.srv.lib.peek("scala").edition.channels[0].indexes[now.Digest].Frames[0]
+	header := http.Header{"Range": {fmt.Sprintf("bytes=%d-%d", x.Offset, x.Offset+x.Length-1)}}
+	if got := eva.status(http.MethodGet, "/v1/courses/scala/bundles/"+now.Digest.String(), header, nil); got != http.StatusNotFound {
+		t.Errorf("%d", got)
 	}
 }
