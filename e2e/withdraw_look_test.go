@@ -214,15 +214,25 @@ func (l loot) open(t testing.TB) map[string][]byte {
 // request asks a service with a ticket.
 func request(t testing.TB, adm hook.Admission, method, path string, header http.Header, body string) (int, []byte) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), method, strings.TrimSuffix(adm.URL, "/")+path, strings.NewReader(body))
+	status, data, err := tryRequest(adm, method, path, header, body)
 	must(t, err)
+	return status, data
+}
+
+func tryRequest(adm hook.Admission, method, path string, header http.Header, body string) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(context.Background(), method, strings.TrimSuffix(adm.URL, "/")+path, strings.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
 	req.Header = header.Clone()
 	req.Header.Set("Authorization", "Bearer "+adm.Ticket)
 	resp, err := http.DefaultClient.Do(req)
-	must(t, err)
+	if err != nil {
+		return 0, nil, err
+	}
 	defer resp.Body.Close()
-	data, _ := io.ReadAll(resp.Body)
-	return resp.StatusCode, data
+	data, _ := io.ReadAll(resp.Body) // what is cut off is judged, too
+	return resp.StatusCode, data, nil
 }
 
 // markedOf are the names of those that have the marker.

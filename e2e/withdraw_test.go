@@ -4,9 +4,11 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -174,4 +176,49 @@ func TestE2EWithdrawn(t *testing.T) {
 			c.wantGone(l, adms)
 		})
 	}
+}
+
+// TestE2EAStoppedHookserverIsNamed: one that does not say that it gives out
+// none of it is named after ten seconds, and gives out none when it goes on,
+// also to those who asked while it was stopped.
+func TestE2EAStoppedHookserverIsNamed(t *testing.T) {
+	c := newClass(t, "", 0)
+	stopped := c.fronts[1]
+	adms := []hook.Admission{c.fronts[0].login("thief"), stopped.login("thief")}
+	l := steal(t, adms[1])
+	if len(markedOf(l.try(t, adms[1]))) < 4 {
+		t.Fatal("this test says nothing")
+	}
+	stopped.signal(syscall.SIGSTOP)
+	type answer struct {
+		status int
+		data   []byte
+		err    error
+	}
+	waiting := make(chan answer, 3)
+	for range cap(waiting) {
+		go func() {
+			status, data, err := tryRequest(adms[1], http.MethodGet, "/v1/sync", http.Header{"Accept": {hook.OfferType}}, "")
+			waiting <- answer{status, data, err}
+		}()
+	}
+	began := time.Now()
+	said := c.satchel("withdraw", "scala101", "lab9", "--yes", "--config", c.syncer.config)
+	t.Logf("answered after %.1f s: %s", time.Since(began).Seconds(), said)
+	if !strings.Contains(said, fmt.Sprintf("-%d has not said yet", stopped.cmd.Process.Pid)) || strings.Count(said, "has not said yet") != 1 || time.Since(began) < 10*time.Second {
+		t.Errorf("the one that is stopped, %d, is not named: %s", stopped.cmd.Process.Pid, said)
+	}
+	if found := c.bucket.marked(); len(found) > 0 {
+		t.Errorf("the bucket has it: %q", found)
+	}
+	stopped.signal(syscall.SIGCONT)
+	if found := markedOf(l.try(t, adms[1])); len(found) > 0 {
+		t.Errorf("who was stopped gives it out: %q", found)
+	}
+	for range cap(waiting) {
+		if a := <-waiting; a.err != nil || marked(a.data) {
+			t.Errorf("who asked while it was stopped: %d, %d bytes, %v", a.status, len(a.data), a.err)
+		}
+	}
+	c.wantGone(l, adms)
 }

@@ -86,6 +86,10 @@ type Options struct {
 	Webhook func(course string) (Webhook, bool)
 	Hint    func(course, host string)
 
+	// TakenBack is what a syncer with this process's folder knows to be taken
+	// back, whatever the store says; nil: none is here.
+	TakenBack func(course string) []bundle.Pair
+
 	Limits   Limits
 	Students Students       // nil: nothing is kept
 	Silent   func() float64 // agents that did not run, for the metrics; nil: not told

@@ -26,6 +26,7 @@ type library struct {
 	blobs   *blobs
 	now     func() time.Time
 	changed func() // told after an edition was replaced
+	taken   func(course string) []bundle.Pair
 
 	pulse  pulse
 	past   *lru[bundle.Digest, *bundle.Manifest] // former manifests
@@ -63,7 +64,7 @@ const maxSeen = 512
 
 func newLibrary(lg *slog.Logger, o Options, b *blobs, changed func()) *library {
 	return &library{
-		lg: lg, store: o.Store, courses: o.Courses, keys: o.PublicKeys, blobs: b, now: o.Now, changed: changed,
+		lg: lg, store: o.Store, courses: o.Courses, keys: o.PublicKeys, blobs: b, now: o.Now, changed: changed, taken: o.TakenBack,
 		past: newLRU[bundle.Digest, *bundle.Manifest](o.Limits.Memory), shelves: map[string]*shelf{},
 		fetch: make(chan *edition, 64), takenBack: make(chan struct{}, 1),
 	}
@@ -223,8 +224,8 @@ func (l *library) newer(ctx context.Context, name string, old *edition) (*editio
 	return ed, nil
 }
 
-// owesNothing refuses a record from before a withdrawal, which the log or the
-// kept record knows: the store was brought back from a backup, and the syncer
+// owesNothing refuses a record from before a withdrawal, which the log, the
+// kept record or a syncer of this process knows: the store was brought back from a backup, and the syncer
 // takes that back again. It is asked before a course's first edition alone.
 func (l *library) owesNothing(ctx context.Context, r *store.Record) error {
 	var all []bundle.Pair
@@ -234,6 +235,9 @@ func (l *library) owesNothing(ctx context.Context, r *store.Record) error {
 	}
 	for _, e := range entries {
 		all = append(all, e.Withdrawn...)
+	}
+	if l.taken != nil {
+		all = append(all, l.taken(r.Course)...)
 	}
 	if l.blobs.cache != nil {
 		if kept, err := readKept(l.keptPath(r.Course)); err == nil {

@@ -32,13 +32,13 @@ func (p *pass) rememberWithdrawn(ctx context.Context, cmd Command, pairs []bundl
 	return store.WriteEntry(ctx, p.st, string(p.c.Name), store.WithdrawID+bundle.NewID(), e)
 }
 
-func (s *Syncer) withdrawnFile(name course.Name) string {
-	return filepath.Join(s.o.StateDir, "withdrawn", string(name))
+func withdrawnFile(stateDir string, name course.Name) string {
+	return filepath.Join(stateDir, "withdrawn", string(name))
 }
 
 // keepWithdrawn adds to the own folder's list.
 func (p *pass) keepWithdrawn(pairs []bundle.Pair) error {
-	file := p.withdrawnFile(p.c.Name)
+	file := withdrawnFile(p.o.StateDir, p.c.Name)
 	all := merged(p.keptWithdrawn(), pairs)
 	data, err := json.Marshal(all)
 	if err == nil {
@@ -53,12 +53,22 @@ func (p *pass) keepWithdrawn(pairs []bundle.Pair) error {
 	return nil
 }
 
-func (p *pass) keptWithdrawn() (pairs []bundle.Pair) {
-	data, err := os.ReadFile(p.withdrawnFile(p.c.Name))
+// KeptWithdrawn is what was taken back of a course, as a syncer with this
+// folder wrote it down. There is nothing where there was none.
+func KeptWithdrawn(stateDir string, name course.Name) (pairs []bundle.Pair, err error) {
+	data, err := os.ReadFile(withdrawnFile(stateDir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err == nil {
 		err = json.Unmarshal(data, &pairs)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	return pairs, err
+}
+
+func (p *pass) keptWithdrawn() []bundle.Pair {
+	pairs, err := KeptWithdrawn(p.o.StateDir, p.c.Name)
+	if err != nil {
 		p.lg.Warn("the own list of what was taken back cannot be read; the log has it too", "course", p.c.Name, "error", err)
 	}
 	return pairs

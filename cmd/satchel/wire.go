@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"satchel/bundle"
+	"satchel/course"
 	"satchel/hook"
 	"satchel/hookserver"
 	"satchel/internal/config"
@@ -164,6 +165,10 @@ func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l 
 		Webhook: func(course string) (hookserver.Webhook, bool) {
 			w, ok := l.held().webhook[course]
 			return w, ok
+		},
+		TakenBack: func(name string) []bundle.Pair {
+			pairs, _ := syncer.KeptWithdrawn(cfg.StateDir, course.Name(name)) // the syncer says what is wrong with it
+			return pairs
 		},
 		Hint:     hint,
 		Students: writer,
