@@ -189,7 +189,7 @@ func TestE2EAStoppedHookserverIsNamed(t *testing.T) {
 	if len(markedOf(l.try(t, adms[1]))) < 4 {
 		t.Fatal("this test says nothing")
 	}
-	stopped.signal(syscall.SIGSTOP)
+	stopped.freeze()
 	type answer struct {
 		status int
 		data   []byte

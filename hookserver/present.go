@@ -8,6 +8,10 @@ import (
 	"satchel/store"
 )
 
+// tellAgain is how soon a word that was not heard is said again: whoever took
+// something back waits ten seconds for it.
+const tellAgain = time.Second
+
 // presence tells, in the store, that this hookserver is there and what it gives
 // out: at once when something was taken back, for whoever did that waits for
 // it, else once a minute.
@@ -17,9 +21,13 @@ func (s *Server) presence(ctx context.Context) {
 	}
 	tick := time.NewTicker(store.PresenceEvery)
 	defer tick.Stop()
+	again := time.NewTimer(time.Hour)
+	defer again.Stop()
 	for {
+		again.Stop()
 		if err := s.tellPresence(ctx); err != nil && ctx.Err() == nil {
-			s.lg.Debug("not told that this replica is there", "err", err)
+			s.lg.Warn("not told that this replica is there; it is tried again at once", "err", err)
+			again.Reset(tellAgain)
 		}
 		select {
 		case <-ctx.Done():
@@ -28,6 +36,7 @@ func (s *Server) presence(ctx context.Context) {
 			_ = store.RemovePresence(last, s.o.Store, s.o.ID) // it is forgotten in three minutes
 			return
 		case <-tick.C:
+		case <-again.C:
 		case <-s.lib.takenBack:
 		}
 	}
