@@ -189,6 +189,9 @@ func (a *app) logCommand() *cobra.Command {
 				if !slices.ContainsFunc(cfg.Courses, func(c course.Course) bool { return string(c.Name) == args[0] }) {
 					return fmt.Errorf("there is no course %q in %s; \"satchel status\" lists them", args[0], cfg.File)
 				}
+				if a.json {
+					return a.printJSON([]store.Entry{})
+				}
 				a.printf("Nothing happened to %q yet.\n", args[0])
 			}
 			return err
