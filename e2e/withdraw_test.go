@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -11,6 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/time/rate"
 
 	"satchel/hook"
 )
@@ -221,4 +225,55 @@ func TestE2EAStoppedHookserverIsNamed(t *testing.T) {
 		}
 	}
 	c.wantGone(l, adms)
+}
+
+// TestE2EADownloadThatRunsDuringAWithdrawal: it ends by itself, the next login
+// brings all that is left, and nothing of it stays in the home.
+func TestE2EADownloadThatRunsDuringAWithdrawal(t *testing.T) {
+	c := newClass(t, "", 0)
+	all := 0
+	for i := range 3 { // far more than what lies in buffers on the way
+		text := ""
+		for j := range 12 {
+			text += secretBytes(100 + 20*i + j)
+		}
+		all += len(text)
+		c.repo.set(fmt.Sprintf("lab9/late%d.bin", i), text)
+	}
+	c.repo.push("more of it")
+	c.syncer.publish()
+	front := c.fronts[0]
+	front.ready(3)
+	p := startProxy(t, front.students)
+	p.limit = rate.NewLimiter(1500<<10, 64<<10)
+	ana := c.student("ana")
+	adm := front.login("ana")
+	adm.URL = strings.Replace(adm.URL, front.students, p.addr, 1)
+	run := startCommand(t, c.dir, ana.agent(adm, "sync"))
+	eventually(t, time.Minute, "a download that runs", func() error {
+		if n := len(p.bytes()); n < 300<<10 || run.ended() {
+			return fmt.Errorf("%d bytes; ended: %v", n, run.ended())
+		}
+		return nil
+	})
+	c.satchel("withdraw", "scala101", "lab9", "--yes", "--config", c.syncer.config)
+	if run.ended() {
+		t.Fatal("this test says nothing: the download was over before")
+	}
+	select {
+	case <-run.done:
+	case <-time.After(2 * time.Minute):
+		t.Fatal("it does not end")
+	}
+	t.Logf("of %d bytes %d came; %v: %s", all, len(p.bytes()), run.err, run.output())
+	if run.err != nil || len(p.bytes()) > all*2/3 {
+		t.Error("the download went on")
+	}
+	said := ana.sync(front.login("ana"))
+	want := c.repo.delivered()
+	maps.DeleteFunc(want, func(path, _ string) bool { return strings.HasPrefix(path, "lab9/") })
+	if d := cmp.Diff(want, onDisk(t, ana.folder())); d != "" {
+		t.Errorf("ana has other files (-want +has), %s:\n%s", said, d)
+	}
+	c.wantNothing(ana)
 }
