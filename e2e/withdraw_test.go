@@ -147,6 +147,11 @@ func TestE2EWithdrawn(t *testing.T) {
 			c := newClass(t, k.more, 10)
 			c.edit(2)
 			c.edit(5)
+			for _, st := range c.students {
+				if found := markedBelow(t, filepath.Dir(st.root)); len(found) <= len(late) { // the files, and what is kept for merges
+					t.Fatalf("this test says nothing: %s has it in %q", st.name, found)
+				}
+			}
 			adms := []hook.Admission{c.fronts[0].login("thief"), c.fronts[1].login("thief")}
 			l := steal(t, adms[0])
 			if before := markedOf(l.try(t, adms[1])); len(before) < 4 || len(c.bucket.marked()) == 0 || len(l.urls) == 0 != (k.more == "") || k.more != "" && len(markedOf(l.open(t))) == 0 {
