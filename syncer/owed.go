@@ -126,8 +126,7 @@ func (p *pass) notLost(ctx context.Context) error {
 }
 
 // owed are pairs that were taken back and that the record lacks: it was brought
-// back from an older backup. It is asked once for each course in a process,
-// and before anything is published.
+// back from an older backup. It is asked before anything is published (takeBackOwed).
 func (p *pass) owed(ctx context.Context) ([]bundle.Pair, error) {
 	all := p.keptWithdrawn()
 	entries, err := store.EntriesNamed(ctx, p.st, string(p.c.Name), store.WithdrawID)
