@@ -82,8 +82,8 @@ func (p *people) change() {
 	old := readFile(p.sys.t, p.file(name))
 	switch p.dice.IntN(8) {
 	case 0: // new, and perhaps to be taken back
-		name = fmt.Sprintf("new/%s-%d.txt", marker, p.n)
-		r.set(name, fmt.Sprintf("%s %d %x\n", marker, p.n, random(p.n%256, 32)))
+		name = fmt.Sprintf("new/%s-%d.txt", takenBackName, p.n)
+		r.set(name, fmt.Sprintf("%s %d %x\n", takenBackName, p.n, random(p.n%256, 32)))
 		p.mu.Lock()
 		p.offered = append(p.offered, name)
 		p.mu.Unlock()
@@ -115,7 +115,7 @@ func (p *people) file(name string) string { return filepath.Join(p.sys.repo.work
 func (p *people) names() []string {
 	names := sortedNames(onDisk(p.sys.t, p.file("")))
 	return slices.DeleteFunc(names, func(n string) bool {
-		return withheld(n) || strings.Contains(n, marker) || strings.HasSuffix(n, ".bin")
+		return withheld(n) || strings.Contains(n, takenBackName) || strings.HasSuffix(n, ".bin")
 	})
 }
 

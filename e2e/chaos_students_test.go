@@ -32,8 +32,8 @@ const (
 	grace      = 4 * time.Second
 )
 
-// marker stands in each file that is to be withdrawn; no student writes there.
-const marker = "taken-back"
+// takenBackName stands in each file that is to be withdrawn; no student writes there.
+const takenBackName = "taken-back"
 
 // saving ends the names of files that are about to replace others.
 const saving = "~saving"
@@ -197,7 +197,7 @@ func (l *learner) work() {
 // files are those of the folder that a student may touch.
 func (l *learner) files() (out []string) {
 	_ = filepath.WalkDir(l.folder(), func(p string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && !strings.Contains(p, marker) && !strings.HasSuffix(p, saving) {
+		if err == nil && d.Type().IsRegular() && !strings.Contains(p, takenBackName) && !strings.HasSuffix(p, saving) {
 			rel, _ := filepath.Rel(l.folder(), p)
 			out = append(out, rel)
 		}
