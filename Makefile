@@ -26,7 +26,7 @@ FILESYSTEMS := linux.uml modprobe ip setpriv fusermount3 bindfs sshfs unionfs me
 # How long the whole system is shaken, and how many students sit in it.
 CHAOS_TIME     ?= 10m
 CHAOS_STUDENTS ?= 50
-CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|FullQuota
+CHAOS := AgentKilledAtEachStep|EachCallFails|EachLookFails|OtherFilesystems|FullQuota|CommandsRace
 # The students' own user must be able to run it: not one below /root.
 PYTHON  ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
@@ -134,11 +134,12 @@ chaos-site: build $(TOOLS)/versitygw ## the whole system while everything breaks
 	VERSITYGW=$(TOOLS)/versitygw SATCHEL_BIN=$(CURDIR)/bin CHAOS_TIME=$(CHAOS_TIME) CHAOS_STUDENTS=$(CHAOS_STUDENTS) CHAOS_REPORT=$(RESULTS)/chaos.txt $(GOTEST) -tags e2e -v -timeout 24h -run '^TestChaosWholeSystem$$' ./e2e
 	@cat $(RESULTS)/chaos.txt
 
-chaos: build $(CACHE)/venv-jupyter/bin/jupyter-server ## ten thousand random histories, an hour of make chaos-site, then each fault at each system call (four hours)
+chaos: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server ## ten thousand random histories, ten thousand interleavings of syncers, an hour of make chaos-site, then each fault at each system call (four hours)
 	JUPYTER_VENV=$(CACHE)/venv-jupyter $(GOTEST) -tags e2e ./workdir -run TestModel -v -model.histories 10000 -model.from $${SEED:-$$(date +%s)} -timeout 60m
+	$(GOTEST) ./syncer -run TestModelOfRaces -v -model.interleavings 10000 -model.from $${SEED:-$$(date +%s)} -timeout 60m
 	$(MAKE) chaos-site CHAOS_TIME=1h
 	.ci/need sshd $(FILESYSTEMS)
-	SATCHEL_FULL=1 SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -v -timeout 6h -run '$(CHAOS)' ./e2e
+	SATCHEL_FULL=1 VERSITYGW=$(TOOLS)/versitygw SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -v -timeout 6h -run '$(CHAOS)' ./e2e
 
 cross: ## that everything builds for the platforms of a release
 	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build ./... && CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build ./...

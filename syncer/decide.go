@@ -82,6 +82,11 @@ func (s *Syncer) Resume(ctx context.Context, c *course.Course, cmd Command) (Out
 	}
 	after, err := s.Sync(ctx, c, Request{Course: cmd.Course, Who: cmd.Who})
 	after.Decided = out.Decided
+	if r := isRefusal(err); r != nil && out.Decided {
+		told := *r
+		told.Sentence = "it is resumed, but: " + r.Sentence
+		err = &told
+	}
 	return after, err
 }
 
@@ -97,6 +102,7 @@ func (s *Syncer) decide(ctx context.Context, c *course.Course, action string, cm
 	p.st = metered{s.st, &p.out.Stats, new(bool)}
 	p.out.Course = string(c.Name)
 	d := store.Decision{Time: s.o.Now().UTC(), Who: cmd.Who, Why: cmd.Why}
+	unheard := false // a swap was tried whose answer is not known
 	for try := 1; ; try++ {
 		p.out.Stats.Tries = try
 		if err := p.read(ctx); err != nil {
@@ -106,12 +112,16 @@ func (s *Syncer) decide(ctx context.Context, c *course.Course, action string, cm
 			return p.out, err
 		}
 		rec, err := make(p, d)
+		if err == nil && rec == nil && unheard {
+			break // it landed, and somebody went on from it
+		}
 		if err != nil || rec == nil {
 			return p.out, err
 		}
 		err = p.swap(ctx, rec, p.head)
+		unheard = unheard || !*p.st.lost
 		if errors.Is(err, store.ErrChanged) && try < maxTries {
-			if err := pause(ctx, try); err != nil {
+			if err := s.wait(ctx, try); err != nil {
 				return p.out, err
 			}
 			continue
@@ -123,7 +133,7 @@ func (s *Syncer) decide(ctx context.Context, c *course.Course, action string, cm
 	}
 	p.out.Decided = true
 	p.lg.Info(action, "course", c.Name, "who", cmd.Who)
-	p.enter(ctx, bundle.NewID(), store.Entry{Time: d.Time, Action: action, Who: cmd.Who, Why: cmd.Why, Version: p.out.Version, Bundles: p.rec.Named()})
+	p.enter(ctx, p.newID(), store.Entry{Time: d.Time, Action: action, Who: cmd.Who, Why: cmd.Why, Version: p.out.Version, Bundles: p.rec.Named()})
 	s.board.decided(p)
 	if s.o.Published != nil {
 		s.o.Published()
@@ -135,7 +145,7 @@ func (s *Syncer) decide(ctx context.Context, c *course.Course, action string, cm
 // that has published nothing.
 func (p *pass) decided() *store.Record {
 	if p.rec == nil {
-		return &store.Record{Format: store.RecordFormat, Course: string(p.c.Name), Config: p.config, Publish: bundle.NewID()}
+		return &store.Record{Format: store.RecordFormat, Course: string(p.c.Name), Config: p.config, Publish: p.newID()}
 	}
 	return p.same()
 }
@@ -151,6 +161,9 @@ func (s *Syncer) Rollback(ctx context.Context, c *course.Course, cmd Command) (O
 func (p *pass) commitOf(ctx context.Context, v bundle.Version) (string, error) {
 	if p.head == nil {
 		return "", refuse(Gone, "nothing was published of %s yet, so there is nothing to go back to", p.c.Name)
+	}
+	if p.rec.Version == 1 {
+		return "", refuse(Gone, "%s has version 1 alone, so there is nothing to go back to", p.c.Name)
 	}
 	if v >= p.rec.Version || v < max(1, p.rec.Version-maxRollback) {
 		return "", refuse(Gone, "%s has version %d; a rollback goes to one of the %d before it, %d to %d", p.c.Name, p.rec.Version, maxRollback, max(1, p.rec.Version-maxRollback), p.rec.Version-1)
@@ -179,7 +192,7 @@ func (p *pass) entryOf(ctx context.Context, v bundle.Version) (store.Entry, erro
 		p.publishes = nil
 		return store.Entry{}, fmt.Errorf("the log of %s: %w", p.c.Name, err)
 	}
-	return store.Entry{}, refuse(Gone, "the log of %s does not say of which commit version %d was", p.c.Name, v)
+	return store.Entry{}, refuse(Gone, "the log of %s does not say of which commit version %d was; if it was published a moment ago, try again", p.c.Name, v)
 }
 
 // ruledBy is a tree with the rules of another, closed together.
@@ -193,13 +206,25 @@ func (r ruledBy) of(name string) tree {
 	return r.was
 }
 
-func (r ruledBy) Open(name string) (fs.File, error)          { return r.of(name).Open(name) }
-func (r ruledBy) Stat(name string) (fs.FileInfo, error)      { return fs.Stat(r.of(name), name) }
-func (r ruledBy) Lstat(name string) (fs.FileInfo, error)     { return fs.Lstat(r.of(name), name) }
-func (r ruledBy) ReadLink(name string) (string, error)       { return fs.ReadLink(r.of(name), name) }
-func (r ruledBy) ReadDir(name string) ([]fs.DirEntry, error) { return fs.ReadDir(r.was, name) }
-func (r ruledBy) Before(commit string) (fs.FS, error)        { return r.was.Before(commit) }
-func (r ruledBy) Close() error                               { return errors.Join(r.was.Close(), r.now.Close()) }
+func (r ruledBy) Open(name string) (fs.File, error)      { return r.of(name).Open(name) }
+func (r ruledBy) Stat(name string) (fs.FileInfo, error)  { return fs.Stat(r.of(name), name) }
+func (r ruledBy) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(r.of(name), name) }
+func (r ruledBy) ReadLink(name string) (string, error)   { return fs.ReadLink(r.of(name), name) }
+func (r ruledBy) Before(commit string) (fs.FS, error)    { return r.was.Before(commit) }
+func (r ruledBy) Close() error                           { return errors.Join(r.was.Close(), r.now.Close()) }
+
+// ReadDir leaves out a file of rules that there is no longer: a rollback has
+// none then.
+func (r ruledBy) ReadDir(name string) ([]fs.DirEntry, error) {
+	all, err := fs.ReadDir(r.was, name)
+	if name != "." || err != nil {
+		return all, err
+	}
+	if _, err := fs.Lstat(r.now, course.RulesFile); !errors.Is(err, fs.ErrNotExist) {
+		return all, err
+	}
+	return slices.DeleteFunc(all, func(e fs.DirEntry) bool { return e.Name() == course.RulesFile }), nil
+}
 
 func (r ruledBy) Past(ctx context.Context, most int) iter.Seq2[fs.FS, error] {
 	return r.was.Past(ctx, most)

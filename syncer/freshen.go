@@ -52,7 +52,7 @@ func signedBy(e *bundle.Envelope, keys []bundle.SigningKey) bool {
 // same is a copy of the record, for a swap that changes no version.
 func (p *pass) same() *store.Record {
 	rec := *p.rec
-	rec.Publish = bundle.NewID()
+	rec.Publish = p.newID()
 	return &rec
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 
 	"satchel/bundle"
@@ -56,7 +57,14 @@ func (s *Syncer) Compact(ctx context.Context, c *course.Course) (did bool, err e
 	if !p.logged(ctx, p.rec.Version) && (p.o.Now().Sub(p.head.Published) <= settled || !p.logNewest(ctx)) {
 		return false, nil
 	}
-	if err := p.compact(ctx); err != nil {
+	err = p.overtaken(ctx, p.compact(ctx))
+	if err != nil { // what it put may hold what was withdrawn meanwhile
+		s.knownOf(c.Name).swept.Store(unswept)
+	}
+	if errors.Is(err, store.ErrChanged) {
+		return false, nil // it is due still, and the next pass says so
+	}
+	if err != nil {
 		return false, fmt.Errorf("full bundle of %s %d: %w", c.Name, p.rec.Version, err)
 	}
 	return true, nil
@@ -93,7 +101,6 @@ func (p *pass) compact(ctx context.Context) error {
 		return err
 	}
 	if err := p.nameFull(ctx, done); err != nil {
-		p.takeAway(ctx, on)
 		return err
 	}
 	p.putAgain(ctx, on)
@@ -194,10 +201,14 @@ func frameBytes(x *bundle.Index) (whole, deltas int64) {
 }
 
 // nameFull puts the full bundles into the record, also into one that went on
-// meanwhile, as long as the version they hold is on its way.
+// meanwhile, as long as the version they hold is on its way, and nothing was
+// withdrawn that they may hold.
 func (p *pass) nameFull(ctx context.Context, done []compacted) error {
-	withdrawn := len(p.rec.Withdrawn)
+	known := len(p.rec.Withdrawn)
 	for try := 1; ; try++ {
+		if len(p.rec.Withdrawn) != known {
+			return fmt.Errorf("something was withdrawn meanwhile: %w", store.ErrChanged)
+		}
 		rec := p.same()
 		rec.Channels = slices.Clone(rec.Channels)
 		for i := range rec.Channels {
@@ -207,18 +218,18 @@ func (p *pass) nameFull(ctx context.Context, done []compacted) error {
 				}
 			}
 		}
+		if reflect.DeepEqual(rec.Channels, p.rec.Channels) {
+			return nil // another syncer's are there
+		}
 		err := p.swap(ctx, rec, p.head)
 		if !errors.Is(err, store.ErrChanged) || try == maxTries {
 			return err
 		}
-		if err := errors.Join(pause(ctx, try), p.read(ctx)); err != nil {
+		if err := errors.Join(p.wait(ctx, try), p.read(ctx)); err != nil {
 			return err
 		}
 		if p.rec == nil {
 			return store.ErrNotFound
-		}
-		if len(p.rec.Withdrawn) != withdrawn {
-			return fmt.Errorf("something was taken back meanwhile: %w", store.ErrChanged)
 		}
 	}
 }

@@ -88,9 +88,11 @@ func (r *gitRepo) save() string {
 }
 
 // point moves the branch to a commit, as a push does.
-func (r *gitRepo) point(commit string) {
+func (r *gitRepo) point(commit string) { r.pointBranch("main", commit) }
+
+func (r *gitRepo) pointBranch(branch, commit string) {
 	r.t.Helper()
-	ref := filepath.Join(r.dir, ".git", "refs", "heads", "main")
+	ref := filepath.Join(r.dir, ".git", "refs", "heads", branch)
 	if err := errors.Join(os.WriteFile(ref+".lock", []byte(commit+"\n"), 0o644), os.Rename(ref+".lock", ref)); err != nil {
 		r.t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package syncer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -38,7 +37,8 @@ func (s *Syncer) housekeep(ctx context.Context, courses func() []course.Course) 
 			for _, c := range courses() {
 				s.errand("prune "+string(c.Name), func() error {
 					_, err := store.Prune(ctx, s.lg, s.st, string(c.Name), s.o.Now())
-					return errors.Join(err, s.sweepSoon(ctx, &c))
+					s.knownOf(c.Name).swept.Store(unswept) // who died in the middle of a publish may have left something
+					return err
 				})
 			}
 			prune.Reset(jittered(pruneEvery))

@@ -17,6 +17,8 @@ type pending struct {
 	store.Entry
 	publish string
 	steps   []store.BundleRef
+	of      *pass  // that tried it
+	counts  [3]int // for its outcome
 }
 
 const (
@@ -67,27 +69,50 @@ func (p *pass) enter(ctx context.Context, id string, e store.Entry) bool {
 }
 
 // settleLog writes entries that are owed: of a swap whose answer was lost, or
-// of a version whose syncer died between swap and entry.
-func (p *pass) settleLog(ctx context.Context) {
+// of a version whose syncer died between swap and entry. It says whether such
+// a swap was this very pass's: then what it was to do is done.
+func (p *pass) settleLog(ctx context.Context) (done bool) {
 	switch {
 	case p.head == nil:
 		p.k.pending = nil // no swap landed
 	case p.k.pending != nil:
-		p.settlePending(ctx)
+		return p.settlePending(ctx)
 	case !p.k.settled && p.o.Now().Sub(p.head.Published) > settled:
 		p.settleNewest(ctx)
 	}
+	return false
 }
 
-// settlePending asks whether our swap landed: the record is ours, or it went
-// on from ours and nobody has logged that version.
-func (p *pass) settlePending(ctx context.Context) {
+// settlePending asks whether our swap landed.
+func (p *pass) settlePending(ctx context.Context) (done bool) {
 	e := p.k.pending
-	landed := p.rec.Publish == e.publish ||
-		p.rec.Version >= e.Version && p.leadsOver(e.steps) && !p.logged(ctx, e.Version)
+	landed := p.hasLanded(ctx, e)
 	if !landed || p.enter(ctx, entryID(e.Version), e.Entry) {
 		p.k.pending = nil
 	}
+	if !landed || e.of != p {
+		return false
+	}
+	p.out.Published, p.out.Added, p.out.Changed, p.out.Removed = true, e.counts[0], e.counts[1], e.counts[2]
+	return true
+}
+
+// hasLanded: the record is ours, or has our version with a decision or a full
+// bundle on top, or it went on from ours. Then the log tells, by the time that
+// the head has, or nobody has logged that version; bundles alone do not, for
+// another syncer makes the same of one commit.
+func (p *pass) hasLanded(ctx context.Context, e *pending) bool {
+	switch {
+	case p.rec.Publish == e.publish:
+		return true
+	case p.rec.Version == e.Version:
+		return p.head.Published.Equal(e.Time)
+	}
+	if p.rec.Version < e.Version || !p.leadsOver(e.steps) {
+		return false
+	}
+	was, err := p.newEntry(ctx, e.Version)
+	return err == nil && (was == nil || was.Time.Equal(e.Time))
 }
 
 // settleNewest logs the newest version if nobody did. It is asked once for
@@ -128,8 +153,22 @@ func (p *pass) logFormer(ctx context.Context) error {
 // logged says whether there is an entry of that version. When that cannot be
 // known there is: an entry too few is better than two.
 func (p *pass) logged(ctx context.Context, v bundle.Version) bool {
+	e, err := p.newEntry(ctx, v)
+	return err != nil || e != nil
+}
+
+// newEntry is the log's on a version, among the newest; nil where there is none.
+func (p *pass) newEntry(ctx context.Context, v bundle.Version) (*store.Entry, error) {
 	es, err := store.Entries(ctx, p.st, string(p.c.Name), lastFew)
-	return err != nil || slices.ContainsFunc(es, func(e store.Entry) bool { return e.Action == "publish" && e.Version == v })
+	if err != nil {
+		return nil, err
+	}
+	for i := range es {
+		if es[i].Action == "publish" && es[i].Version == v {
+			return &es[i], nil
+		}
+	}
+	return nil, nil
 }
 
 func (p *pass) leadsOver(steps []store.BundleRef) bool {
@@ -161,8 +200,11 @@ func (p *pass) audit(ctx context.Context, err error) {
 		}
 	case err != nil:
 		e.Why = err.Error()
+	case p.r.Rollback > 0: // it is pinned now
+		e.Action, e.Version = "rollback", p.out.Version
+		e.Why = fmt.Sprintf("to version %d, whose content is there already: %s", p.r.Rollback, p.r.Why)
 	}
-	p.enter(ctx, bundle.NewID(), e)
+	p.enter(ctx, p.newID(), e)
 }
 
 func notes(r *Refusal) []string {

@@ -29,7 +29,7 @@ func (p *pass) rememberWithdrawn(ctx context.Context, cmd Command, pairs []bundl
 	for _, w := range pairs {
 		e.Notes = append(e.Notes, w.Path)
 	}
-	return store.WriteEntry(ctx, p.st, string(p.c.Name), store.WithdrawID+bundle.NewID(), e)
+	return store.WriteEntry(ctx, p.st, string(p.c.Name), store.WithdrawID+p.newID(), e)
 }
 
 func withdrawnFile(stateDir string, name course.Name) string {
@@ -99,18 +99,22 @@ func (p *pass) takeBackOwed(ctx context.Context) error {
 		return fmt.Errorf("what was taken back before is not known: %w", err)
 	}
 	if len(pairs) > 0 {
-		p.lg.Error("the store was brought back from before a withdrawal; that is done again", "course", p.c.Name, "files", len(pairs))
+		p.lg.Warn("a withdrawal is written down that the record lacks: it is under way, or was broken off, or the store was brought back from before it. It is done now", "course", p.c.Name, "files", len(pairs))
 		before, err := p.compose(ctx)
 		if err != nil {
 			return err
 		}
-		if err := p.takeBack(ctx, before, pairs); err != nil {
+		asked := p.r
+		p.r = Request{Course: asked.Course} // this is not what somebody asks for
+		err = p.takeBack(ctx, before, pairs)
+		p.r, p.out.Published = asked, false
+		if err != nil {
 			return err
 		}
 		if err := p.keepWithdrawn(pairs); err != nil {
 			return err
 		}
-		p.k.swept = false
+		p.k.swept.Store(unswept)
 	}
 	p.k.repaid = 1 + len(p.rec.Withdrawn)
 	return nil
@@ -119,10 +123,18 @@ func (p *pass) takeBackOwed(ctx context.Context) error {
 // notLost refuses to begin anew where versions are known: the record is gone,
 // and students have what it no longer tells of.
 func (p *pass) notLost(ctx context.Context) error {
-	if v := p.newestKnown(ctx); v > 0 {
-		return refuse(Lost, "the store's record of %s is gone, and there was a version %d: bring the store back from a backup, or publish above it with `satchel check %s --repair`", p.c.Name, v, p.c.Name)
+	v := p.newestKnown(ctx)
+	if v == 0 {
+		return nil
 	}
-	return nil
+	moved, err := p.moved(ctx)
+	if err != nil {
+		return err
+	}
+	if moved {
+		return fmt.Errorf("another syncer published the first version meanwhile: %w", store.ErrChanged)
+	}
+	return refuse(Lost, "the store's record of %s is gone, and there was a version %d: bring the store back from a backup, or publish above it with `satchel check %s --repair`", p.c.Name, v, p.c.Name)
 }
 
 // owed are pairs that were taken back and that the record lacks: it was brought

@@ -36,7 +36,7 @@ func (p *pass) publish(ctx context.Context) error {
 	now := channelsOf(sel, p.c)
 	var past map[string][]bundle.Former
 	_ = p.timed("past", func() error { past = p.past(ctx, t, before, now); return nil })
-	chs := nextChannels(before, now, facts{sel.Forms, past, p.withdrawn()}, bundle.NewID)
+	chs := nextChannels(before, now, facts{sel.Forms, past, p.withdrawn()}, p.newID)
 	if err := p.checkFolder(sel); err != nil {
 		return err
 	}
@@ -133,16 +133,36 @@ func settings(c *course.Course, sel *course.Selection) bundle.Settings {
 	return bundle.Settings{Folder: folder, Language: sel.Rules.Language, WhatIsNew: true}
 }
 
+// nextVersion is the one after the record's; of a repair, above all that are
+// known. The log may know more because the record has just moved: then a
+// bundle of that number would be taken for one by who knew that record.
+func (p *pass) nextVersion(ctx context.Context) (bundle.Version, error) {
+	next := bundle.Version(1)
+	if p.rec != nil {
+		next = p.rec.Version + 1
+	}
+	if !p.r.Repair {
+		return next, nil
+	}
+	known := p.newestKnown(ctx) + 1
+	if known <= next {
+		return next, nil
+	}
+	moved, err := p.moved(ctx)
+	if err == nil && moved {
+		err = store.ErrChanged
+	}
+	return known, err
+}
+
 // newVersion builds and puts the bundles of the next version and swaps the
 // record.
 func (p *pass) newVersion(ctx context.Context, t tree, chs []channel, sel *course.Selection) error {
-	version, before := bundle.Version(1), time.Time{}
-	if p.rec != nil {
-		version = p.rec.Version + 1
+	version, err := p.nextVersion(ctx)
+	if err != nil {
+		return err
 	}
-	if p.r.Repair {
-		version = max(version, p.newestKnown(ctx)+1)
-	}
+	before := time.Time{}
 	if p.head != nil {
 		before = p.head.Published
 	}
@@ -168,16 +188,16 @@ func (p *pass) newVersion(ctx context.Context, t tree, chs []channel, sel *cours
 		return err
 	}
 	rec, h := p.nextRecord(version, chs), p.nextHead(version, chs, sel, published)
-	p.k.pending = &pending{p.publishEntry(rec, h, sizeOf(steps)), rec.Publish, steps}
+	p.pend(rec, h, chs, sizeOf(steps))
 	if err := p.swap(ctx, rec, h); err != nil {
 		if *p.st.lost {
 			p.k.pending = nil // else it may have landed: settleLog finds out
-			p.takeAway(ctx, on)
 		}
 		return err
 	}
 	if p.r.Repair {
-		p.k.swept, p.k.repaid = false, 0
+		p.k.swept.Store(unswept)
+		p.k.repaid = 0
 	}
 	p.published(ctx, chs)
 	p.putAgain(ctx, on)
@@ -210,6 +230,18 @@ func (p *pass) writeStep(ctx context.Context, on *shelf, version bundle.Version,
 		Base: ch.former.manifest, Manifest: ch.next.manifest, Former: ch.added, Renamed: ch.renamed, Before: was,
 	})
 	return err
+}
+
+// pend notes what is owed to the log if the swap lands.
+func (p *pass) pend(rec *store.Record, h *bundle.Head, chs []channel, size int64) {
+	e := &pending{Entry: p.publishEntry(rec, h, size), publish: rec.Publish, of: p}
+	for _, ch := range chs {
+		if ch.changed {
+			e.steps = append(e.steps, ch.step)
+		}
+	}
+	e.counts[0], e.counts[1], e.counts[2] = counts(chs)
+	p.k.pending = e
 }
 
 func sizeOf(refs []store.BundleRef) (n int64) {

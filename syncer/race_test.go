@@ -150,7 +150,7 @@ func TestTwoSyncersMakeOneHistory(t *testing.T) {
 	var racers sync.WaitGroup
 	for range 2 {
 		y := s.syncer()
-		racers.Go(func() { race(ctx, t, y, s.c, published) })
+		racers.Go(func() { keepSyncing(ctx, t, y, s.c, published) })
 	}
 	for _, c := range commits[1:] {
 		select {
@@ -190,9 +190,9 @@ func TestTwoSyncersMakeOneHistory(t *testing.T) {
 	}
 }
 
-// race syncs until ctx ends. A pass that lost its swap maxTries times in a row
+// keepSyncing syncs until ctx ends. A pass that lost its swap maxTries times in a row
 // gives up and says so: whoever won each of them did the work.
-func race(ctx context.Context, t *testing.T, y *Syncer, c course.Course, published chan<- struct{}) {
+func keepSyncing(ctx context.Context, t *testing.T, y *Syncer, c course.Course, published chan<- struct{}) {
 	for ctx.Err() == nil {
 		out, err := y.Sync(ctx, &c, Request{Course: string(c.Name)})
 		if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, store.ErrChanged) {

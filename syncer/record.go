@@ -58,7 +58,7 @@ func (p *pass) noted() *store.Record {
 			rec.Config = p.config
 		}
 	}
-	rec.Commit, rec.Publish = p.from, bundle.NewID()
+	rec.Commit, rec.Publish = p.from, p.newID()
 	rec.Withdrawn = p.withdrawn()
 	if p.r.Rollback > 0 {
 		rec.Pinned = &store.Pin{Decision: store.Decision{Time: p.o.Now().UTC(), Who: p.who(), Why: p.r.Why}, Version: p.r.Rollback, Tip: p.tip}
@@ -71,10 +71,17 @@ func (p *pass) noted() *store.Record {
 
 // noteCommit writes down a commit that changes nothing for students.
 func (p *pass) noteCommit(ctx context.Context) error {
-	if p.rec.Commit == p.from && p.rec.Config == p.config && p.rec.Pinned == nil && p.r.Rollback == 0 {
+	if p.rec.Commit == p.from && p.rec.Config == p.config && p.rec.Pinned == nil && p.r.Rollback == 0 || p.pinnedAlready() {
 		return nil
 	}
 	return p.swap(ctx, p.noted(), p.head)
+}
+
+// pinnedAlready says whether this very rollback is in the record: its swap
+// landed, and the answer was lost.
+func (p *pass) pinnedAlready() bool {
+	pin := p.rec.Pinned
+	return pin != nil && p.r.Rollback == pin.Version && p.who() == pin.Who && p.r.Why == pin.Why && p.tip == pin.Tip && !pin.Time.Before(p.began.UTC())
 }
 
 // channel gives the record's channel with this id.
@@ -93,6 +100,7 @@ func (p *pass) channel(id string) *store.Channel {
 // swap signs h, where it is another than the record's, and moves the record.
 // Afterwards the pass goes on from what it wrote.
 func (p *pass) swap(ctx context.Context, rec *store.Record, h *bundle.Head) error {
+	*p.st.lost = true // until it is tried
 	if age := p.o.Now().Sub(p.began); age > abandonAfter || age < -maxSkew {
 		return errAbandoned
 	}

@@ -187,12 +187,7 @@ func (p *pass) lies(ref store.BundleRef, x *bundle.Index) readBundle {
 
 // indexOf reads the beginning of a bundle that only the log names.
 func (p *pass) indexOf(ctx context.Context, d bundle.Digest) (*bundle.Index, error) {
-	body, _, err := p.st.Get(ctx, store.BundleKey(p.rec.Course, d))
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	x, err := bundle.ReadIndex(body)
+	x, err := p.indexAt(ctx, store.BundleKey(p.rec.Course, d))
 	if errors.Is(err, bundle.ErrCorrupt) || err == nil && x.Course != p.rec.Course {
 		return nil, notStored("bundle %s is damaged", d)
 	}

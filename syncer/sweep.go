@@ -8,127 +8,119 @@ import (
 	"strings"
 
 	"satchel/bundle"
-	"satchel/course"
 	"satchel/store"
 )
 
-// What was withdrawn is deleted when it is withdrawn. Some of it may come back,
-// or stay: a deletion fails, a publish that began before puts its bundle after,
-// or dies between that and its swap. Nobody is given any of it, for no record
-// names it; and it is looked for again.
-
-// sweepSoon lets the next pass look whether the store holds what was taken
-// back.
-func (s *Syncer) sweepSoon(ctx context.Context, c *course.Course) error {
-	k, release, err := s.hold(ctx, c.Name)
-	if err != nil {
-		return err
-	}
-	defer release()
-	k.swept = false
-	return nil
-}
-
-// sweepWithdrawn looks for it, when a process begins and when there is a
-// reason. What goes wrong is tried again in the next pass.
-func (p *pass) sweepWithdrawn(ctx context.Context) {
-	if p.k.swept || p.rec == nil || p.head == nil || p.r.Repair {
+// sweep deletes what holds withdrawn contents, where this process has not done
+// that since it learned of them: who was about to publish or to compact while
+// somebody withdrew may have put such an object after that one's look. What
+// does not work is tried again by the next pass.
+func (p *pass) sweep(ctx context.Context) {
+	if p.head == nil || p.k.swept.Load() == int64(len(p.rec.Withdrawn)) {
 		return
 	}
-	if len(p.rec.Withdrawn) > 0 {
-		if _, err := p.compose(ctx); err != nil {
-			return // the pass itself says so
-		}
-		deleted, err := p.deleteWithdrawn(ctx)
-		if err != nil {
-			p.lg.Warn("objects that hold what was taken back remain in the store; they are deleted as soon as that works", "course", p.c.Name, "error", err)
-			return
-		}
-		if deleted > 0 {
-			p.lg.Info("objects that held what was taken back were deleted", "course", p.c.Name, "objects", deleted)
-		}
+	if _, err := p.compose(ctx); err != nil {
+		p.lg.Warn("not swept of withdrawn contents yet", "course", p.c.Name, "error", err)
+		return
 	}
-	p.k.swept = true
+	if _, err := p.deleteWithdrawn(ctx); err != nil {
+		p.lg.Warn("objects that hold withdrawn contents remain in the store; they are deleted as soon as that works", "course", p.c.Name, "error", err)
+	}
 }
 
 // deleteWithdrawn deletes the course's objects that hold a content that was
 // taken back and that no path has: with all their versions, which ends URLs
-// that were signed for them. The record names none of them, and is read again
-// before, for the same bytes may go out under another path meanwhile.
+// that were signed for them.
 func (p *pass) deleteWithdrawn(ctx context.Context) (deleted int, err error) {
+	p.k.swept.Store(int64(len(p.rec.Withdrawn))) // first: who puts one during this says so
+	defer func() {
+		if err != nil {
+			p.k.swept.Store(unswept)
+		}
+	}()
 	gone := goneContents(p.rec.Withdrawn, slices.Collect(maps.Values(p.k.former)))
 	if len(gone) == 0 {
 		return 0, nil
 	}
-	var keys []string
-	prefix, named := store.BundlePrefix(string(p.c.Name)), namedKeys(p.rec)
-	for o, err := range p.st.List(ctx, prefix, "") {
-		if err != nil {
-			return 0, err
-		}
-		_, err := bundle.ParseDigest(strings.TrimPrefix(o.Key, prefix))
-		if err == nil && !named[o.Key] && p.holds(ctx, o.Key, gone) {
-			keys = append(keys, o.Key)
-		}
-	}
-	rec, _, err := store.ReadRecord(ctx, p.st, string(p.c.Name))
-	if err != nil {
-		return 0, err
-	}
-	named = namedKeys(rec)
-	var bad error
-	for _, key := range keys {
-		if named[key] {
-			continue
-		}
-		if err := p.st.Delete(ctx, key); err != nil {
-			bad = errors.Join(bad, err)
+	doomed, err := p.holding(ctx, gone)
+	for _, key := range doomed {
+		if derr := p.st.Delete(ctx, key); derr != nil {
+			err = errors.Join(err, derr)
 			continue
 		}
 		deleted++
 	}
-	return deleted, bad
+	return deleted, err
 }
 
-func namedKeys(rec *store.Record) map[string]bool {
-	named := map[string]bool{}
-	for _, d := range rec.Named() {
-		named[store.BundleKey(rec.Course, d)] = true
+// holding gives the keys of the objects that hold one of the contents, but for
+// what a record names, or is about to: a bundle that leads to a version after
+// ours was made by who knew of the withdrawal, and has the content for another
+// path; and so has what is made of bundles that our record names.
+func (p *pass) holding(ctx context.Context, gone map[bundle.Digest]bool) (keys []string, err error) {
+	named := map[bundle.Digest]bool{}
+	for _, d := range p.rec.Named() {
+		named[d] = true
 	}
-	return named
-}
-
-// holds says whether an object has one of the contents. What cannot be read is
-// of no use to anybody.
-func (p *pass) holds(ctx context.Context, key string, gone map[bundle.Digest]bool) bool {
-	body, _, err := p.st.Get(ctx, key)
-	if err != nil {
-		return false
-	}
-	defer body.Close()
-	x, err := bundle.ReadIndex(body)
-	return err == nil && x.Holds(gone)
-}
-
-// takeAway deletes, of what was put for a swap that was lost, what holds a
-// content that was taken back meanwhile: the withdrawal may have looked before
-// it was put.
-func (p *pass) takeAway(ctx context.Context, on *shelf) {
-	rec, _, err := store.ReadRecord(ctx, p.st, string(p.c.Name))
-	if err != nil || len(rec.Withdrawn) == 0 {
-		return
-	}
-	gone, named := map[bundle.Digest]bool{}, namedKeys(rec)
-	for _, w := range rec.Withdrawn {
-		gone[w.Digest] = true
-	}
-	for _, b := range on.built {
-		key := store.BundleKey(rec.Course, b.Digest)
-		if named[key] || !b.Index.Holds(gone) {
+	found := map[string]*bundle.Index{}
+	for o, err := range p.st.List(ctx, store.BundlePrefix(string(p.c.Name)), "") {
+		if err != nil {
+			return nil, err
+		}
+		d, err := bundle.ParseDigest(strings.TrimPrefix(o.Key, store.BundlePrefix(string(p.c.Name))))
+		if err != nil {
 			continue
 		}
-		if err := p.st.Delete(ctx, key); err != nil && p.k != nil {
-			p.k.swept = false
+		x, err := p.indexIfAny(ctx, o.Key)
+		switch {
+		case err != nil:
+			return nil, err
+		case x == nil || !x.Holds(gone):
+		case named[d]:
+			maps.DeleteFunc(gone, func(d bundle.Digest, _ bool) bool { return x.Holds(map[bundle.Digest]bool{d: true}) })
+		case x.To <= p.rec.Version:
+			found[o.Key] = x
 		}
 	}
+	for key, x := range found {
+		if x.Holds(gone) {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys, nil
+}
+
+// indexIfAny reads what an object holds; nil where it is gone, or is no bundle,
+// and of no use to anybody.
+func (p *pass) indexIfAny(ctx context.Context, key string) (*bundle.Index, error) {
+	x, err := p.indexAt(ctx, key)
+	if errors.Is(err, store.ErrNotFound) || errors.Is(err, bundle.ErrCorrupt) || errors.Is(err, bundle.ErrFormat) {
+		return nil, nil
+	}
+	return x, err
+}
+
+func (p *pass) indexAt(ctx context.Context, key string) (*bundle.Index, error) {
+	body, _, err := p.st.Get(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	return bundle.ReadIndex(body)
+}
+
+// goneContents are the contents that no path of now has any more: the same
+// bytes under another path stay.
+func goneContents(pairs []bundle.Pair, now []composed) map[bundle.Digest]bool {
+	gone := map[bundle.Digest]bool{}
+	for _, w := range pairs {
+		gone[w.Digest] = true
+	}
+	for _, c := range now {
+		for _, f := range c.manifest.Files {
+			delete(gone, f.Digest)
+		}
+	}
+	return gone
 }

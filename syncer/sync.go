@@ -94,7 +94,7 @@ func (p *pass) repeat(ctx context.Context) error {
 			return fmt.Errorf("given up after %d tries; it will be tried again: %w", maxTries, err)
 		}
 		p.lg.Debug("begun again", "course", p.c.Name, "try", p.out.Stats.Tries, "because", err)
-		if err := pause(ctx, p.out.Stats.Tries); err != nil {
+		if err := p.wait(ctx, p.out.Stats.Tries); err != nil {
 			return err
 		}
 	}
@@ -106,11 +106,19 @@ func (p *pass) overtaken(ctx context.Context, err error) error {
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	o, herr := p.st.Head(ctx, store.RecordKey(string(p.c.Name)))
-	if herr == nil && o.ETag != p.etag {
+	if moved, herr := p.moved(ctx); herr == nil && moved {
 		return fmt.Errorf("%w: %w", store.ErrChanged, err)
 	}
 	return err
+}
+
+// moved says whether somebody else has written the record since it was read.
+func (p *pass) moved(ctx context.Context) (bool, error) {
+	o, err := p.st.Head(ctx, store.RecordKey(string(p.c.Name)))
+	if errors.Is(err, store.ErrNotFound) {
+		return p.etag != "", nil
+	}
+	return err == nil && o.ETag != p.etag, err
 }
 
 // pause waits a little, longer each time, and never as long as another.
@@ -132,11 +140,13 @@ func (p *pass) once(ctx context.Context) error {
 	if err := p.timed("read", func() error { return p.read(ctx) }); err != nil {
 		return err
 	}
-	p.settleLog(ctx)
+	if p.settleLog(ctx) {
+		return nil
+	}
 	if err := p.takeBackOwed(ctx); err != nil {
 		return err
 	}
-	p.sweepWithdrawn(ctx)
+	p.sweep(ctx)
 	if err := p.mayPublish(); err != nil {
 		return err
 	}

@@ -43,6 +43,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"satchel/bundle"
@@ -75,6 +76,8 @@ type Syncer struct {
 	st     store.Store
 	o      Options
 	open   func(c *course.Course) (repository, error)
+	wait   func(ctx context.Context, try int) error // before another try
+	newID  func() string
 	heavy  chan struct{} // one token for each pass that may select or build at once
 	tidy   chan struct{} // one token: for compacting
 	board  board
@@ -96,7 +99,7 @@ func New(lg *slog.Logger, st store.Store, o Options) *Syncer {
 		o.Now = time.Now
 	}
 	s := &Syncer{lg: lg, st: st, o: o, heavy: make(chan struct{}, atOnce), tidy: make(chan struct{}, 1), known: map[course.Name]*known{}}
-	s.open = s.openMirror
+	s.open, s.wait, s.newID = s.openMirror, pause, bundle.NewID
 	return s
 }
 
@@ -113,25 +116,34 @@ type known struct {
 	pending *pending       // a log entry that may be owed
 	settled bool           // the log was compared with the record once
 	repaid  int            // and what was taken back: of so many pairs in the record, and 1
-	swept   bool           // no object is known that holds what was taken back
 	entered bundle.Version // the version that was last logged from here
+	// swept is for how many withdrawn contents the store was swept, by this
+	// process: see sweep. Whoever may have put one since sets it to unswept.
+	swept atomic.Int64
 }
+
+const unswept = -1
 
 // hold waits for the course's turn.
 func (s *Syncer) hold(ctx context.Context, name course.Name) (*known, func(), error) {
-	s.mu.Lock()
-	k := s.known[name]
-	if k == nil {
-		k = &known{turn: make(chan struct{}, 1)}
-		s.known[name] = k
-	}
-	s.mu.Unlock()
+	k := s.knownOf(name)
 	select {
 	case k.turn <- struct{}{}:
 		return k, func() { <-k.turn }, nil
 	case <-ctx.Done():
 		return nil, nil, context.Cause(ctx)
 	}
+}
+
+func (s *Syncer) knownOf(name course.Name) *known {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.known[name]
+	if k == nil {
+		k = &known{turn: make(chan struct{}, 1)}
+		s.known[name] = k
+	}
+	return k
 }
 
 // working waits for one of the few places for heavy work.

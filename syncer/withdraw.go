@@ -45,13 +45,13 @@ func (s *Syncer) Withdraw(ctx context.Context, c *course.Course, cmd Command) (W
 	for try := 1; ; try++ {
 		err := p.overtaken(ctx, p.withdraw(ctx, cmd, &w))
 		if errors.Is(err, store.ErrChanged) && try < maxTries {
-			if err := pause(ctx, try); err != nil {
+			if err := s.wait(ctx, try); err != nil {
 				return w, err
 			}
 			continue
 		}
 		if err != nil {
-			return w, fmt.Errorf("withdraw from %s: %w", c.Name, err)
+			return w, p.broken(cmd, w, err)
 		}
 		break
 	}
@@ -64,13 +64,22 @@ func (s *Syncer) Withdraw(ctx context.Context, c *course.Course, cmd Command) (W
 		s.o.Published()
 	}
 	w.Deleted, err = p.deleteWithdrawn(ctx)
-	p.k.swept = err == nil
 	s.board.decided(p)
 	p.waitForServers(ctx, &w)
 	if err != nil {
 		return w, fmt.Errorf("withdraw from %s: it is done, but objects that hold it remain in the store, and are deleted as soon as that works: %w", c.Name, err)
 	}
 	return w, nil
+}
+
+// broken is why a withdrawal was not done. Where it was written down, the next
+// pass does what is owed.
+func (p *pass) broken(cmd Command, w Withdrawal, err error) error {
+	if !cmd.Confirm || len(w.Pairs) == 0 {
+		return fmt.Errorf("withdraw from %s: %w", p.c.Name, err)
+	}
+	p.k.repaid = 0
+	return fmt.Errorf("withdraw from %s: not done yet; this syncer's next look at the course tries again: %w", p.c.Name, err)
 }
 
 // withdraw is one try.
@@ -93,6 +102,9 @@ func (p *pass) withdraw(ctx context.Context, cmd Command, w *Withdrawal) error {
 		if err := p.rememberWithdrawn(ctx, cmd, w.Pairs); err != nil {
 			return err
 		}
+	}
+	if len(merged(p.rec.Withdrawn, w.Pairs)) == len(merged(p.rec.Withdrawn, nil)) {
+		return nil // somebody else took back the same, or did what was written down
 	}
 	return p.takeBack(ctx, before, w.Pairs)
 }
@@ -193,7 +205,7 @@ func (p *pass) takeBack(ctx context.Context, before []former, pairs []bundle.Pai
 	for _, f := range before {
 		now = append(now, audience{groups: f.Groups, users: f.Users, files: f.manifest.Files})
 	}
-	chs := nextChannels(before, now, facts{withdrawn: all}, bundle.NewID)
+	chs := nextChannels(before, now, facts{withdrawn: all}, p.newID)
 	on, err := p.newShelf()
 	if err != nil {
 		return err
@@ -224,14 +236,13 @@ func (p *pass) takeBack(ctx context.Context, before []former, pairs []bundle.Pai
 	for _, ch := range chs {
 		h.Channels = append(h.Channels, bundle.ChannelAt{ID: ch.id, Manifest: ch.next.manifest.Digest()})
 	}
-	if err := p.lookUp(ctx, on); err != nil {
+	if err := errors.Join(p.lookUp(ctx, on), p.logFormer(ctx)); err != nil {
 		return err
 	}
-	p.k.pending = &pending{p.publishEntry(rec, &h, 0), rec.Publish, nil}
+	p.pend(rec, &h, chs, 0)
 	if err := p.swap(ctx, rec, &h); err != nil {
 		if *p.st.lost {
 			p.k.pending = nil
-			p.takeAway(ctx, on)
 		}
 		return err
 	}
@@ -271,21 +282,6 @@ func (p *pass) waitForServers(ctx context.Context, w *Withdrawal) {
 		case <-tick.C:
 		}
 	}
-}
-
-// goneContents are the contents that no path of now has any more: the same
-// bytes under another path stay.
-func goneContents(pairs []bundle.Pair, now []composed) map[bundle.Digest]bool {
-	gone := map[bundle.Digest]bool{}
-	for _, w := range pairs {
-		gone[w.Digest] = true
-	}
-	for _, c := range now {
-		for _, f := range c.manifest.Files {
-			delete(gone, f.Digest)
-		}
-	}
-	return gone
 }
 
 // replaceHolding puts, for each bundle that the record names and that holds
