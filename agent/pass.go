@@ -240,6 +240,9 @@ func (p *pass) once(ctx context.Context) error {
 	if p.out.Code == "" || p.out.Code == CodeWaiting || p.out.Code == CodeNothing {
 		_, p.mem.Haves = p.haves()
 		p.mem.ETag = ans.ETag
+		if slices.ContainsFunc(ans.Offer.Courses, func(c hook.CourseOffer) bool { return c.Prove }) {
+			p.mem.ETag = "" // it stands for what the service has, and more is held here
+		}
 	}
 	return nil
 }

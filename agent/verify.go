@@ -17,6 +17,7 @@ var (
 	errMixed   = errors.New("a channel that the head does not name so")
 	errForeign = errors.New("none of the keys known here is named as the signer")
 	errMany    = errors.New("more courses than one answer may name")
+	errLeap    = errors.New("a version further ahead than any course gets")
 	errUnkept  = errors.New("changes on a manifest that is not held here") // to be asked anew, not a fault
 )
 
@@ -44,12 +45,21 @@ func foreign(e *bundle.Envelope, keys []bundle.PublicKey) bool {
 	return len(e.Signatures) > 0
 }
 
+// maxLeap is by how much a version may be above the highest seen: a new one in
+// each second takes longer than a century to get so far. Whoever holds a stolen
+// key could name the last version there is, and nothing that is published after
+// would be above it; so there is always room.
+const maxLeap bundle.Version = 1 << 32
+
 // verify makes of an offer, whose head signed gave, what workdir may be given:
-// the head is not below what was seen; each channel's manifest is the one
+// the head is not below what was seen, nor far above; each channel's manifest is the one
 // whose digest the head names.
 func verify(o hook.CourseOffer, head *bundle.Head, st workdir.State) (workdir.Newest, error) {
 	if err := notLower(head, st); err != nil {
 		return workdir.Newest{}, err
+	}
+	if most := max(st.Highest, st.Version) + maxLeap; head.Version > most {
+		return workdir.Newest{}, fmt.Errorf("%w: version %d, where %d is the most", errLeap, head.Version, most)
 	}
 	manifests, err := compose(o, head, st.Manifests)
 	if err != nil {
@@ -136,7 +146,7 @@ func step(c hook.ChannelOffer, want bundle.Digest, had *bundle.Manifest) (*bundl
 // refusal says whether err means that what came is not what a trusted key
 // signed for this home (or not what this agent can read).
 func refusal(err error) bool {
-	for _, e := range []error{errLower, errOther, errMixed, bundle.ErrSignature, bundle.ErrCorrupt, bundle.ErrFormat, workdir.ErrOlder, workdir.ErrMismatch} {
+	for _, e := range []error{errLower, errLeap, errOther, errMixed, bundle.ErrSignature, bundle.ErrCorrupt, bundle.ErrFormat, workdir.ErrOlder, workdir.ErrMismatch} {
 		if errors.Is(err, e) {
 			return true
 		}

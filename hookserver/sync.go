@@ -39,9 +39,11 @@ func (s *Server) getSync(c *gin.Context, t hook.Ticket) error {
 		return err
 	}
 	s.countKeys(views, ask.keys)
-	tag := etag(views)
-	c.Header("ETag", tag)
-	if strings.TrimPrefix(c.GetHeader("If-None-Match"), "W/") == tag && !anyAhead(views, ask) {
+	tag, ahead := etag(views), anyAhead(views, ask)
+	if !ahead { // what the agent holds instead is not what the tag stands for
+		c.Header("ETag", tag)
+	}
+	if strings.TrimPrefix(c.GetHeader("If-None-Match"), "W/") == tag && !ahead {
 		c.Status(http.StatusNotModified)
 		c.Writer.WriteHeaderNow()
 		return nil

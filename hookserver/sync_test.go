@@ -343,3 +343,23 @@ func TestChannelIsDropped(t *testing.T) {
 	}
 	eve.wantTree("scala", map[string]string{"a": text, "week2": "w"})
 }
+
+// TestWhoIsAheadGetsNoTag: the tag stands for what the service has. Whoever
+// holds more would be told "nothing new" when that is published again, above.
+func TestWhoIsAheadGetsNoTag(t *testing.T) {
+	w := newWorld(t, nil)
+	w.course("scala101", course.Audience{Everyone: true})
+	w.publish("scala101", everyone(map[string]string{"a": "1"}))
+	s := w.student("ana")
+	s.sync()
+	have := s.have["scala101"]
+	have.Version, have.Fingerprint = 7, "of-a-store-that-went-backwards"
+	a, err := s.client.Sync(t.Context(), []hook.Have{have}, nil, s.etag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if a.NotModified || a.ETag != "" || !a.Offer.Courses[0].Prove {
+		t.Errorf("%v, ETag %q, %+v", a.NotModified, a.ETag, a.Offer)
+	}
+}
