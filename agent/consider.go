@@ -26,11 +26,13 @@ func (p *pass) consider(ctx context.Context, o *hook.Offer) error {
 		p.worse(CodeNothing)
 		p.say("", p.a.words.NoCourse(o.Groups))
 	}
-	p.named(o)
 	for _, co := range o.Courses {
 		if err := p.considerOne(ctx, co); err != nil {
 			return err
 		}
+	}
+	if p.out.Code != CodeUnverified { // else whoever made the answer may have left out what they like
+		p.named(o)
 	}
 	p.countAway(o)
 	return nil

@@ -99,25 +99,30 @@ func (a *Agent) judge(c *crew, h *haul, f hook.Offered, err, network error) erro
 
 // unpack stages what is wanted of a frame's bytes.
 func (a *Agent) unpack(h *haul, f hook.Offered, r io.Reader) error {
-	passed := int64(0)
+	var n tally
 	err := bundle.ReadFrame(f.Frame, r, h.dir.Base, func(it bundle.Item, v *bundle.Verifier) error {
-		return a.takeItem(h, it, v, &passed)
+		return a.takeItem(h, it, v, &n)
 	})
 	if err != nil {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		h.got += h.kept(f.Frame) - passed
+		h.got += n.kept - n.passed
 	}
 	return err
 }
 
+// tally is what one frame brought: wanted bytes that passed, and those of them
+// that were whole contents. A frame that is bad each time it comes must not
+// seem to bring something for ever.
+type tally struct{ passed, kept int64 }
+
 // takeItem stages one content, or reads past it.
-func (a *Agent) takeItem(h *haul, it bundle.Item, v *bundle.Verifier, passed *int64) error {
+func (a *Agent) takeItem(h *haul, it bundle.Item, v *bundle.Verifier, sum *tally) error {
 	if !h.missing(it) {
 		_, err := io.Copy(io.Discard, v)
 		return err
 	}
-	v.Watch(func(n int) { *passed += int64(n); a.passed(h, it.Digest, n) })
+	v.Watch(func(n int) { sum.passed += int64(n); a.passed(h, it.Digest, n) })
 	err := h.dir.Stage(v)
 	switch {
 	case v.ReadError() != nil:
@@ -125,6 +130,7 @@ func (a *Agent) takeItem(h *haul, it bundle.Item, v *bundle.Verifier, passed *in
 	case errors.Is(err, bundle.ErrCorrupt):
 		return err
 	}
+	sum.kept += it.Size
 	a.took(h, it.Digest, err)
 	if err != nil {
 		a.lg.Warn("content not kept", "course", h.course, "path", h.where[it.Digest], "error", err)

@@ -230,16 +230,6 @@ func (h *haul) complete() bool {
 	return len(h.want) == 0
 }
 
-// kept is how many bytes of f were staged, those of f that nobody wants too.
-func (h *haul) kept(f bundle.Frame) (n int64) {
-	for _, it := range f.Items {
-		if _, missing := h.want[it.Digest]; !missing && h.where[it.Digest] != "" {
-			n += it.Size
-		}
-	}
-	return n
-}
-
 // between is how often progress is told at most.
 const between = 200 * time.Millisecond
 

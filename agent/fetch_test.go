@@ -23,8 +23,8 @@ func TestAContentThatCannotBeKept(t *testing.T) {
 	it := bundle.Item{Digest: bundle.Sum([]byte("text")), Size: 4}
 	haul := newHaul(&sync.Mutex{}, "scala101", c, []bundle.Item{it}, nil)
 	v := bundle.NewVerifier(strings.NewReader("text"), it) // there is no plan that it is for
-	passed := int64(0)
-	if err := h.agent().takeItem(haul, it, v, &passed); err != nil || haul.here[it.Digest] == nil || len(haul.want) > 0 || passed != 4 {
-		t.Errorf("%v, %+v, %d bytes passed", err, haul, passed)
+	var n tally
+	if err := h.agent().takeItem(haul, it, v, &n); err != nil || haul.here[it.Digest] == nil || len(haul.want) > 0 || n != (tally{4, 4}) {
+		t.Errorf("%v, %+v, %+v", err, haul, n)
 	}
 }

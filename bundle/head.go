@@ -152,6 +152,9 @@ func decode(data []byte, limit int, v any, how func(*json.Decoder)) error {
 	if len(data) > limit {
 		return fmt.Errorf("%w: %d bytes; the limit is %d", ErrCorrupt, len(data), limit)
 	}
+	if err := CheckParts(data); err != nil {
+		return err
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	how(d)
 	if err := d.Decode(v); err != nil {
@@ -159,6 +162,23 @@ func decode(data []byte, limit int, v any, how func(*json.Decoder)) error {
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return fmt.Errorf("%w: more after the end", ErrCorrupt)
+	}
+	return nil
+}
+
+// maxParts bounds how many values JSON may hold. Of what is large and honest,
+// each takes 40 bytes or more, so that 64 MB hold 1.6 million.
+const maxParts = 2 << 20
+
+// CheckParts is ErrCorrupt for JSON of so many values that they would take far
+// more memory than their text: "{}" makes a struct.
+func CheckParts(data []byte) error {
+	n := 0
+	for _, mark := range []string{"{", "[", ","} {
+		n += bytes.Count(data, []byte(mark))
+	}
+	if n > maxParts {
+		return fmt.Errorf("%w: %d values; the limit is %d", ErrCorrupt, n, maxParts)
 	}
 	return nil
 }

@@ -236,3 +236,20 @@ func TestDigestText(t *testing.T) {
 		}
 	}
 }
+
+// TestJSONOfMillionsOfValues: "{}" is three bytes of text and a hundred in
+// memory, so what would be too many is refused before it is decoded.
+func TestJSONOfMillionsOfValues(t *testing.T) {
+	for text, ok := range map[string]bool{
+		"[" + strings.Repeat("{},", 1_000_000) + "{}]":                       true,
+		"[" + strings.Repeat("{},", 1_100_000) + "{}]":                       false,
+		"[" + strings.Repeat("0,", 2_200_000) + "0]":                         false,
+		"[" + strings.Repeat("[],", 1_100_000) + "[]]":                       false,
+		"[" + strings.Repeat("\"a path of some length\",", 50_000) + "\"\"]": true,
+	} {
+		var v []json.RawMessage
+		if err := DecodeLenient([]byte(text), MaxIndexSize, &v); (err == nil) != ok || err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%.20s… of %d bytes: %v", text, len(text), err)
+		}
+	}
+}

@@ -45,11 +45,14 @@ func ReadOffer(r io.Reader) (*Offer, error) {
 	}
 	var data []byte
 	err := bundle.Decompress(io.LimitReader(r, size), MaxOffer, func(r io.Reader) (err error) {
-		data, err = io.ReadAll(r)
+		data, err = readChunks(r)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("offer: %w", cutOff(err))
+	}
+	if err := bundle.CheckParts(data); err != nil {
+		return nil, fmt.Errorf("offer: %w", err)
 	}
 	if bundle.FormatOf(data) > Format {
 		return nil, fmt.Errorf("offer: %w", bundle.ErrFormat)
@@ -59,6 +62,27 @@ func ReadOffer(r io.Reader) (*Offer, error) {
 		return nil, fmt.Errorf("%w: offer: %w", bundle.ErrCorrupt, err)
 	}
 	return o, o.check()
+}
+
+// readChunks is io.ReadAll, but for the several times the memory that one growing
+// slice takes: what is too large in the end has cost its own size.
+func readChunks(r io.Reader) ([]byte, error) {
+	var all [][]byte
+	for {
+		chunk, n, err := make([]byte, 64<<10<<min(len(all), 6)), 0, error(nil)
+		for n < len(chunk) && err == nil {
+			var k int
+			k, err = r.Read(chunk[n:])
+			n += k
+		}
+		all = append(all, chunk[:n])
+		if err == io.EOF {
+			return bytes.Join(all, nil), nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 }
 
 func (o *Offer) check() error {
