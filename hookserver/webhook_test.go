@@ -255,39 +255,6 @@ type endless struct{}
 
 func (*endless) Read(p []byte) (int, error) { return len(p), nil }
 
-// 20,000 deliveries that somebody changed at one place: none is let in.
-func TestMutatedWebhooks(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	now := time.Date(2026, 9, 1, 9, 0, 0, 0, time.UTC)
-	all := deliveries(now)
-	for name, d := range all {
-		w := Webhook{Host: d.host, Secrets: []string{d.secret}}
-		signed := map[string]string{
-			"github": "X-Hub-Signature-256", "gitea": "X-Gitea-Signature", "bitbucket": "X-Hub-Signature", "forgejo": "",
-			"gitlab": "X-Gitlab-Token",
-		}[d.host]
-		if name == "GitLab, signed" {
-			signed = "webhook-signature"
-		}
-		for range 20_000 / len(all) {
-			h := http.Header{}
-			for k, v := range d.header {
-				h.Set(k, v)
-			}
-			body := []byte(d.body)
-			if clear := name == "GitLab, the token in clear"; signed == "" || r.IntN(2) == 0 && !clear {
-				body = mutate(r, body)
-			} else {
-				h.Set(signed, string(mutate(r, []byte(h.Get(signed)))))
-			}
-			same := bytes.Equal(body, []byte(d.body)) && (signed == "" || h.Get(signed) == d.header[signed])
-			if ok, err := w.verify(h, bytes.NewReader(body), now); ok && !same && !equalMAC(h.Get(signed), d.header[signed]) || err != nil {
-				t.Fatalf("%s: let in: %v, %q, %v", name, h, body, err)
-			}
-		}
-	}
-}
-
 // equalMAC says whether two texts say the same: hexadecimal digits may be
 // large, and base64 has bits that mean nothing.
 func equalMAC(a, b string) bool {
