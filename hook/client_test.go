@@ -570,3 +570,66 @@ func FuzzParseHave(f *testing.F) {
 		}
 	})
 }
+
+// FuzzTakeOver: what one process hands to another is read as an answer of the
+// service is.
+func FuzzTakeOver(f *testing.F) {
+	line := []byte("{\"etag\":\"x\",\"date\":\"2026-09-01T09:00:00Z\"}\n")
+	f.Add(append(line, offerOf(f, twoFrames())...))
+	f.Add([]byte("{}\n"))
+	f.Add(bytes.Repeat([]byte("x"), 5000))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, err := TakeOver(io.NopCloser(bytes.NewReader(data)))
+		if err != nil {
+			return
+		}
+		defer a.Close()
+		for n := 0; ; n++ {
+			_, f, r, err := a.Next()
+			if err != nil {
+				break
+			}
+			if got, _ := io.Copy(io.Discard, r); got > f.Length || n > len(data) {
+				t.Fatalf("frame %d of %d bytes gave %d", n, f.Length, got)
+			}
+		}
+	})
+}
+
+// FuzzAnswers: what stands in the service's place may answer anything to a
+// question for JSON, with any status.
+func FuzzAnswers(f *testing.F) {
+	f.Add(200, "application/json", "", []byte(`{"format":1,"ticket":"st1.a.b.c"}`))
+	f.Add(429, "application/json", "60", []byte(`{"code":"busy","sentence":"later"}`))
+	f.Add(302, "text/html", "-1", []byte(`<html>`))
+	f.Add(304, "", "99999999999999999999", []byte{})
+	f.Fuzz(func(t *testing.T, code int, kind, after string, body []byte) {
+		web := &http.Client{Transport: canned{code, kind, after, body}}
+		c := NewClient(ClientOptions{URL: "http://127.0.0.1:1", Ticket: func() string { return "t" }, HTTP: web})
+		defer c.Close()
+		_, err := c.Renew(t.Context())
+		var e *Error
+		switch {
+		case err == nil && (code < 200 || code > 299):
+			t.Errorf("%d was taken", code)
+		case errors.As(err, &e) && (e.RetryAfter < 0 || e.RetryAfter > 24*time.Hour || e.Status != code):
+			t.Errorf("%+v", e)
+		}
+		if a, err := c.Sync(t.Context(), nil, nil, "x"); err == nil {
+			a.Close()
+		}
+	})
+}
+
+type canned struct {
+	code        int
+	kind, after string
+	body        []byte
+}
+
+func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: c.code, Body: io.NopCloser(bytes.NewReader(c.body)),
+		Header: http.Header{"Content-Type": {c.kind}, "Retry-After": {c.after}},
+	}, nil
+}

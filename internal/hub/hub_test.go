@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"encoding/pem"
 	"errors"
@@ -293,4 +294,41 @@ func TestAuthorities(t *testing.T) {
 		}
 		h.Close()
 	}
+}
+
+// canned answers each request with the same.
+type canned struct {
+	code int
+	body []byte
+}
+
+func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: c.code, Body: io.NopCloser(bytes.NewReader(c.body))}, nil
+}
+
+// FuzzAnswer: whatever a hub answers, a token is of nobody, or of one server of
+// one user; and groups are those of the user who was asked for.
+func FuzzAnswer(f *testing.F) {
+	f.Add(200, []byte(`{"kind":"user","name":"ana","groups":["a"],"scopes":["access:servers!server=ana/"]}`))
+	f.Add(200, []byte(`{"kind":"user","name":"ana","scopes":["admin:users"],"session_id":"x"}`))
+	f.Add(403, []byte(`{}`))
+	f.Add(200, []byte(`[]`))
+	f.Fuzz(func(t *testing.T, code int, body []byte) {
+		h, err := New("http://hub:8081/hub/api", func() string { return "ours" }, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.http.Transport = canned{code, body}
+		p, err := h.Owner(t.Context(), "a-token")
+		var wide *TooWide
+		switch {
+		case err != nil && !errors.Is(err, ErrAway) && !errors.Is(err, ErrUnknown) && !errors.As(err, &wide):
+			t.Errorf("%v", err)
+		case err == nil && (p.User == "" || code != http.StatusOK || !strings.Contains(string(body), "access:servers")):
+			t.Errorf("%d %q is of %+v", code, body, p)
+		}
+		if groups, err := h.Groups(t.Context(), "ana"); err == nil && (groups == nil || !strings.Contains(strings.ToLower(string(body)), "groups")) {
+			t.Errorf("%d %q: groups %q", code, body, groups)
+		}
+	})
 }
