@@ -73,21 +73,22 @@ func bomb(m *maker, i int) *hostile {
 		*f = m.delta(m.were["data/b.csv"], m.files["data/b.csv"])
 		f.Length, x.frames = int64(len(data)), data
 	case 4: // of millions of values, each of which is many bytes in memory
-		x.raw = m.millions(`{"format":1,"courses":[{}`, `,{}`)
+		x.raw = m.millions(`{"format":1,"courses":[{}`, `,{}`, `]}`)
 	case 5:
-		x.raw = m.millions(`{"format":1,"courses":[{"course":"scala101","frames":[{"items":[{}`, `,{}`)
+		x.raw = m.millions(`{"format":1,"courses":[{"course":"scala101","frames":[{"items":[{}`, `,{}`, `]}]}]}`)
 	}
 	return x
 }
 
 // millions is an offer that goes on with the same until it has its full size.
-func (m *maker) millions(start, more string) []byte {
+func (m *maker) millions(start, more, end string) []byte {
 	var b bytes.Buffer
 	parts := []io.Reader{strings.NewReader(start)}
 	block := strings.Repeat(more, 10_000) // of which only one is in memory
-	for n := len(start); n+len(block) <= hook.MaxOffer; n += len(block) {
+	for n := len(start); n+len(block)+len(end) <= hook.MaxOffer; n += len(block) {
 		parts = append(parts, strings.NewReader(block))
 	}
+	parts = append(parts, strings.NewReader(end))
 	if err := bundle.Compress(&b, io.MultiReader(parts...)); err != nil {
 		m.t.Fatal(err)
 	}
