@@ -314,7 +314,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(403, []byte(`{}`))
 	f.Add(200, []byte(`[]`))
 	f.Fuzz(func(t *testing.T, code int, body []byte) {
-		h, err := New("http://hub:8081/hub/api", func() string { return "ours" }, nil)
+		h, err := New("http://hub:8081/hub/api", func() string { return "ours" }, "")
 		if err != nil {
 			t.Fatal(err)
 		}
