@@ -39,11 +39,7 @@ func (s *Server) getSync(c *gin.Context, t hook.Ticket) error {
 		return err
 	}
 	s.countKeys(views, ask.keys)
-	tag, ahead := etag(views), anyAhead(views, ask)
-	if !ahead { // what the agent holds instead is not what the tag stands for
-		c.Header("ETag", tag)
-	}
-	if strings.TrimPrefix(c.GetHeader("If-None-Match"), "W/") == tag && !ahead {
+	if tag := setTag(c, views, ask); tag != "" && strings.TrimPrefix(c.GetHeader("If-None-Match"), "W/") == tag {
 		c.Status(http.StatusNotModified)
 		c.Writer.WriteHeaderNow()
 		return nil
@@ -57,8 +53,18 @@ func (s *Server) getSync(c *gin.Context, t hook.Ticket) error {
 	if err != nil {
 		return err
 	}
-	c.Header("ETag", etag(views))
+	setTag(c, views, ask)
 	return s.sendOffer(c, t, list)
+}
+
+// setTag tells the tag of what is given out; "" for whoever is ahead: what they
+// hold instead is not what it stands for.
+func setTag(c *gin.Context, views []view, ask asked) (tag string) {
+	if !anyAhead(views, ask) {
+		tag = etag(views)
+	}
+	c.Header("ETag", tag) // "" takes it away
+	return tag
 }
 
 // prepareAll keeps the fault of one course from the others. It is an error
