@@ -20,11 +20,13 @@ const golden = "testdata/golden/v1"
 // needs another format number.
 func TestGolden(t *testing.T) {
 	for name, decode := range map[string]func([]byte) (any, error){
-		"record.json":  func(b []byte) (any, error) { return store.DecodeRecord(b) },
-		"first.json":   func(b []byte) (any, error) { return store.DecodeRecord(b) },
-		"entry.json":   func(b []byte) (any, error) { return store.DecodeEntry(b) },
-		"refusal.json": func(b []byte) (any, error) { return store.DecodeEntry(b) },
-		"proven.json":  func(b []byte) (any, error) { return store.DecodeProven(b) },
+		"record.json":     func(b []byte) (any, error) { return store.DecodeRecord(b) },
+		"first.json":      func(b []byte) (any, error) { return store.DecodeRecord(b) },
+		"entry.json":      func(b []byte) (any, error) { return store.DecodeEntry(b) },
+		"refusal.json":    func(b []byte) (any, error) { return store.DecodeEntry(b) },
+		"withdrawal.json": func(b []byte) (any, error) { return store.DecodeEntry(b) },
+		"presence.json":   func(b []byte) (any, error) { return store.DecodePresence(b) },
+		"proven.json":     func(b []byte) (any, error) { return store.DecodeProven(b) },
 	} {
 		data, err := os.ReadFile(filepath.Join(golden, name))
 		if err != nil {
