@@ -139,8 +139,8 @@ func (sys *system) breakOne(ctx context.Context, wg *sync.WaitGroup) (end func()
 		p.tell(syscall.SIGSTOP)
 		return lasts(func() { p.tell(syscall.SIGCONT) })
 	case kind < 9:
-		now := []mood{s3Failing, s3Stored}[sys.dice.IntN(2)]
-		sys.figures.fault(fmt.Sprintf("S3 answers %s with errors (%s)", p.half, now))
+		now := []mood{s3Failing, s3Stored, s3Ahead}[sys.dice.IntN(3)]
+		sys.figures.fault(fmt.Sprintf("S3 to %s: %s", p.half, now))
 		p.errors.turn(now)
 		return lasts(func() { p.errors.turn(calm) })
 	case kind < 10:

@@ -27,8 +27,8 @@ import (
 // minute all of it heals, and what must hold then is checked. CHAOS_TIME says
 // how long (default 1m), CHAOS_SEED which plan, CHAOS_STUDENTS how many.
 //
-// The hub is played by the test (its spawn hook has tests of its own), and
-// clocks do not jump: no process here can have one of its own.
+// The hub is played by the test (its spawn hook has tests of its own). No
+// process here can have a clock of its own: S3's is what goes wrong.
 func TestChaosWholeSystem(t *testing.T) {
 	long, err := time.ParseDuration(os.Getenv("CHAOS_TIME"))
 	if err != nil {

@@ -27,6 +27,7 @@ const (
 	garbling  mood = "garbling"   // changes a bit now and then
 	s3Failing mood = "failing"    // S3 alone: an error, nothing stored
 	s3Stored  mood = "yet stored" // S3 alone: an error, and yet stored
+	s3Ahead   mood = "ahead"      // S3 alone: its clock is some minutes ahead
 )
 
 // unruly stands between two parts. What it does can change at any moment,
@@ -215,7 +216,7 @@ func (f *faultyS3) turn(to mood) {
 func (f *faultyS3) serve(through http.Handler, w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	now := f.now
-	if f.dice.IntN(2) == 0 {
+	if now != s3Ahead && f.dice.IntN(2) == 0 {
 		now = calm // half of them go well
 	}
 	f.mu.Unlock()
@@ -227,9 +228,20 @@ func (f *faultyS3) serve(through http.Handler, w http.ResponseWriter, r *http.Re
 		f.stored.Add(1)
 		through.ServeHTTP(&unheard{header: http.Header{}}, r)
 		http.Error(w, "<Error><Code>InternalError</Code></Error>", http.StatusInternalServerError)
+	case s3Ahead:
+		through.ServeHTTP(ahead{w}, r)
 	default:
 		through.ServeHTTP(w, r)
 	}
+}
+
+// ahead is an answer by a clock that is ahead: more than a syncer takes, less
+// than signatures of requests bear.
+type ahead struct{ http.ResponseWriter }
+
+func (a ahead) WriteHeader(status int) {
+	a.Header().Set("Date", time.Now().UTC().Add(7*time.Minute).Format(http.TimeFormat))
+	a.ResponseWriter.WriteHeader(status)
 }
 
 // unheard takes an answer that nobody hears.
