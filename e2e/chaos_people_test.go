@@ -173,8 +173,10 @@ func (any *part) newest() int {
 	return int(e[0].Version)
 }
 
+// entries are the newest versions in the log, newest first; each command that
+// found nothing new stands there too.
 func (any *part) entries() (out []logEntry) {
-	said, _ := any.sys.trySatchel("log", "scala101", "--json", "-n", "3", "--config", any.config)
+	said, _ := any.sys.trySatchel("log", "scala101", "--json", "-n", "500", "--config", any.config)
 	var all []logEntry
 	_ = json.Unmarshal([]byte(said), &all)
 	for _, e := range all {
