@@ -82,12 +82,16 @@ func (s *Syncer) Resume(ctx context.Context, c *course.Course, cmd Command) (Out
 	}
 	after, err := s.Sync(ctx, c, Request{Course: cmd.Course, Who: cmd.Who})
 	after.Decided = out.Decided
-	if r := isRefusal(err); r != nil && out.Decided {
-		told := *r
-		told.Sentence = "it is resumed, but: " + r.Sentence
-		err = &told
+	if err == nil || !out.Decided {
+		return after, err
 	}
-	return after, err
+	const but = "it is resumed, but: "
+	if r := isRefusal(err); r != nil {
+		told := *r
+		told.Sentence = but + r.Sentence
+		return after, &told
+	}
+	return after, fmt.Errorf(but+"%w", err)
 }
 
 // decide swaps in a record that make gives (nil: it stands so already), and

@@ -74,6 +74,15 @@ func TestPauseAndResume(t *testing.T) {
 	if st := y.board.status().Courses[0]; st.Paused != nil || st.Pin != nil {
 		t.Errorf("status: %+v", st)
 	}
+	s.command(y, s.pause, Command{})
+	s.repo.commit(map[string]string{"a.txt": "three"})
+	if err := os.Rename(s.repo.dir, s.repo.dir+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	out, err = s.command(y, s.resume, Command{})
+	if err == nil || !out.Decided || s.view().record.Paused != nil || !strings.HasPrefix(err.Error(), "it is resumed, but: ") {
+		t.Errorf("resumed while the repository is away: %+v, %v", out, err)
+	}
 }
 
 func TestRollback(t *testing.T) {
