@@ -47,7 +47,7 @@ func (s *Server) tellPresence(ctx context.Context) error {
 	defer cancel()
 	p := store.Presence{ID: s.o.ID, Time: s.o.Now().UTC(), Courses: map[string]bundle.Version{}}
 	for _, c := range s.o.Courses() {
-		if sh := s.lib.peek(string(c.Name)); sh.edition != nil {
+		if sh := s.lib.peek(string(c.Name)); sh.version() > 0 {
 			p.Courses[string(c.Name)] = sh.version()
 		}
 	}

@@ -74,7 +74,7 @@ func (k *checker) fault(key, do, format string, args ...any) {
 }
 
 const (
-	pushAgain  = "`satchel publish` does not mend it; bring the object back from a backup of the store"
+	pushAgain  = "`satchel publish` does not mend it: bring the object back from a backup of the store, or let `satchel check COURSE --repair` publish anew what the repository has"
 	fromBackup = "bring the store's newest backup back"
 )
 

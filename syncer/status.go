@@ -97,9 +97,12 @@ func (b *board) record(p *pass, err error) {
 		if p.repo != nil {
 			s.LetIn = p.repo.LetIn()
 		}
+		var r *Refusal
+		if p.r.Rollback > 0 && errors.As(err, &r) {
+			return // who asked was told; the course is as it was
+		}
 		s.Error, s.Cause, s.Findings = "", "", nil
 		s.Notes = s.seen.after(p, err)
-		var r *Refusal
 		switch {
 		case err == nil:
 			s.Checked = now

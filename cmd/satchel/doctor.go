@@ -193,7 +193,10 @@ func (c *checks) hookservers(ctx context.Context, cfg *config.Config, st store.S
 			continue // the course's own check tells
 		}
 		for _, p := range all {
-			if v := p.Courses[string(k.Name)]; v < r.Version && spokeSince(p, r) {
+			switch v := p.Courses[string(k.Name)]; {
+			case v == 0 && len(p.Courses) == 0:
+				c.well("hookserver", "%s was started within a minute, and has not said yet what it gives out", p.ID)
+			case v < r.Version && spokeSince(p, r):
 				c.not("hookserver", "see its log", "%s gives out version %d of %s, where %d is published", p.ID, v, k.Name, r.Version)
 			}
 		}

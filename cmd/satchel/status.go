@@ -118,14 +118,15 @@ func (a *app) printCourse(c courseStatus, now time.Time) {
 		a.printf("  checked:  %s; next %s\n", ago(now, c.Checked), ago(now, c.Next))
 	}
 	if d := c.Paused; d != nil {
-		a.printf("  PAUSED    by %s %s%s: students are given nothing new until \"satchel resume %s\"\n", d.Who, ago(now, d.Time), because(d.Why), c.Course)
+		a.printf("  PAUSED    by %s %s%s: students are given nothing new until \"satchel resume %s\"%s\n", d.Who, ago(now, d.Time), because(d.Why), c.Course, andPinned(c.Pin))
 	}
 	if p := c.Pin; p != nil {
-		a.printf("  PINNED    to version %d by %s %s%s", p.Version, p.Who, ago(now, p.Time), because(p.Why))
+		a.printf("  PINNED    rolled back to version %d by %s %s%s: ", p.Version, p.Who, ago(now, p.Time), because(p.Why))
 		if c.Tip != "" && c.Tip != p.Tip {
-			a.printf("; commit %.10s waits for \"satchel publish %s\"", c.Tip, c.Course)
+			a.printf("commit %.10s waits for \"satchel publish %s\"\n", c.Tip, c.Course)
+		} else {
+			a.printf("newer commits will wait for \"satchel publish %s\"; \"satchel resume %s\" goes back to the newest\n", c.Course, c.Course)
 		}
-		a.printf("\n")
 	}
 	if c.LetIn != "" {
 		a.printf("  let in:   %s\n", c.LetIn)
@@ -160,6 +161,14 @@ func (a *app) printCourse(c courseStatus, now time.Time) {
 }
 
 // because is a reason, as it follows what was done.
+// andPinned says what else a resume ends.
+func andPinned(p *store.Pin) string {
+	if p == nil {
+		return ""
+	}
+	return ", which ends the rollback too"
+}
+
 func because(why string) string {
 	if why == "" {
 		return ""
