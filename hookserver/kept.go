@@ -36,6 +36,12 @@ func (l *library) installKept(ctx context.Context, name string) {
 	if err != nil || r.Course != name {
 		return // there is none, or none that is worth anything
 	}
+	if l.taken != nil {
+		if err := lacksNone(r, l.taken(name)); err != nil {
+			l.lg.Warn("the kept record is not served", "course", name, "err", err)
+			return
+		}
+	}
 	var ed *edition
 	err = safely(func() (err error) { ed, err = l.openEdition(ctx, r, "", nil); return err })
 	if err != nil {

@@ -32,7 +32,8 @@ type library struct {
 	past   *lru[bundle.Digest, *bundle.Manifest] // former manifests
 	flight singleflight.Group
 	fetch  chan *edition // for prefetch
-	// takenBack has a word when an edition came in which more is withdrawn.
+	// takenBack has a word when a first edition came, or one in which more is
+	// withdrawn: whoever withdrew waits to hear that.
 	takenBack chan struct{}
 
 	mu      sync.Mutex
@@ -42,6 +43,7 @@ type library struct {
 // shelf is what is known of one course.
 type shelf struct {
 	edition *edition // nil before the first good one
+	owing   string   // the etag of a record that lacks what was taken back
 	known   bool     // the store was asked, and answered, at least once
 	err     error    // of the last look; nil when it was good
 	since   time.Time
@@ -173,7 +175,7 @@ func (l *library) step(ctx context.Context, name string) {
 		l.note(name, nil)
 		l.install(name, ed)
 		l.keep(ed.record)
-		if old.edition == nil {
+		if old.edition.isFirst() {
 			l.recall(ctx, name, ed)
 		}
 	}
@@ -206,12 +208,10 @@ func (l *library) newer(ctx context.Context, name string, old *edition) (*editio
 	if r.Version == 0 && old == nil {
 		return nil, nil // decisions only, nothing published yet
 	}
-	if old == nil {
-		if err := l.owesNothing(ctx, r); err != nil {
-			return nil, fmt.Errorf("version %d: %w", r.Version, err)
-		}
-	}
 	ed, err := l.openEdition(ctx, r, etag, old)
+	if err == nil && old.isFirst() {
+		err = l.owesNothing(ctx, r, etag)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("version %d: %w", r.Version, err)
 	}
@@ -226,8 +226,22 @@ func (l *library) newer(ctx context.Context, name string, old *edition) (*editio
 
 // owesNothing refuses a record from before a withdrawal, which the log, the
 // kept record or a syncer of this process knows: the store was brought back from a backup, and the syncer
-// takes that back again. It is asked before a course's first edition alone.
-func (l *library) owesNothing(ctx context.Context, r *store.Record) error {
+// takes that back again, in another record. It is asked before a course's first
+// edition of the store alone.
+func (l *library) owesNothing(ctx context.Context, r *store.Record, etag string) (err error) {
+	l.mu.Lock()
+	again := l.shelf(r.Course).owing == etag
+	l.mu.Unlock()
+	if again {
+		return errOwed
+	}
+	defer func() {
+		if errors.Is(err, errOwed) {
+			l.mu.Lock()
+			l.shelf(r.Course).owing = etag
+			l.mu.Unlock()
+		}
+	}()
 	var all []bundle.Pair
 	entries, err := store.EntriesNamed(ctx, l.store, r.Course, store.WithdrawID)
 	if err != nil {
@@ -244,6 +258,11 @@ func (l *library) owesNothing(ctx context.Context, r *store.Record) error {
 			all = append(all, kept.Withdrawn...)
 		}
 	}
+	return lacksNone(r, all)
+}
+
+// lacksNone refuses a record in which one of these is not taken back.
+func lacksNone(r *store.Record, all []bundle.Pair) error {
 	has := map[bundle.Pair]bool{}
 	for _, w := range r.Withdrawn {
 		has[w] = true
@@ -255,6 +274,10 @@ func (l *library) owesNothing(ctx context.Context, r *store.Record) error {
 	}
 	return nil
 }
+
+// isFirst says that the store has given no edition yet: there is none, or only
+// the kept one.
+func (ed *edition) isFirst() bool { return ed == nil || ed.etag == "" }
 
 // before says whether ed must not take old's place: a lower version, or the
 // same with another content.
@@ -296,14 +319,14 @@ func (l *library) install(name string, ed *edition) {
 		s.proven, s.untold = 0, nil
 	}
 	if len(s.seen) >= maxSeen {
-		clear(s.seen)
+		s.seen = nil // copies of the shelf read it
 	}
 	s.seen = cloneWith(s.seen, ed.head.Fingerprint(), ed.record.Version)
 	l.mu.Unlock()
 	if l.blobs.cache != nil {
 		l.blobs.cache.forbid(name, ed.gone)
 	}
-	if former != nil && len(ed.record.Withdrawn) > len(former.record.Withdrawn) {
+	if former == nil || len(ed.record.Withdrawn) > len(former.record.Withdrawn) {
 		select {
 		case l.takenBack <- struct{}{}: // it is told that this is done
 		default:

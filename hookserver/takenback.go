@@ -16,15 +16,27 @@ import (
 
 var errTakenBack = errors.New("what was to be sent was taken back meanwhile")
 
-// findGone fills gone: the contents that were taken back and that no path has.
+// findGone fills gone: the contents that were taken back and that no path has,
+// nor any bundle that the record names. One that names such a content still
+// does so for another path, which a later version took away.
 func (ed *edition) findGone() {
 	ed.gone = map[bundle.Digest]bool{}
 	for _, w := range ed.record.Withdrawn {
 		ed.gone[w.Digest] = true
 	}
 	maps.DeleteFunc(ed.gone, func(d bundle.Digest, _ bool) bool {
-		return slices.ContainsFunc(ed.channels, func(ch *channel) bool { _, ok := ch.named[d]; return ok })
+		return slices.ContainsFunc(ed.channels, func(ch *channel) bool { _, ok := ch.named[d]; return ok || ch.lies(d) })
 	})
+}
+
+// lies says whether a bundle that the record names holds a content.
+func (ch *channel) lies(d bundle.Digest) bool {
+	for _, x := range ch.indexes {
+		if x.Holds(map[bundle.Digest]bool{d: true}) {
+			return true
+		}
+	}
+	return false
 }
 
 // forgot says whether something is taken back in old and not in ed: the store

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,6 +63,27 @@ func writeEntry(ctx context.Context, course, id string, e Entry, put func(contex
 	}
 	return nil
 }
+
+// NewestLogged is the highest version of which the log has a publish, by the
+// keys: nothing is read.
+func NewestLogged(ctx context.Context, s Store, course string) (newest bundle.Version, err error) {
+	for o, err := range s.List(ctx, LogPrefix(course), "") {
+		if err != nil {
+			return newest, fmt.Errorf("log of %s: %w", course, err)
+		}
+		_, id, _ := strings.Cut(strings.TrimPrefix(o.Key, LogPrefix(course)), "-")
+		digits, _, _ := strings.Cut(id, "-")
+		if v, err := strconv.ParseInt(digits, 10, 64); err == nil && len(digits) == versionDigits {
+			newest = max(newest, bundle.Version(v))
+		}
+	}
+	return newest, nil
+}
+
+// VersionID is the id of a version's entry: those of one millisecond sort by it.
+func VersionID(v bundle.Version) string { return fmt.Sprintf("%0*d", versionDigits, v) }
+
+const versionDigits = 16
 
 func entryKey(course, id string, t time.Time) string {
 	return LogPrefix(course) + t.UTC().Format(entryTime) + "-" + id

@@ -97,6 +97,8 @@ func (s *Syncer) Resume(ctx context.Context, c *course.Course, cmd Command) (Out
 // decide swaps in a record that make gives (nil: it stands so already), and
 // logs the command.
 func (s *Syncer) decide(ctx context.Context, c *course.Course, action string, cmd Command, make func(*pass, store.Decision) (*store.Record, error)) (Outcome, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, abandonAfter, errAbandoned)
+	defer cancel()
 	k, release, err := s.hold(ctx, c.Name)
 	if err != nil {
 		return Outcome{Course: string(c.Name)}, err

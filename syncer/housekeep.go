@@ -37,7 +37,9 @@ func (s *Syncer) housekeep(ctx context.Context, courses func() []course.Course) 
 			for _, c := range courses() {
 				s.errand("prune "+string(c.Name), func() error {
 					_, err := store.Prune(ctx, s.lg, s.st, string(c.Name), s.o.Now())
-					s.knownOf(c.Name).swept.Store(unswept) // who died in the middle of a publish may have left something
+					k := s.knownOf(c.Name) // who died in the middle of a publish or a withdrawal may have left something
+					k.swept.Store(unswept)
+					k.repaid.Store(0)
 					return err
 				})
 			}

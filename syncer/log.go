@@ -52,10 +52,6 @@ func (p *pass) publishEntry(rec *store.Record, h *bundle.Head, size int64) store
 	return e
 }
 
-// entryID makes entries of one millisecond sort by their versions, and is the
-// same for whoever logs the version. (Until 0.4 something random came after it.)
-func entryID(v bundle.Version) string { return fmt.Sprintf("%016d", v) }
-
 // enter writes an entry. It is done also when the pass is being stopped: the
 // swap has happened.
 func (p *pass) enter(ctx context.Context, id string, e store.Entry) bool {
@@ -87,7 +83,7 @@ func (p *pass) settleLog(ctx context.Context) (done bool) {
 func (p *pass) settlePending(ctx context.Context) (done bool) {
 	e := p.k.pending
 	landed := p.hasLanded(ctx, e)
-	if !landed || p.enter(ctx, entryID(e.Version), e.Entry) {
+	if !landed || p.enter(ctx, store.VersionID(e.Version), e.Entry) {
 		p.k.pending = nil
 	}
 	if !landed || e.of != p {
@@ -124,18 +120,15 @@ func (p *pass) settleNewest(ctx context.Context) {
 // logNewest logs the newest version if nobody did, and says whether it is in
 // the log.
 func (p *pass) logNewest(ctx context.Context) bool {
-	if p.logged(ctx, p.rec.Version) {
-		return true
-	}
 	id, e := p.lateEntry()
-	return p.enter(ctx, id, e)
+	return store.WriteEntryLate(ctx, p.st, string(p.c.Name), id, e) == nil
 }
 
 // lateEntry is what can be said of the newest version by who did not publish it.
 func (p *pass) lateEntry() (id string, e store.Entry) {
 	e = p.publishEntry(p.rec, p.head, 0)
 	e.Who, e.Why, e.Notes = "syncer", "logged late: whoever published it was stopped", nil
-	return entryID(e.Version), e
+	return store.VersionID(e.Version), e
 }
 
 // logFormer sees that the newest version is in the log before another takes

@@ -81,17 +81,19 @@ func merged(a, b []bundle.Pair) []bundle.Pair {
 	return slices.Compact(out)
 }
 
-// takeBackOwed takes back what is owed (owed): once in a process, and when the
-// record tells of less than it did, for then the store was brought back under
-// our hands.
+// takeBackOwed takes back what is owed (owed): when a process begins, now and
+// then (housekeep), for another may have died between writing it down and doing
+// it, and when the record tells of less than it did, for then the store was
+// brought back under our hands.
 func (p *pass) takeBackOwed(ctx context.Context) error {
-	if p.r.Repair || p.rec != nil && p.k.repaid > 0 && len(p.rec.Withdrawn) >= p.k.repaid-1 {
+	if p.r.Repair {
 		return nil
 	}
-	if p.rec == nil {
+	if p.head == nil { // no record, or one of decisions alone
 		return p.notLost(ctx)
 	}
-	if p.head == nil {
+	if known := p.k.repaid.Load(); known > 0 && int64(len(p.rec.Withdrawn)) >= known-1 {
+		p.k.repaid.Store(1 + int64(len(p.rec.Withdrawn)))
 		return nil
 	}
 	pairs, err := p.owed(ctx)
@@ -108,7 +110,11 @@ func (p *pass) takeBackOwed(ctx context.Context) error {
 		p.r = Request{Course: asked.Course} // this is not what somebody asks for
 		err = p.takeBack(ctx, before, pairs)
 		p.r, p.out.Published = asked, false
+		p.out.Added, p.out.Changed, p.out.Removed = 0, 0, 0
 		if err != nil {
+			if p.k.pending != nil {
+				p.k.pending.of = nil // should it have landed, it is not what was asked for
+			}
 			return err
 		}
 		if err := p.keepWithdrawn(pairs); err != nil {
@@ -116,16 +122,16 @@ func (p *pass) takeBackOwed(ctx context.Context) error {
 		}
 		p.k.swept.Store(unswept)
 	}
-	p.k.repaid = 1 + len(p.rec.Withdrawn)
+	p.k.repaid.Store(1 + int64(len(p.rec.Withdrawn)))
 	return nil
 }
 
 // notLost refuses to begin anew where versions are known: the record is gone,
 // and students have what it no longer tells of.
 func (p *pass) notLost(ctx context.Context) error {
-	v := p.newestKnown(ctx)
-	if v == 0 {
-		return nil
+	v, err := p.newestKnown(ctx)
+	if err != nil || v == 0 {
+		return err
 	}
 	moved, err := p.moved(ctx)
 	if err != nil {

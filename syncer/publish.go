@@ -144,7 +144,8 @@ func (p *pass) nextVersion(ctx context.Context) (bundle.Version, error) {
 	if !p.r.Repair {
 		return next, nil
 	}
-	known := p.newestKnown(ctx) + 1
+	known, _ := p.newestKnown(ctx) // what cannot be read tells nothing
+	known++
 	if known <= next {
 		return next, nil
 	}
@@ -197,7 +198,7 @@ func (p *pass) newVersion(ctx context.Context, t tree, chs []channel, sel *cours
 	}
 	if p.r.Repair {
 		p.k.swept.Store(unswept)
-		p.k.repaid = 0
+		p.k.repaid.Store(0)
 	}
 	p.published(ctx, chs)
 	p.putAgain(ctx, on)
@@ -261,7 +262,7 @@ func (p *pass) published(ctx context.Context, chs []channel) {
 	p.out.Added, p.out.Changed, p.out.Removed = counts(chs)
 	p.lg.Info("published", "course", p.c.Name, "version", p.rec.Version, "commit", p.rec.Commit,
 		"added", p.out.Added, "changed", p.out.Changed, "removed", p.out.Removed, "bytes", p.k.pending.Size)
-	if e := p.k.pending; p.enter(ctx, entryID(e.Version), e.Entry) {
+	if e := p.k.pending; p.enter(ctx, store.VersionID(e.Version), e.Entry) {
 		p.k.pending, p.k.entered = nil, e.Version
 	}
 	p.k.settled, p.k.said = true, ""

@@ -34,18 +34,16 @@ func (p *pass) readBroken(ctx context.Context, why error) error {
 	return err
 }
 
-// newestKnown is the highest version that anything tells of.
-func (p *pass) newestKnown(ctx context.Context) bundle.Version {
-	newest := p.r.Above
-	entries, _ := store.Entries(ctx, p.st, string(p.c.Name), lastFew) // what cannot be read tells nothing
-	for _, e := range entries {
-		newest = max(newest, e.Version)
-	}
+// newestKnown is the highest version that anything tells of. Where the log
+// cannot be listed it is what the rest tells, beside the error.
+func (p *pass) newestKnown(ctx context.Context) (bundle.Version, error) {
+	newest, err := store.NewestLogged(ctx, p.st, string(p.c.Name))
+	newest = max(newest, p.r.Above)
 	// What this syncer's own keys signed; check --repair names what others did.
 	if h, err := store.ReadProven(ctx, p.st, string(p.c.Name), publicHalves(p.o.Keys())); err == nil {
 		newest = max(newest, h.Version)
 	}
-	return newest
+	return newest, err
 }
 
 func publicHalves(keys []bundle.SigningKey) (out []bundle.PublicKey) {

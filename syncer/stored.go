@@ -232,12 +232,17 @@ func manifestsAt(v bundle.Version, lying []readBundle) (out []*bundle.Manifest, 
 	return out, nil
 }
 
-// whatCanBeHad says which versions a rollback could go to instead.
+// fewVersions are named: to know of each costs requests for all its bundles.
+const fewVersions = 3
+
+// whatCanBeHad says which versions a rollback could go to instead, the newest
+// few.
 func (p *pass) whatCanBeHad(ctx context.Context) string {
-	list := ""
-	for v := p.rec.Version - 1; v >= max(1, p.rec.Version-maxRollback) && ctx.Err() == nil; v-- {
+	list, found := "", 0
+	for v := p.rec.Version - 1; v >= max(1, p.rec.Version-maxRollback) && found < fewVersions && ctx.Err() == nil; v-- {
 		if v != p.r.Rollback && p.canBeHad(ctx, v) {
 			list += fmt.Sprintf(", %d", v)
+			found++
 		}
 	}
 	if list == "" {

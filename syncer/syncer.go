@@ -54,7 +54,8 @@ import (
 // Options are what a Syncer needs beside the store.
 type Options struct {
 	// StateDir is the syncer's own folder: mirrors, memos, bundles that are
-	// being built. It can be deleted when no syncer runs.
+	// being built, which can be had again; and withdrawn, the second memory of
+	// what was taken back, which cannot.
 	StateDir string
 	// Keys gives the keys that sign heads, as they are now; the first is the
 	// newest.
@@ -115,11 +116,13 @@ type known struct {
 	said    string         // the last refusal that was logged
 	pending *pending       // a log entry that may be owed
 	settled bool           // the log was compared with the record once
-	repaid  int            // and what was taken back: of so many pairs in the record, and 1
 	entered bundle.Version // the version that was last logged from here
 	// swept is for how many withdrawn contents the store was swept, by this
 	// process: see sweep. Whoever may have put one since sets it to unswept.
 	swept atomic.Int64
+	// repaid is for how many withdrawn pairs in the record, and 1, it was asked
+	// what is owed: see takeBackOwed.
+	repaid atomic.Int64
 }
 
 const unswept = -1

@@ -78,7 +78,7 @@ func (p *pass) broken(cmd Command, w Withdrawal, err error) error {
 	if !cmd.Confirm || len(w.Pairs) == 0 {
 		return fmt.Errorf("withdraw from %s: %w", p.c.Name, err)
 	}
-	p.k.repaid = 0
+	p.k.repaid.Store(0)
 	return fmt.Errorf("withdraw from %s: not done yet; this syncer's next look at the course tries again: %w", p.c.Name, err)
 }
 
