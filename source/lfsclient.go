@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"satchel/internal/translated"
 )
 
 // The client for Git LFS (docs/api in github.com/git-lfs/git-lfs): where an
@@ -325,10 +327,18 @@ func (m *Mirror) lfsCaller(client *http.Client, s *lfsServer) *http.Client {
 	return &http.Client{Transport: &byProxy{t}, CheckRedirect: client.CheckRedirect}
 }
 
-// viaProxy says whether an address that is dialled is the proxy's own.
+// viaProxy says whether an address that is dialled is the proxy's own, which
+// HTTPS_PROXY may name without a port.
 func viaProxy(t *http.Transport, address string) bool {
 	u, err := t.Proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: "elsewhere.invalid"}})
-	return err == nil && u != nil && u.Host == address
+	if err != nil || u == nil {
+		return false
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443", "socks5": "1080", "socks5h": "1080"}[u.Scheme]
+	}
+	return address == net.JoinHostPort(u.Hostname(), port)
 }
 
 var errPrivate = errors.New("the address is a private one, which only the repository's own host may have")
@@ -339,7 +349,7 @@ func onlyPublic(_ context.Context, _, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return errPrivate
 	}
-	a := at.Addr().Unmap()
+	a := translated.To(at.Addr())
 	if !a.IsGlobalUnicast() || a.IsPrivate() || netip.MustParsePrefix("100.64.0.0/10").Contains(a) {
 		return errPrivate
 	}
