@@ -88,8 +88,8 @@ func New(api string, token func() string, caFile string) (*Hub, error) {
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("hub.api_url: %q is no address such as http://hub:8081/hub/api", api)
 	}
-	// No proxy, whatever the environment says: it would get students' tokens.
 	t := &http.Transport{
+		Proxy:               tunnel,
 		MaxIdleConnsPerHost: 2 * atOnce, MaxConnsPerHost: 2 * atOnce, IdleConnTimeout: 30 * time.Second,
 		MaxResponseHeaderBytes: maxAnswer, DisableCompression: true, TLSHandshakeTimeout: patience,
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
@@ -105,6 +105,16 @@ func New(api string, token func() string, caFile string) (*Hub, error) {
 		http: &http.Client{Transport: rt, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 		kept: map[string]answer{}, tokens: make(chan struct{}, atOnce), users: make(chan struct{}, atOnce),
 	}, nil
+}
+
+// tunnel is the environment's proxy (HTTPS_PROXY, NO_PROXY) for a hub that is
+// reached by https, and none for one in plain http: that proxy would read
+// students' tokens.
+func tunnel(r *http.Request) (*url.URL, error) {
+	if r.URL.Scheme != "https" {
+		return nil, nil
+	}
+	return http.ProxyFromEnvironment(r)
 }
 
 // Close lets idle connections go.
