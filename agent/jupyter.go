@@ -207,11 +207,15 @@ func (s server) address() (network, address string, err error) {
 		}
 		return "unix", s.Sock, nil
 	}
-	ip := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	if s.Host != "" && s.Host != "localhost" && s.Host != "*" {
-		if ip, err = netip.ParseAddr(s.Host); err != nil {
-			return "", "", errors.New("it does not listen on loopback")
-		}
+	if s.Port <= 0 || s.Port > 65535 {
+		return "", "", errors.New("it listens on no port")
+	}
+	if s.Host == "" || s.Host == "localhost" || s.Host == "*" {
+		return "tcp", net.JoinHostPort("localhost", strconv.Itoa(s.Port)), nil
+	}
+	ip, err := netip.ParseAddr(s.Host)
+	if err != nil {
+		return "", "", errors.New("it does not listen on loopback")
 	}
 	switch ip = ip.Unmap(); {
 	case ip == netip.IPv4Unspecified():
@@ -219,7 +223,7 @@ func (s server) address() (network, address string, err error) {
 	case ip == netip.IPv6Unspecified():
 		ip = netip.IPv6Loopback()
 	}
-	if !ip.IsLoopback() || s.Port <= 0 || s.Port > 65535 {
+	if !ip.IsLoopback() {
 		return "", "", errors.New("it does not listen on loopback")
 	}
 	return "tcp", netip.AddrPortFrom(ip, uint16(s.Port)).String(), nil
@@ -273,10 +277,24 @@ func onlyTo(network, address string) *http.Client {
 		Transport: &http.Transport{
 			Proxy: nil, DisableKeepAlives: true, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return new(net.Dialer).DialContext(ctx, network, address)
+				return dialHere(ctx, network, address)
 			},
 		},
 	}
+}
+
+// dialHere takes localhost for what it means, whatever anybody's resolver or
+// hosts file says, and on a machine without IPv4 too.
+func dialHere(ctx context.Context, network, address string) (net.Conn, error) {
+	port, named := strings.CutPrefix(address, "localhost:")
+	if !named {
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, network, "127.0.0.1:"+port)
+	if err != nil && ctx.Err() == nil {
+		return new(net.Dialer).DialContext(ctx, network, "[::1]:"+port)
+	}
+	return conn, err
 }
 
 // sessionPaths reads an answer. Old servers give a notebook's path apart.

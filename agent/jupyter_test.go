@@ -192,7 +192,7 @@ func TestWithoutAnyServerNothingIsOpen(t *testing.T) {
 
 func TestATokenGoesToThisMachineAlone(t *testing.T) {
 	for host, want := range map[string]string{
-		"": "127.0.0.1:80", "localhost": "127.0.0.1:80", "*": "127.0.0.1:80", "0.0.0.0": "127.0.0.1:80", "127.0.0.1": "127.0.0.1:80",
+		"": "localhost:80", "localhost": "localhost:80", "*": "localhost:80", "0.0.0.0": "127.0.0.1:80", "127.0.0.1": "127.0.0.1:80",
 		"127.8.9.1": "127.8.9.1:80", "::1": "[::1]:80", "::": "[::1]:80", "::ffff:127.0.0.1": "127.0.0.1:80",
 		"10.1.2.3": "", "192.0.2.1": "", "fe80::1": "", "::ffff:192.0.2.1": "", "elsewhere.example": "", "localhost.elsewhere.example": "",
 		"127.0.0.1@elsewhere.example": "", "2130706433": "",

@@ -237,7 +237,7 @@ func reachable(addr string) string {
 		return addr
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
+		host = "localhost" // of whichever family there is
 	}
 	return net.JoinHostPort(host, fmt.Sprint(port))
 }

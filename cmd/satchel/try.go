@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"satchel/internal/config"
+	"satchel/internal/loopback"
 	"satchel/internal/sample"
 	"satchel/internal/sshgit"
 )
@@ -182,11 +182,11 @@ func (t *trial) repository(ctx context.Context) error {
 
 // service writes the configuration and starts both halves.
 func (t *trial) service(ctx context.Context) error {
-	students, err := net.Listen("tcp", "127.0.0.1:0")
+	students, err := loopback.Listen()
 	if err != nil {
 		return err
 	}
-	hub, err := net.Listen("tcp", "127.0.0.1:0")
+	hub, err := loopback.Listen()
 	if err != nil {
 		return err
 	}

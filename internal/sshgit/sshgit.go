@@ -27,6 +27,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"satchel/internal/loopback"
 )
 
 const (
@@ -45,7 +47,7 @@ type Options struct {
 	Keys []ssh.PublicKey
 	// AllowPush lets the keys push. Hooks of the repository never run.
 	AllowPush bool
-	// Addr is where to listen; "" is a free port on 127.0.0.1.
+	// Addr is where to listen; "" is a free port on loopback.
 	Addr string
 	// HostKeys are shown to clients; none means a new ed25519 key.
 	HostKeys []ssh.Signer
@@ -106,11 +108,11 @@ func Start(lg *slog.Logger, o Options) (*Server, error) {
 	for _, key := range s.hostKeys {
 		s.config.AddHostKey(key)
 	}
-	addr := o.Addr
-	if addr == "" {
-		addr = "127.0.0.1:0"
+	listen := loopback.Listen
+	if o.Addr != "" {
+		listen = func() (net.Listener, error) { return net.Listen("tcp", o.Addr) }
 	}
-	if s.listener, err = net.Listen("tcp", addr); err != nil {
+	if s.listener, err = listen(); err != nil {
 		return nil, fmt.Errorf("serve repositories over SSH: %w", err)
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

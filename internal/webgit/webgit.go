@@ -51,7 +51,7 @@ type Server struct {
 	asked []string
 }
 
-// Start listens on a free port of 127.0.0.1 and serves until Close.
+// Start listens on a free port of loopback and serves until Close.
 func Start(lg *slog.Logger, o Options) (*Server, error) {
 	git, err := exec.LookPath("git")
 	if err != nil {
