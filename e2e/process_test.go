@@ -225,7 +225,7 @@ func freePort(t testing.TB) int {
 		if _, given := givenPorts.LoadOrStore(port, true); given {
 			continue
 		}
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+		if l, err := net.Listen("tcp", hereAt(port)); err == nil {
 			l.Close()
 			return port
 		}

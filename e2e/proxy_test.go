@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"satchel/internal/listen"
 )
 
 // proxy stands between agent and service. It records every byte both ways,
@@ -41,7 +43,7 @@ func (p *proxy) refuses() bool {
 
 func startProxy(t testing.TB, to string) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listen.Here()
 	if err != nil {
 		t.Fatal(err)
 	}

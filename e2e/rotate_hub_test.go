@@ -26,6 +26,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"satchel/internal/listen"
 )
 
 // fakeHubAPI is a fake of the two questions that the service puts to a hub:
@@ -73,7 +75,7 @@ func (f *fakeHubAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(model)
 }
 
-// issuer is one that issues certificates for 127.0.0.1.
+// issuer is one that issues certificates for this machine and *.school.test.
 type issuer struct {
 	t    testing.TB
 	cert *x509.Certificate
@@ -124,7 +126,7 @@ func newFront(t testing.TB, a *issuer, to string) *front {
 	t.Helper()
 	f := &front{streams: map[net.Conn]bool{}}
 	f.show(a)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listen.Here()
 	must(t, err)
 	f.url = "https://" + l.Addr().String()
 	at, err := url.Parse("http://" + to)
@@ -155,7 +157,7 @@ func newFront(t testing.TB, a *issuer, to string) *front {
 
 // show replaces the certificate by one of this authority's.
 func (f *front) show(a *issuer) {
-	cert, key := a.sign(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	cert, key := a.sign(&x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}, DNSNames: []string{"*.school.test"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	f.shown.Store(&tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key})
 }
 

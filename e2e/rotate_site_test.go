@@ -52,7 +52,7 @@ func newRotation(t testing.TB) *rotation {
 	r.replace("ca.pem", r.authority.pem)
 	r.deploy, r.signing, r.hook = "[secrets/scala101-key]", "[secrets/signing.pem]", "[secrets/hook]"
 	r.ticket, r.webhook, r.control = "[secrets/ticket]", "[secrets/webhook]", "[secrets/control]"
-	r.syncerPort = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	r.syncerPort = hereAt(freePort(t))
 	r.syncer, r.hooks = r.configure("syncer", ""), r.configure("hooks", "")
 	r.front = newFront(t, r.authority, r.hooks.students)
 	r.write()

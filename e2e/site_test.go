@@ -96,7 +96,7 @@ func (s *site) configure(name, more string) *service {
 	s.t.Helper()
 	v := &service{
 		site: s, config: s.path("conf/" + name + ".yaml"),
-		students: fmt.Sprintf("127.0.0.1:%d", freePort(s.t)), hubs: fmt.Sprintf("127.0.0.1:%d", freePort(s.t)),
+		students: hereAt(freePort(s.t)), hubs: hereAt(freePort(s.t)),
 	}
 	text := fmt.Sprintf(`store: %s
 state_dir: ../state-%s

@@ -42,7 +42,7 @@ func startSSHD(t testing.TB, dir, publicKeyFile string) *sshd {
 	}
 	write(t, s.authorised, "restrict "+string(public))
 	args := []string{"-D", "-e", "-f", "/dev/null", "-p", fmt.Sprint(s.port),
-		"-o", "ListenAddress=127.0.0.1", "-o", "UsePAM=no", "-o", "PidFile=none", "-o", "StrictModes=no",
+		"-o", "ListenAddress=" + here(), "-o", "UsePAM=no", "-o", "PidFile=none", "-o", "StrictModes=no",
 		"-o", "PermitRootLogin=prohibit-password", "-o", "PasswordAuthentication=no", "-o", "MaxStartups=200:30:400",
 		"-o", "AuthorizedKeysFile=" + s.authorised,
 		"-o", "SetEnv=HOME=" + t.TempDir()} // a shell begins with its user's dotfiles, which may take any time
@@ -56,7 +56,7 @@ func startSSHD(t testing.TB, dir, publicKeyFile string) *sshd {
 			t.Fatal(err)
 		}
 		f := strings.Fields(string(line))
-		fmt.Fprintf(&known, "[127.0.0.1]:%d %s %s\n", s.port, f[0], f[1])
+		fmt.Fprintf(&known, "[%s]:%d %s %s\n", here(), s.port, f[0], f[1])
 	}
 	write(t, s.knownHosts, known.String())
 	p := start(t, dir, nil, sshdPath(t), args...)
@@ -64,7 +64,7 @@ func startSSHD(t testing.TB, dir, publicKeyFile string) *sshd {
 		if p.ended() {
 			t.Fatal(p.output())
 		}
-		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
+		c, err := net.Dial("tcp", hereAt(s.port))
 		if err == nil {
 			c.Close()
 		}
@@ -74,7 +74,7 @@ func startSSHD(t testing.TB, dir, publicKeyFile string) *sshd {
 }
 
 func (s *sshd) url(path string) string {
-	return fmt.Sprintf("ssh://%s@127.0.0.1:%d%s", s.user, s.port, path)
+	return fmt.Sprintf("ssh://%s@%s%s", s.user, hereAt(s.port), path)
 }
 
 func sshdPath(t testing.TB) string {

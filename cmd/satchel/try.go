@@ -17,7 +17,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"satchel/internal/config"
-	"satchel/internal/loopback"
+	"satchel/internal/listen"
 	"satchel/internal/sample"
 	"satchel/internal/sshgit"
 )
@@ -182,11 +182,11 @@ func (t *trial) repository(ctx context.Context) error {
 
 // service writes the configuration and starts both halves.
 func (t *trial) service(ctx context.Context) error {
-	students, err := loopback.Listen()
+	students, err := listen.Here()
 	if err != nil {
 		return err
 	}
-	hub, err := loopback.Listen()
+	hub, err := listen.Here()
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"satchel/hookserver"
 	"satchel/internal/config"
 	"satchel/internal/hub"
+	"satchel/internal/listen"
 	"satchel/internal/students"
 	"satchel/store"
 	"satchel/syncer"
@@ -88,7 +89,7 @@ func startSyncer(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l *liv
 		return nil, err
 	}
 	if cfg.Listen.Syncer != "" {
-		port, err := listen(nil, cfg.Listen.Syncer, "listen.syncer")
+		port, err := listenOn(nil, cfg.Listen.Syncer, "listen.syncer")
 		if err != nil {
 			return nil, errors.Join(err, sock.Close())
 		}
@@ -177,11 +178,11 @@ func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l 
 	if err != nil {
 		return err
 	}
-	front, err := listen(l.halves.students, cfg.Listen.Students, "listen.students")
+	front, err := listenOn(l.halves.students, cfg.Listen.Students, "listen.students")
 	if err != nil {
 		return err
 	}
-	back, err := listen(l.halves.hubside, cfg.Listen.Hub, "listen.hub")
+	back, err := listenOn(l.halves.hubside, cfg.Listen.Hub, "listen.hub")
 	if err != nil {
 		return errors.Join(err, front.Close())
 	}
@@ -238,12 +239,12 @@ func silentAgents(ctx context.Context, st store.Store) func() float64 {
 	}
 }
 
-// listen opens an address, unless a listener was given.
-func listen(given net.Listener, addr, key string) (net.Listener, error) {
+// listenOn opens an address, unless a listener was given.
+func listenOn(given net.Listener, addr, key string) (net.Listener, error) {
 	if given != nil {
 		return given, nil
 	}
-	l, err := net.Listen("tcp", addr)
+	l, err := listen.At(addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, fmt.Errorf("%s: %w: is another satchel running? Else choose another address in satchel.yaml", key, err)

@@ -21,7 +21,7 @@ import (
 	"testing"
 	"time"
 
-	"satchel/internal/loopback"
+	"satchel/internal/listen"
 	"satchel/store"
 )
 
@@ -143,7 +143,7 @@ func binary(t testing.TB) string {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := loopback.Listen()
+	l, err := listen.Here()
 	if err != nil {
 		t.Fatal(err)
 	}

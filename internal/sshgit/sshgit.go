@@ -28,7 +28,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 
-	"satchel/internal/loopback"
+	"satchel/internal/listen"
 )
 
 const (
@@ -108,11 +108,11 @@ func Start(lg *slog.Logger, o Options) (*Server, error) {
 	for _, key := range s.hostKeys {
 		s.config.AddHostKey(key)
 	}
-	listen := loopback.Listen
+	open := listen.Here
 	if o.Addr != "" {
-		listen = func() (net.Listener, error) { return net.Listen("tcp", o.Addr) }
+		open = func() (net.Listener, error) { return net.Listen("tcp", o.Addr) }
 	}
-	if s.listener, err = listen(); err != nil {
+	if s.listener, err = open(); err != nil {
 		return nil, fmt.Errorf("serve repositories over SSH: %w", err)
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
