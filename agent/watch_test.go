@@ -167,17 +167,7 @@ func TestWatchRenewsItsTicketAndLendsItToTheCommandLine(t *testing.T) {
 	fresh := w.ticket("ana", time.Hour)
 	h.s.Ticket = Secret(old)
 	var renewed atomic.Int32
-	w.behind(func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			if strings.HasSuffix(r.URL.Path, "/v1/renew") {
-				renewed.Add(1)
-				rw.Header().Set("Content-Type", "application/json")
-				rw.Write([]byte(`{"ticket":"` + fresh + `","expires":"2030-01-01T00:00:00Z"}`))
-				return
-			}
-			next.ServeHTTP(rw, r)
-		})
-	})
+	w.behind(renewal(fresh, &renewed))
 	h.watching(WatchOptions{Start: true})
 	eventually(t, "a fresh ticket", func() bool {
 		r, err := askWatch(t.Context(), h.s, askTicket)

@@ -298,6 +298,7 @@ func (w *world) ticket(user string, life time.Duration) string {
 
 // home is one student's work folder and what its agents said.
 type home struct {
+	now  func() time.Time // the own clock; nil: the right one
 	t    testing.TB
 	w    *world
 	root string
@@ -334,7 +335,7 @@ func (w *world) home(user string) *home {
 
 func (h *home) agent() *Agent {
 	h.t.Helper()
-	a, err := New(h.lg, h.s, Options{Show: h.show, HTTP: h.http})
+	a, err := New(h.lg, h.s, Options{Show: h.show, HTTP: h.http, Now: h.now})
 	if err != nil {
 		h.t.Fatal(err)
 	}

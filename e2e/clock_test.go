@@ -18,7 +18,8 @@ import (
 // way. A process's clock itself cannot be moved without moving the machine's;
 // and not by more than some minutes, for the SDK signs by the Date that it sees
 // and the server behind does not take what is older (years: by a clock that is a
-// value, in package syncer).
+// value, in package syncer; a student's clock so too, in agent and workdir, for
+// a program linked statically asks the kernel without any library between).
 func (s *site) shifted(off time.Duration) (store string) {
 	s.t.Helper()
 	endpoint := regexp.MustCompile(`http://[0-9.:]+`).FindString(s.store)

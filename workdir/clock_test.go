@@ -86,6 +86,9 @@ func TestTheShelfKeepsThirtyDaysWhateverAClockSays(t *testing.T) {
 			}
 			return now, now
 		},
+		"the machine's leaps ten years, either way": func(n int, now time.Time) (time.Time, time.Time) {
+			return wrong(now, []int{0, 10, -10}[n%3]), now
+		},
 		"both leap ahead once": func(n int, now time.Time) (time.Time, time.Time) {
 			if n == 3 {
 				return wrong(now, 1), wrong(now, 1)
@@ -237,10 +240,13 @@ func TestTheShelfOfTheNotesHasTheCoursesClock(t *testing.T) {
 // An editor has the file open while the machine's clock leaps.
 func TestWhatIsHeldOutlivesALeapOfTheClock(t *testing.T) {
 	for name, leap := range map[string][]time.Duration{
-		"was behind":    {-365 * 24 * time.Hour, 0, time.Minute},
-		"leaps ahead":   {0, time.Minute, 365 * 24 * time.Hour},
-		"was ahead":     {365 * 24 * time.Hour, 0, 365 * 24 * time.Hour, 365*24*time.Hour + time.Minute},
-		"leaps at once": {0, 365 * 24 * time.Hour, 365*24*time.Hour + 9*time.Minute},
+		"was behind":       {-365 * 24 * time.Hour, 0, time.Minute},
+		"leaps ahead":      {0, time.Minute, 365 * 24 * time.Hour},
+		"was ahead":        {365 * 24 * time.Hour, 0, 365 * 24 * time.Hour, 365*24*time.Hour + time.Minute},
+		"ten years behind": {-3652 * 24 * time.Hour, 0, time.Minute},
+		"ten years ahead":  {3652 * 24 * time.Hour, 0, time.Minute},
+		"leaps ten years":  {0, 3652 * 24 * time.Hour, 3652*24*time.Hour + time.Minute},
+		"leaps at once":    {0, 365 * 24 * time.Hour, 365*24*time.Hour + 9*time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
