@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -242,5 +243,26 @@ func TestProxyAddresses(t *testing.T) {
 	for raw, says := range map[string]string{"proxy:3128": "http://proxy.school.org:3128", "ftp://proxy": "no kind of proxy", "http://ana:secret@": "cannot be read", "http://proxy/x": "cannot be read"} {
 		_, err := parseProxy(raw)
 		fails(t, err, Proxy, says)
+	}
+}
+
+// What LFS names may be at a private address where the proxy asks for it, not
+// we; the proxy is known also where its URL has no port.
+func TestWhichAddressIsTheProxys(t *testing.T) {
+	for by, at := range map[string]string{
+		"http://proxy.school.org:3128": "proxy.school.org:3128", "http://proxy.school.org": "proxy.school.org:80", "https://proxy.school.org": "proxy.school.org:443",
+		"socks5://10.0.0.1": "10.0.0.1:1080", "http://[fd00::1]": "[fd00::1]:80", "http://[fd00::1]:3128": "[fd00::1]:3128",
+	} {
+		u, err := url.Parse(by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr := &http.Transport{Proxy: http.ProxyURL(u)}
+		if !viaProxy(tr, at) || viaProxy(tr, "proxy.school.org:8080") {
+			t.Errorf("%s is not %s alone", by, at)
+		}
+	}
+	if viaProxy(&http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }}, "proxy.school.org:80") {
+		t.Error("no proxy is one")
 	}
 }
