@@ -411,3 +411,25 @@ func TestTheNewestFourServersAreAsked(t *testing.T) {
 		}
 	}
 }
+
+// A Jupyter server that calls its address localhost may listen on ::1 alone.
+func TestLocalhostIsAlsoIPv6(t *testing.T) {
+	for _, at := range []string{"127.0.0.1:0", "[::1]:0"} {
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		web := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		web.Listener.Close()
+		web.Listener = l
+		web.Start()
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		resp, err := onlyTo("tcp", "localhost:"+port).Get("http://elsewhere.invalid/")
+		if err != nil {
+			t.Errorf("%s: %v", at, err)
+		} else {
+			resp.Body.Close()
+		}
+		web.Close()
+	}
+}
