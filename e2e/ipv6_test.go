@@ -126,8 +126,8 @@ func TestE2ETryOnIPv6(t *testing.T) {
 }
 
 // TestE2EANameOfTwoFamilies: of a name's two addresses the one over IPv6 comes
-// first, and says nothing at all. Nobody waits for it: not git over SSH, not S3,
-// not an agent.
+// first, and says nothing at all. The other one is used: by git over SSH, by S3,
+// and by an agent within the budget of a login.
 func TestE2EANameOfTwoFamilies(t *testing.T) {
 	if !ownNetwork(t, "2001:db8::2 two.school.test\n127.0.0.1 two.school.test localhost\n") {
 		return
