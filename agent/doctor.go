@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"satchel/bundle"
 	"satchel/hook"
+	"satchel/internal/roots"
 	"satchel/workdir"
 )
 
@@ -223,6 +225,13 @@ func whatTo(err error) string {
 		return "nothing listens there: does the service run, and on this port?"
 	case errors.Is(err, hook.ErrSilent), errors.Is(err, context.DeadlineExceeded):
 		return "it does not answer: a firewall between, or a proxy that is needed (SATCHEL_PROXY)?"
+	}
+	var cert *tls.CertificateVerificationError
+	switch {
+	case roots.Missing(err):
+		return "this image trusts no authority at all: the administrator installs ca-certificates in it, or puts the authority's certificate into a file and names that in SATCHEL_CA_FILE"
+	case errors.As(err, &cert):
+		return "nothing was sent there; where its authority is your institution's own, the administrator names that one's certificate in SATCHEL_CA_FILE"
 	}
 	return "look at the address; for a certificate of one's own set SATCHEL_CA_FILE"
 }

@@ -205,7 +205,7 @@ func (w *world) served() (addr string, stop func() error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- w.srv.Serve(ctx, front, back) }()
+	go func() { done <- w.srv.Serve(ctx, front, back, nil) }()
 	stop = sync.OnceValue(func() error { cancel(); return <-done })
 	w.t.Cleanup(func() { _ = stop() })
 	return front.Addr().String(), stop

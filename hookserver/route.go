@@ -66,6 +66,14 @@ func (s *Server) studentRoutes(prefix string) http.Handler {
 	return e
 }
 
+// webhookRoutes are for a listener that git hosts reach through a proxy, and
+// that answers nothing else.
+func (s *Server) webhookRoutes() http.Handler {
+	e := s.newEngine()
+	e.POST("/webhooks/:course", s.plain("webhook", s.postWebhook))
+	return e
+}
+
 func (s *Server) hubRoutes() http.Handler {
 	e := s.newEngine()
 	e.POST("/v1/logins", s.plain("login", s.postLogin))

@@ -16,15 +16,24 @@ import (
 // maxHubConnections is for the hub, health checks and metrics.
 const maxHubConnections = 1000
 
+// maxWebhookConnections is for the proxy in front of the webhooks' listener,
+// whose one address all of them have.
+const maxWebhookConnections = 200
+
 var errDraining = errors.New("this replica is shutting down")
 
-// Serve answers on both listeners until ctx is done; then it becomes unready,
+// Serve answers on its listeners until ctx is done; then it becomes unready,
 // ends event streams, and gives running answers Limits.Drain. The hub's
-// listener stays open until students' answers are done.
-func (s *Server) Serve(ctx context.Context, student, hub net.Listener) error {
+// listener stays open until students' answers are done. webhooks may be nil:
+// those of students take webhooks too.
+func (s *Server) Serve(ctx context.Context, student, hub, webhooks net.Listener) error {
 	front := s.httpServer(s.student)
 	back := s.httpServer(s.hub)
+	side := s.httpServer(s.webhookRoutes())
 	g, ctx := errgroup.WithContext(ctx)
+	if webhooks != nil {
+		g.Go(func() error { return serve(side, capped(webhooks, maxWebhookConnections, -1)) })
+	}
 	student = capped(student, s.o.Limits.Connections, s.o.Limits.PerAddress)
 	hub = capped(hub, maxHubConnections, -1)
 	g.Go(func() error { return serve(front, student) })
@@ -34,6 +43,7 @@ func (s *Server) Serve(ctx context.Context, student, hub net.Listener) error {
 		s.Drain()
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.o.Limits.Drain)
 		defer cancel()
+		stop(limit, side)
 		stop(limit, front)
 		stop(limit, back)
 		return nil

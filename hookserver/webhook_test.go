@@ -294,3 +294,34 @@ func FuzzWebhook(f *testing.F) {
 		}
 	})
 }
+
+// The listener for webhooks alone, which a proxy shows to the world, answers
+// nothing else.
+func TestWebhooksHaveAListenerOfTheirOwn(t *testing.T) {
+	h := newHooked(t)
+	d := deliveries(time.Now())["GitHub"]
+	h.is = Webhook{Host: d.host, Secrets: []string{d.secret}}
+	side := h.srv.webhookRoutes()
+	ask := func(method, path string, header map[string]string) int {
+		req := httptest.NewRequest(method, path, strings.NewReader(d.body))
+		for k, v := range header {
+			req.Header.Set(k, v)
+		}
+		w := httptest.NewRecorder()
+		side.ServeHTTP(w, req)
+		return w.Code
+	}
+	if code := ask(http.MethodPost, "/webhooks/scala101", d.header); code != http.StatusAccepted {
+		t.Fatal(code)
+	}
+	<-h.came
+	if code := ask(http.MethodPost, "/webhooks/scala101", nil); code != http.StatusUnauthorized {
+		t.Errorf("unsigned: %d", code)
+	}
+	for _, r := range []string{"GET /v1/sync", "GET /v1/events", "POST /v1/exchange", "POST /v1/heads", "POST /v1/logins", "GET /readyz", "GET /metrics", "GET /webhooks/scala101"} {
+		method, path, _ := strings.Cut(r, " ")
+		if code := ask(method, path, d.header); code != http.StatusNotFound {
+			t.Errorf("%s: %d", r, code)
+		}
+	}
+}

@@ -287,6 +287,8 @@ func certificateFault(at address, err error) *Error {
 	var invalid x509.CertificateInvalidError
 	var failed *tls.CertificateVerificationError
 	switch {
+	case roots.Missing(err):
+		return fault(Certificate, err, "the certificate of %s cannot be judged: this machine has no certificates of authorities, and those of `ca_file` (where it is set) do not include this one's; nothing was sent to it. Install ca-certificates, or name the authority's certificate (PEM) in `ca_file`", at.hostName())
 	case errors.As(err, &unknown):
 		return fault(Certificate, err, "the certificate of %s is by an authority that is not trusted here; nothing was sent to it. If it is your institution's own, put its certificate (PEM) into a file and name that in `ca_file`", at.hostName())
 	case errors.As(err, &name):

@@ -160,7 +160,7 @@ func (n newCourse) makeWebhook(cfg *config.Config, e *courseEntry) (*madeWebhook
 	if n.webhook == "" {
 		return nil, nil
 	}
-	file := filepath.Join(cfg.Dir, "secrets", n.name+"-webhook")
+	file := webhookFile(cfg.Dir, n.name)
 	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
 		secret, err := newSecret()
 		if err == nil {
@@ -176,6 +176,16 @@ func (n newCourse) makeWebhook(cfg *config.Config, e *courseEntry) (*madeWebhook
 	}
 	e.Webhook = &webhookEntry{n.webhook, file}
 	return &madeWebhook{cfg.WebhookURL(n.name), file, secret.Reveal()}, nil
+}
+
+// webhookFile is where a course's secret of webhooks goes: where the folder
+// webhooks is, both halves of the service have it, whose secrets are apart.
+func webhookFile(dir, name string) string {
+	both := filepath.Join(dir, "webhooks")
+	if info, err := os.Stat(both); err == nil && info.IsDir() {
+		return filepath.Join(both, name)
+	}
+	return filepath.Join(dir, "secrets", name+"-webhook")
 }
 
 type webhookEntry struct {

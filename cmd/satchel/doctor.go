@@ -39,6 +39,9 @@ its deploy key may write (a push is begun, and nothing sent: a plain SSH server
 does not tell). Each finding says what to do. Nothing is changed but a scratch
 object in the store, which is taken away again.
 
+Where syncer and hookserver have containers apart, SATCHEL_HALF names the one that
+this is, and each tries what is its own.
+
 What only a student's container can see (that it reaches neither the hook's port,
 nor S3, nor the cloud's metadata), "satchel-agent doctor" tries there.
 
@@ -56,7 +59,11 @@ Exit codes: 0 all is well · 1 something is not.`,
 			if user != "" {
 				return a.tellChecks(a.doctorUser(ctx, cfg, user))
 			}
-			return a.tellChecks(a.doctor(ctx, cfg))
+			half, err := a.half("")
+			if err != nil {
+				return err
+			}
+			return a.tellChecks(a.doctor(ctx, cfg, half))
 		},
 	}
 	c.Flags().StringVar(&user, "user", "", "tell one student's last login, step by step")
@@ -84,9 +91,9 @@ func (a *app) tellChecks(all []agent.Check) error {
 	return nil
 }
 
-func (a *app) doctor(ctx context.Context, cfg *config.Config) []agent.Check {
+func (a *app) doctor(ctx context.Context, cfg *config.Config, half config.Half) []agent.Check {
 	c := &checks{}
-	c.configuration(cfg)
+	c.configuration(cfg, half)
 	st, err := openStore(ctx, a.logger(), cfg)
 	if err != nil {
 		c.not("store", "see `store` in "+cfg.File, "%v", err)
@@ -94,17 +101,32 @@ func (a *app) doctor(ctx context.Context, cfg *config.Config) []agent.Check {
 	}
 	c.disks(cfg)
 	c.store(ctx, cfg, st)
-	c.syncer(ctx, cfg)
+	if half.Has(config.Syncer) {
+		c.syncer(ctx, cfg)
+	}
 	c.hookservers(ctx, cfg, st)
-	c.students(ctx, cfg)
-	c.hubPort(ctx, cfg)
-	c.hub(ctx, cfg)
-	c.courses(ctx, cfg, st)
+	if half.Has(config.Hookserver) {
+		c.students(ctx, cfg)
+		c.hubPort(ctx, cfg)
+		c.hub(ctx, cfg)
+	}
+	c.courses(ctx, cfg, st, half)
+	c.otherHalf(half)
 	return c.all
 }
 
-func (c *checks) configuration(cfg *config.Config) {
-	stops, warned := cfg.CheckSecrets()
+// otherHalf says what was not tried, where the halves have containers apart.
+func (c *checks) otherHalf(half config.Half) {
+	switch half {
+	case config.Syncer:
+		c.well("elsewhere", "this is the syncer: the address for students, the hub's port and the hub's API are tried by `satchel doctor` in the hookserver's container")
+	case config.Hookserver:
+		c.well("elsewhere", "this is the hookserver: the syncer, the webhooks and the repositories are tried by `satchel doctor` in the syncer's container")
+	}
+}
+
+func (c *checks) configuration(cfg *config.Config, half config.Half) {
+	stops, warned, _ := cfg.CheckSecrets(half)
 	for _, s := range texts(stops) {
 		c.not("configuration", "mend it; `satchel config check` reads it again", "%s", s)
 	}
@@ -238,8 +260,8 @@ func (c *checks) hub(ctx context.Context, cfg *config.Config) {
 	c.ownToken(ctx, h)
 }
 
-// courses asks each repository, a few at once.
-func (c *checks) courses(ctx context.Context, cfg *config.Config, st store.Store) {
+// checkRepositories asks each repository, a few at once.
+func checkRepositories(ctx context.Context, cfg *config.Config) []agent.Check {
 	found := make([][]agent.Check, len(cfg.Courses))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 4)
@@ -251,7 +273,14 @@ func (c *checks) courses(ctx context.Context, cfg *config.Config, st store.Store
 		})
 	}
 	wg.Wait()
-	c.all = append(c.all, slices.Concat(found...)...)
+	return slices.Concat(found...)
+}
+
+// courses tells of each course: its repository, its students.
+func (c *checks) courses(ctx context.Context, cfg *config.Config, st store.Store, half config.Half) {
+	if half.Has(config.Syncer) {
+		c.all = append(c.all, checkRepositories(ctx, cfg)...)
+	}
 	for _, k := range cfg.Courses {
 		c.proven(ctx, cfg, st, string(k.Name))
 		c.summary(ctx, st, string(k.Name))

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -34,6 +35,15 @@ func (c *checks) students(ctx context.Context, cfg *config.Config) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	resp, err := web.Do(req)
+	var cert *tls.CertificateVerificationError
+	if errors.As(err, &cert) {
+		do := "name the authority's certificate (PEM) in `ca_file`; students' servers need it too (SATCHEL_CA_FILE)"
+		if roots.Missing(err) {
+			do = "this machine has no certificates of authorities: install ca-certificates, or " + do
+		}
+		c.not("url", do, "the certificate of %s is not trusted here: %v", cfg.URL, cert.Err)
+		return
+	}
 	if err != nil {
 		c.not("url", "where students' servers reach it and this machine does not, that may be meant; `satchel-agent doctor` in a student's container tells", "%s does not answer here: %v", cfg.URL, err)
 		return

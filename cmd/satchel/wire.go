@@ -186,6 +186,10 @@ func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l 
 	if err != nil {
 		return errors.Join(err, front.Close())
 	}
+	side, err := listenWebhooks(cfg)
+	if err != nil {
+		return errors.Join(err, front.Close(), back.Close())
+	}
 	g.Go(func() error { return whenever(ctx, l.newer, s.Refresh) })
 	g.Go(func() error { return s.Run(ctx) })
 	// Receipts arrive until the last answer is done, so the writer ends after
@@ -193,10 +197,18 @@ func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l 
 	last, done := context.WithCancel(context.WithoutCancel(ctx))
 	g.Go(func() error {
 		defer done()
-		return s.Serve(ctx, front, back)
+		return s.Serve(ctx, front, back, side)
 	})
 	g.Go(func() error { return writer.Run(last) })
 	return nil
+}
+
+// listenWebhooks opens the listener for webhooks alone; nil where there is none.
+func listenWebhooks(cfg *config.Config) (net.Listener, error) {
+	if cfg.Listen.Webhooks == "" {
+		return nil, nil
+	}
+	return listen(nil, cfg.Listen.Webhooks, "listen.webhooks")
 }
 
 // hubOf is the hub whose API is configured and knows the students' groups;

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -25,6 +26,11 @@ func (c *Config) setDefaults() {
 	if c.Store.S3 == nil {
 		text(&c.Store.Dir, "store")
 	}
+	// What depends on where a process runs, where the file leaves it to that.
+	text(&c.PublicURL, os.Getenv("SATCHEL_PUBLIC_URL"))
+	text(&c.SyncerURL, os.Getenv("SATCHEL_SYNCER_URL"))
+	text(&c.Listen.Syncer, os.Getenv("SATCHEL_LISTEN_SYNCER"))
+	text(&c.Listen.Webhooks, os.Getenv("SATCHEL_LISTEN_WEBHOOKS"))
 	text(&c.Delivery, "service")
 	text(&c.StateDir, "state")
 	text(&c.ID, "satchel")
@@ -93,6 +99,9 @@ func (c *Config) validate() (ps strict.Problems) {
 	}
 	if c.Listen.Syncer != "" {
 		check("listen.syncer", checkAddress(c.Listen.Syncer))
+	}
+	if c.Listen.Webhooks != "" {
+		check("listen.webhooks", checkAddress(c.Listen.Webhooks))
 	}
 	if c.SyncerURL != "" {
 		check("syncer_url", checkURL(c.SyncerURL, ""))

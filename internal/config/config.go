@@ -93,6 +93,9 @@ type Listen struct {
 	// hookservers in other processes, who show the control secret; default
 	// none. Students must not reach it.
 	Syncer string `yaml:"syncer"`
+	// Webhooks is an address at which the hookserver answers webhooks and
+	// nothing else, for a proxy that git hosts reach; default none.
+	Webhooks string `yaml:"webhooks"`
 }
 
 // Secrets names files. Where several are listed the first is used to make,

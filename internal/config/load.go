@@ -87,12 +87,14 @@ func readBounded(file string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
+var errMissing = errors.New("is not there")
+
 // plainError drops the path, which stands in the message already.
 func plainError(err error) error {
 	var pe *fs.PathError
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return errors.New("is not there")
+		return errMissing
 	case errors.As(err, &pe):
 		return fmt.Errorf("cannot be read: %w", pe.Err)
 	}

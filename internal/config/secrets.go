@@ -19,16 +19,13 @@ import (
 // CheckSecrets reads every key and secret that the service reads, by the same
 // rules. With stops it does not start, or no student gets anything; warnings
 // stop one course, which they name, or nothing, or say that this user may not
-// look (the service's may). Those in Warnings are among them.
-func (c *Config) CheckSecrets() (stops, warnings strict.Problems) {
-	k := &secretCheck{}
-	var signing []bundle.SigningKey
-	for _, f := range c.Secrets.SigningKeys {
-		if key, ok := k.signingKey(f); ok {
-			signing = append(signing, key)
-		}
-	}
-	k.publicKeys(c.Secrets.PublicKeys, signing, len(signing) == len(c.Secrets.SigningKeys))
+// look (the service's may). Those in Warnings are among them. A secret that
+// only the other half needs may be elsewhere: where it is missing here, it is
+// among notes. One that is here is looked at all the same.
+func (c *Config) CheckSecrets(half Half) (stops, warnings, notes strict.Problems) {
+	k := &secretCheck{half: half}
+	k.signing(c)
+	k.needs = Hookserver
 	for _, f := range c.Secrets.HookSecrets {
 		k.secret(f, "the hub's hook")
 	}
@@ -39,10 +36,11 @@ func (c *Config) CheckSecrets() (stops, warnings strict.Problems) {
 			}
 		}
 	}
-	k.secret(c.Secrets.Pseudonyms, "the service")
 	if c.Hub.APIURL != "" {
 		k.secret(c.Hub.TokenFile, "the hub's API")
 	}
+	k.needs = Both
+	k.secret(c.Secrets.Pseudonyms, "the service")
 	if c.betweenProcesses() {
 		for _, f := range c.Secrets.Control {
 			k.secret(f, "syncer and hookserver")
@@ -56,13 +54,29 @@ func (c *Config) CheckSecrets() (stops, warnings strict.Problems) {
 			warnings = append(warnings, w)
 		}
 	}
-	return k.stops, append(warnings, k.warnings...)
+	return k.stops, append(warnings, k.warnings...), k.notes
+}
+
+// signing checks the signing keys, which the syncer alone needs, and what
+// students' servers are given of them.
+func (k *secretCheck) signing(c *Config) {
+	k.needs = Syncer
+	var signing []bundle.SigningKey
+	for _, f := range c.Secrets.SigningKeys {
+		if key, ok := k.signingKey(f); ok {
+			signing = append(signing, key)
+		}
+	}
+	k.needs = Hookserver
+	k.publicKeys(c.Secrets.PublicKeys, signing, len(signing) == len(c.Secrets.SigningKeys))
 }
 
 // secretCheck gathers what CheckSecrets finds. told are the warnings of
-// lookAround that it words better.
+// lookAround that it words better; half is the one that is looked at, needs the
+// one that needs what is read next.
 type secretCheck struct {
-	stops, warnings, told strict.Problems
+	half, needs                  Half
+	stops, warnings, notes, told strict.Problems
 }
 
 func (k *secretCheck) stop(file, format string, args ...any) {
@@ -73,6 +87,15 @@ func (k *secretCheck) warn(file, format string, args ...any) {
 	k.warnings = append(k.warnings, strict.Problem{File: file, Reason: fmt.Sprintf(format, args...)})
 }
 
+// elsewhere notes a file that is missing and that only the other half needs.
+func (k *secretCheck) elsewhere(file string, err error) bool {
+	if k.half.Has(k.needs) || !errors.Is(err, errMissing) {
+		return false
+	}
+	k.notes = append(k.notes, strict.Problem{File: file, Reason: fmt.Sprintf("is not there; only the %s needs it, so it is not checked here", k.needs)})
+	return true
+}
+
 // read reads a file that the service cannot do without; hint says what to do
 // where it is missing.
 func (k *secretCheck) read(file, hint string) ([]byte, bool) {
@@ -81,6 +104,9 @@ func (k *secretCheck) read(file, hint string) ([]byte, bool) {
 		return data, true
 	}
 	k.told = append(k.told, strict.Problem{File: file, Reason: err.Error()})
+	if k.elsewhere(file, err) {
+		return nil, false
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		k.warn(file, "cannot be read by this user, so it is not checked; the service's user must be able to read it")
 		return nil, false
@@ -134,13 +160,16 @@ func (k *secretCheck) publicKeys(file string, signing []bundle.SigningKey, all b
 	}
 }
 
-// course checks what the syncer needs for one repository.
+// course checks what the syncer needs for one repository, and what the
+// hookserver needs for its webhooks.
 func (k *secretCheck) course(c *course.Course) {
+	k.needs = Hookserver
 	if c.Webhook != nil {
 		for _, file := range c.Webhook.SecretFiles {
 			k.courseFile(c, "webhook.secret_file", file, "put the secret into it that the git host signs with")
 		}
 	}
+	k.needs = Syncer
 	if c.Local() {
 		return
 	}
@@ -186,6 +215,9 @@ func (k *secretCheck) courseFile(c *course.Course, field, file, hint string) ([]
 		return data, true
 	}
 	k.told = append(k.told, strict.Problem{File: file, Reason: err.Error()})
+	if k.elsewhere(file, err) {
+		return nil, false
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		k.warn(file, "cannot be read by this user, so %s of course %s is not checked; the service's user must be able to read it", field, c.Name)
 	} else {

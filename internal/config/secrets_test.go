@@ -81,7 +81,7 @@ func TestCheckSecrets(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			stops, warnings := cfg.CheckSecrets()
+			stops, warnings, _ := cfg.CheckSecrets(Both)
 			one(t, "stops", stops, c.stop)
 			one(t, "warnings", warnings, c.warning)
 		})

@@ -13,6 +13,19 @@ import (
 
 const maxFile = 4 << 20
 
+// Missing says that a certificate was refused because this machine has no
+// authorities of its own, as in an image without ca-certificates: then none is
+// trusted but by a file.
+func Missing(err error) bool {
+	var unknown x509.UnknownAuthorityError
+	var unread x509.SystemRootsError
+	if !errors.As(err, &unknown) && !errors.As(err, &unread) {
+		return false
+	}
+	pool, err := x509.SystemCertPool()
+	return err != nil || pool.Equal(x509.NewCertPool())
+}
+
 // Read gives the system's authorities and those in file (PEM). nil, which is
 // the system's own, where file is "". A machine without any of its own (an
 // image without ca-certificates) has those of the file alone.
