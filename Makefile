@@ -63,9 +63,9 @@ e2e: build $(TOOLS)/versitygw $(CACHE)/venv-jupyter/bin/jupyter-server $(CACHE)/
 	.ci/need sshd strace python3 gcc git-lfs tinyproxy microsocks
 	VERSITYGW=$(TOOLS)/versitygw JUPYTER_VENV=$(CACHE)/venv-jupyter LFS_VENV=$(CACHE)/venv-lfs SATCHEL_BIN=$(CURDIR)/bin $(GOTEST) -tags e2e -timeout 45m -skip "^Test(Bench|Chaos|Docker|Peers|Hub|E2EOtherFilesystems|E2EFullQuota)" ./e2e ./store/... ./source ./workdir ./notebook
 
-e2e-docker: $(TOOLS)/caddy $(TOOLS)/pebble ## the images and docker-compose.yml in a Docker engine of their own; writes docs/e2e-docker.md
+e2e-docker: $(TOOLS)/caddy $(TOOLS)/pebble ## the images and docker-compose.yml in a Docker engine of their own; writes docs/e2e-docker.md (ONLY=webhook: some checks, and what they stand on)
 	.ci/need dockerd docker-compose debootstrap iptables ip npm sshd
-	SATCHEL_DOCKER_CACHE=$(CACHE)/docker SATCHEL_TOOLS=$(TOOLS) SATCHEL_DOCKER_REPORT=$(CURDIR)/docs/e2e-docker.md $(GO) test -tags e2e -v -count=1 -timeout 90m -run '^TestDocker$$' ./e2e
+	SATCHEL_DOCKER_CACHE=$(CACHE)/docker SATCHEL_TOOLS=$(TOOLS) SATCHEL_DOCKER_REPORT=$(CURDIR)/docs/e2e-docker.md SATCHEL_DOCKER_ONLY='$(ONLY)' $(GO) test -tags e2e -v -count=1 -timeout 90m -run '^TestDocker$$' ./e2e
 
 hub: build $(CACHE)/venv-hub/made $(CACHE)/venv-hub5/made $(CACHE)/node-hub/made $(CACHE)/scala3/made ## real JupyterHubs (6.1 and 5.5): logins, kernels, a browser, an ill service (UPDATE=1 writes the pictures)
 	.ci/need sshd java chromium

@@ -46,6 +46,7 @@ func startEngine(t testing.TB) *engine {
 		e.socket = filepath.Join(dir, "docker.sock")
 		e.start(filepath.Join(cache, "engine"))
 	}
+	http := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	e.env = append(os.Environ(),
 		"PATH=/usr/bin:"+os.Getenv("PATH"), // the engine's own client before any other
 		"DOCKER_HOST=unix://"+e.socket, "DOCKER_SOCKET="+e.socket,
@@ -53,7 +54,7 @@ func startEngine(t testing.TB) *engine {
 		"GO_IMAGE=standin/golang", "DEBIAN_IMAGE=standin/debian", "HUB_IMAGE=standin/jupyterhub",
 		"INSTANCE_IMAGE=standin/base-notebook", "CADDY_IMAGE=standin/caddy",
 		"KERNELS=e2e/testdata", "KERNEL=docker/kernels/scala3",
-		fmt.Sprintf("SATCHEL_HTTP=127.0.0.1:%d", freePort(t)), fmt.Sprintf("SATCHEL_HTTPS=127.0.0.1:%d", freePort(t)),
+		"SATCHEL_HTTP="+http, "SATCHEL_PUBLIC_URL=http://"+http, fmt.Sprintf("SATCHEL_HTTPS=127.0.0.1:%d", freePort(t)),
 		"SATCHEL_SITE=:80", "SATCHEL_REMOVE=yes",
 	)
 	return e

@@ -68,7 +68,7 @@ func (r *report) text() string {
 
 // write keeps the page where the whole test ran.
 func (r *report) write(t *testing.T) {
-	if file := os.Getenv("SATCHEL_DOCKER_REPORT"); file != "" {
+	if file := os.Getenv("SATCHEL_DOCKER_REPORT"); file != "" && os.Getenv("SATCHEL_DOCKER_ONLY") == "" {
 		must(t, os.WriteFile(filepath.Clean(file), []byte(r.text()), 0o644))
 	}
 	t.Log("\n" + r.text())

@@ -61,12 +61,24 @@ func (w *town) walls() string {
 		{"S3", w.container, w.address("s3", "storage"), 7070, false},
 		{"S3 by name", w.container, "s3", 7070, false},
 		{"the syncer's SSH way", w.container, w.address("syncer", "git"), 22, false},
+		{"the syncer's hints", w.container, w.address("syncer", "halves"), 8486, false},
+		{"the syncer's hints by name", w.container, "syncport", 8486, false},
+		{"the webhooks' port", w.container, w.address("hookserver", "web"), 8487, false},
+		{"the webhooks' port by name", w.container, "webport", 8487, false},
 		{"the hub's proxy API", w.container, "hub", 8001, false},
 		{"Caddy inside", w.container, w.address("https", "front"), 80, false},
 		// The same questions of those who may: else a wall would be no news.
 		{"the hook port, from the hub", hub, w.address("hookserver", "hubside"), 8485, true},
 		{"the hook port by name, from the hub", hub, "hookport", 8485, true},
 		{"Caddy inside, from the hub", hub, w.address("https", "front"), 80, true},
+		{"the syncer's hints, from the hub", hub, w.address("syncer", "halves"), 8486, false},
+		{"the syncer's hints on other networks, from the hookserver", hook, w.address("syncer", "storage"), 8486, false},
+		{"the syncer's hints, from S3", w.service("s3"), w.address("syncer", "halves"), 8486, false},
+		{"the syncer's hints by name, from the hookserver", hook, "syncport", 8486, true},
+		{"the webhooks' port, from the hub", hub, w.address("hookserver", "web"), 8487, false},
+		{"the webhooks' port by name, from Caddy", w.service("https"), "webport", 8487, true},
+		{"the student listener, from Caddy", w.service("https"), w.address("hookserver", "web"), 8484, false},
+		{"the hook port, from Caddy", w.service("https"), w.address("hookserver", "web"), 8485, false},
 		{"the hub's proxy API, from the hub itself", hub, "127.0.0.1", 8001, true},
 	}
 	for _, y := range ways {
@@ -76,6 +88,12 @@ func (w *town) walls() string {
 	}
 	if code := w.in(hook, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "http://s3:7070/health"); code != "200" {
 		w.t.Errorf("S3 from the hookserver: %s", code)
+	}
+	// What the syncer's port and the webhooks' answer to whoever gets there.
+	for url, want := range map[string]string{"http://syncport:8486/hints": "401", "http://syncport:8486/status": "404", "http://webport:8487/v1/sync": "404", "http://webport:8487/v1/logins": "404"} {
+		if code := w.in(hook, "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", "POST", url); code != want {
+			w.t.Errorf("%s from the hookserver: %s, want %s", url, code, want)
+		}
 	}
 	for _, file := range []string{"/var/run/docker.sock", "/run/docker.sock", "/etc/satchel", "/run/satchel"} {
 		if _, err := w.command("docker", "exec", w.container, "test", "-e", file).Output(); err == nil {
