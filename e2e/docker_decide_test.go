@@ -45,7 +45,7 @@ func (w *town) webhook() string {
 		}
 		return nil
 	})
-	w.hasHooked("README.md", true)
+	w.hasHooked("README.md", "#")
 	secret := strings.TrimSpace(readFile(w.t, filepath.Join(w.volume(project+"_webhook-secrets"), hooked)))
 	if code := w.hooks(url[1], "another-secret-0123456789abcdef"); code != http.StatusUnauthorized {
 		w.t.Errorf("a webhook of somebody else: %d", code)
@@ -56,7 +56,7 @@ func (w *town) webhook() string {
 	if code := w.hooks(url[1], secret); code != http.StatusAccepted {
 		w.t.Fatalf("a webhook: %d", code)
 	}
-	w.hasHooked("lab1/hook.md", true)
+	w.hasHooked("lab1/hook.md", "by a webhook")
 	took := time.Since(began)
 	if said := w.satchel("syncer", "--json", "status"); !strings.Contains(said, `"webhook_from": "github"`) {
 		w.t.Errorf("the status does not tell of it:\n%s", said)
@@ -82,14 +82,14 @@ func (w *town) hooks(url, secret string) int {
 	return resp.StatusCode
 }
 
-// hasHooked waits until the running server of ana has a file, or has it no
-// more.
-func (w *town) hasHooked(file string, has bool) {
+// hasHooked waits until a file in the running server of ana begins with a text;
+// "" is no such file.
+func (w *town) hasHooked(file, text string) {
 	w.t.Helper()
-	eventually(w.t, time.Minute, fmt.Sprintf("%s is there: %v", file, has), func() error {
-		err := w.command("docker", "exec", w.container, "test", "-e", "/home/jovyan/work/"+hooked+"/"+file).Run()
-		if (err == nil) != has {
-			return fmt.Errorf("%v; the syncer says\n%s", err, tail(w.logs(w.service("syncer")), 1500))
+	eventually(w.t, time.Minute, fmt.Sprintf("%s has %q", file, text), func() error {
+		out, err := w.command("docker", "exec", w.container, "cat", "/home/jovyan/work/"+hooked+"/"+file).Output()
+		if (err == nil) != (text != "") || !strings.HasPrefix(string(out), text) {
+			return fmt.Errorf("%q, %v; the syncer says\n%s", out, err, tail(w.logs(w.service("syncer")), 1500))
 		}
 		return nil
 	})
@@ -116,30 +116,31 @@ func (w *town) versionOf(course string) (v int) {
 	return v
 }
 
-// decisions: what people decide reaches the server that runs.
+// decisions: what people decide reaches the server that runs. (A rollback that
+// takes a file away waits for the next start: so here it changes one.)
 func (w *town) decisions() string {
+	const file, first, second = "lab1/hook.md", "by a webhook", "while paused"
 	had := w.versionOf(hooked)
 	w.satchel("syncer", "pause", hooked, "--why", "exam")
-	w.repo.set("lab1/paused.md", "not yet\n")
-	w.publishes("while paused")
+	w.repo.set(file, second+"\n")
+	w.publishes(second)
 	w.satchel("syncer", "publish", hooked)
 	w.in(w.container, "satchel-agent", "sync")
-	if err := w.command("docker", "exec", w.container, "test", "-e", "/home/jovyan/work/"+hooked+"/lab1/paused.md").Run(); err == nil {
-		w.t.Error("a paused course gave out something new")
+	if text := w.in(w.container, "cat", "/home/jovyan/work/"+hooked+"/"+file); text != first {
+		w.t.Errorf("a paused course gave out %q", text)
 	}
-	follows := func(what string, args []string, file string, has bool) string {
+	follows := func(text string, args ...string) string {
 		began := time.Now()
 		w.satchel("syncer", args...)
-		w.hasHooked(file, has)
-		return fmt.Sprintf("%s %.1f s", what, time.Since(began).Seconds())
+		w.hasHooked(file, text)
+		return fmt.Sprintf("%s %.1f s", args[0], time.Since(began).Seconds())
 	}
-	figures := []string{
-		follows("resume", []string{"resume", hooked}, "lab1/paused.md", true),
-		follows("rollback", []string{"rollback", hooked, fmt.Sprint(had)}, "lab1/paused.md", false),
-		follows("resume", []string{"resume", hooked}, "lab1/paused.md", true),
-		follows("withdraw", []string{"withdraw", hooked, "lab1/paused.md", "--yes", "--why", "too early"}, "lab1/paused.md", false),
-	}
-	return strings.Join(figures, ", ")
+	return strings.Join([]string{
+		follows(second, "resume", hooked),
+		follows(first, "rollback", hooked, fmt.Sprint(had), "--why", "the former was right"),
+		follows(second, "resume", hooked),
+		follows("", "withdraw", hooked, file, "--yes", "--why", "too early"),
+	}, ", ")
 }
 
 // looksWell: what looks at the service finds nothing in a service that is as
