@@ -123,7 +123,7 @@ func (p *pass) etag(haves string) string {
 		if st.Highest == 0 && st.Version == 0 || m != nil && m.Over {
 			continue // no answer brings a head of it
 		}
-		if st.Version != st.Highest || m == nil || m.Checked.IsZero() || now.Sub(m.Checked) > headAge {
+		if st.Version != st.Highest || m == nil || m.Checked.IsZero() || now.Sub(p.vouchedAt(l, m)).Abs() > headAge {
 			return ""
 		}
 	}

@@ -76,6 +76,10 @@ func (p *pass) considerOne(ctx context.Context, co hook.CourseOffer) error {
 			p.lg.Info("head not shown to the service", "course", co.Course, "error", err)
 		}
 	}
+	if p.disowned(co) {
+		p.anew[co.Course] = true
+		return fmt.Errorf("%w: none of the keys known here signed version %d", errUnkept, st.Version)
+	}
 	if co.Head == nil {
 		p.withoutHead(co, st)
 		return nil
@@ -109,15 +113,32 @@ func (p *pass) withHead(co hook.CourseOffer) error {
 		p.unopened(co.Course, err)
 		return nil
 	}
-	newest, err := verify(co, head, l.dir.State())
+	st := l.dir.State()
+	var seen floor
+	seen.version, seen.print = l.dir.Floor(p.a.s.Keys)
+	newest, err := verify(co, head, st, seen)
 	if err != nil {
 		return err
 	}
+	newest.Keys = p.a.s.Keys
+	if v := overtaken(head, st); v > 0 {
+		p.lg.Warn("a version that only a dropped key signed counts no more", "course", co.Course, "seen", v, "version", head.Version)
+		l.overtaken = v
+	}
 	m := p.mem.of(co.Course)
 	m.Version, m.Folder, m.Language = head.Version, head.Settings.Folder, head.Settings.Language
-	m.Checked, m.Published = head.Checked, head.Published
+	m.Published = head.Published
+	p.vouched(l, m, co.Head, head)
 	l.newest = &newest
 	return nil
+}
+
+// disowned says that this home claimed a version that none of today's keys
+// signed, and the service, which has none so high, gave nothing for that: it is
+// asked anew as if nothing was held.
+func (p *pass) disowned(co hook.CourseOffer) bool {
+	l := p.courses[co.Course]
+	return l != nil && co.Head == nil && co.Prove && !p.anew[co.Course] && l.dir.Disowned(p.a.s.Keys)
 }
 
 // withoutHead is a course that gives nothing out to this student now.

@@ -49,7 +49,7 @@ func (p *pass) glance() *glance {
 		if err != nil {
 			return nil
 		}
-		g.Courses = append(g.Courses, glanced{l.name, st.Version, st.Folder, p.known(l).Checked, s})
+		g.Courses = append(g.Courses, glanced{l.name, st.Version, st.Folder, p.vouchedAt(l, p.known(l)), s})
 	}
 	return g
 }

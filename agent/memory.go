@@ -40,6 +40,7 @@ type memory struct {
 type known struct {
 	Version   bundle.Version `json:"version"`          // the newest that was verified
 	Checked   time.Time      `json:"checked,omitzero"` // its head's
+	By        []string       `json:"by,omitempty"`     // the keys known here that signed that head
 	Published time.Time      `json:"published,omitzero"`
 	Updated   time.Time      `json:"updated,omitzero"`  // when this version came here
 	Message   string         `json:"message,omitempty"` // the last of the instructor's that was shown

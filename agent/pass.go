@@ -122,6 +122,9 @@ type local struct {
 	placed  bool            // that was tried
 	told    bool            // what was done is said, and on the page
 	bad     error           // nothing of it is taken in this pass
+	// overtaken is a version that was seen here and counts no more, for only a
+	// key signed it that was dropped.
+	overtaken bundle.Version
 }
 
 func (p *pass) run(ctx context.Context) {

@@ -67,6 +67,7 @@ const (
 	kKeyChanged           key = "key_changed"
 	kNewer                key = "newer"
 	kOlder                key = "older"
+	kOvertaken            key = "overtaken"
 	kStale                key = "stale"
 	kOver                 key = "over"
 	kClocksDiffer         key = "clocks_differ"
@@ -277,6 +278,9 @@ var sentences = map[key]sentence{
 	kOlder: {
 		"The course server has an older version of {course} than you (you have version {version}). You keep yours; new material comes when the server is mended.",
 		"El servidor del curso tiene una versión de {course} más antigua que la tuya (tienes la versión {version}). Te quedas con la tuya; el material nuevo llegará cuando se arregle el servidor."},
+	kOvertaken: {
+		"The key of {course} was replaced, and version {was}, which only the old key signed, counts no more: you get version {version} in its place. What you wrote stays.",
+		"La clave de {course} se reemplazó y la versión {was}, que solo firmó la clave antigua, ya no cuenta: en su lugar recibes la versión {version}. Lo que escribiste se queda."},
 	kStale: {
 		"The course server has not confirmed {course} since {date}; what you have may be old. Tell your teacher.",
 		"El servidor del curso no ha confirmado {course} desde el {date}; lo que tienes puede ser antiguo. Avisa a tu docente."},

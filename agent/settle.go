@@ -148,6 +148,9 @@ func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error
 	w, m := p.words(l.name), p.mem.of(l.name)
 	changed := r.Added+r.Changed+r.Removed > 0 || r.Complete && (r.Version != was || m.unsaid(r.Version))
 	text := p.told(l.name, r, changed)
+	if l.overtaken > 0 {
+		text = append([]string{w.Overtaken(l.name, l.overtaken, r.Version)}, text...)
+	}
 	if len(r.Missing) > 0 {
 		text = append(text, p.arriving(w, l, r))
 	}
@@ -312,7 +315,7 @@ func (p *pass) fromState(l *local) {
 			return
 		}
 	}
-	l.newest = &workdir.Newest{Head: head, Envelope: st.Envelope, Manifests: st.Manifests}
+	l.newest = &workdir.Newest{Head: head, Envelope: st.Envelope, Manifests: st.Manifests, Keys: p.a.s.Keys}
 }
 
 // headAtHand is the one that this home holds, verified; nil where there is

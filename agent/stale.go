@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"time"
 
 	"satchel/bundle"
@@ -57,19 +58,71 @@ func (p *pass) unconfirmed() {
 
 // checked is when a course was last vouched for; zero where it never was.
 func (p *pass) checked(l *local, m *known) time.Time {
-	var at time.Time
-	if m != nil {
-		at = m.Checked
-	}
-	if l.newest != nil {
+	at := p.vouchedAt(l, m)
+	if l.newest != nil && !p.ahead(l.newest.Head.Checked) {
 		return later(at, l.newest.Head.Checked)
 	}
 	if at.IsZero() { // the memory is lost, the head at hand is not
-		if head := p.heldHead(l); head != nil {
+		if head := p.heldHead(l); head != nil && !p.ahead(head.Checked) {
 			at = head.Checked
 		}
 	}
 	return at
+}
+
+// ahead says that a head's time is no proof that it is fresh: it lies further
+// ahead of the service's clock than clocks may differ. A day is more than any
+// two clocks of a service that works are apart, also where one has another time
+// zone's, and all that somebody gains who writes a time into a head is a day;
+// a time of next year would keep everybody silent until then.
+func (p *pass) ahead(checked time.Time) bool { return checked.Sub(p.service()) > skewed }
+
+// service is its clock, as it was at its last answer: no head here came after.
+func (p *pass) service() time.Time {
+	if p.mem.Asked.IsZero() {
+		return p.began
+	}
+	return p.mem.Asked
+}
+
+// vouched remembers when a head that came was checked, and which of the keys
+// say so. One that is ahead of the clock proves nothing; where nothing else ever
+// did, a week counts from the day on which it came.
+func (p *pass) vouched(l *local, m *known, e *bundle.Envelope, head *bundle.Head) {
+	at := head.Checked
+	if p.ahead(at) {
+		p.lg.Warn("a head that is ahead of the service's clock proves nothing", "course", l.name, "checked", at, "date", p.service())
+		if !p.vouchedAt(l, m).IsZero() {
+			return
+		}
+		at = p.service()
+	}
+	m.Checked, m.By = at, signers(e, p.a.s.Keys)
+}
+
+// vouchedAt is what is remembered of that, as far as it counts with today's
+// keys. An older agent did not write down whose word it was: then it is that of
+// the head at hand.
+func (p *pass) vouchedAt(l *local, m *known) time.Time {
+	switch {
+	case m == nil, p.ahead(m.Checked):
+		return time.Time{}
+	case len(m.By) == 0 && l.dir.Disowned(p.a.s.Keys):
+		return time.Time{}
+	case len(m.By) > 0 && !slices.ContainsFunc(p.a.keyIDs(), func(id string) bool { return slices.Contains(m.By, id) }):
+		return time.Time{}
+	}
+	return m.Checked
+}
+
+// signers gives the ids of the keys that signed e.
+func signers(e *bundle.Envelope, keys []bundle.PublicKey) (ids []string) {
+	for _, k := range keys {
+		if _, err := e.Open([]bundle.PublicKey{k}); err == nil {
+			ids = append(ids, k.ID())
+		}
+	}
+	return ids
 }
 
 // heldHead is the head that stands in the state, verified again; nil where

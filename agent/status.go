@@ -102,8 +102,8 @@ func (p *pass) courseStatus(name string, l *local) CourseStatus {
 	c.Held, c.Undo = named(l.dir.Held()), l.dir.LastPass().ID != ""
 	c.Theirs, c.Mine = l.dir.Usage()
 	if m := p.mem.Courses[name]; m != nil {
-		c.Since, c.Published, c.Failed, c.Checked = m.Updated, m.Published, m.Failed, m.Checked
-		c.Stale = !m.Over && !m.Checked.IsZero() && later(p.a.now(), p.mem.Asked).Sub(m.Checked) > staleAfter
+		c.Since, c.Published, c.Failed, c.Checked = m.Updated, m.Published, m.Failed, p.vouchedAt(l, m)
+		c.Stale = !m.Over && !c.Checked.IsZero() && later(p.a.now(), p.mem.Asked).Sub(c.Checked) > staleAfter
 	}
 	return c
 }

@@ -51,11 +51,17 @@ func foreign(e *bundle.Envelope, keys []bundle.PublicKey) bool {
 // would be above it; so there is always room.
 const maxLeap bundle.Version = 1 << 32
 
+// floor is what counts of what was seen (workdir.Course.Floor).
+type floor struct {
+	version bundle.Version
+	print   string
+}
+
 // verify makes of an offer, whose head signed gave, what workdir may be given:
-// the head is not below what was seen, nor far above; each channel's manifest is the one
-// whose digest the head names.
-func verify(o hook.CourseOffer, head *bundle.Head, st workdir.State) (workdir.Newest, error) {
-	if err := notLower(head, st); err != nil {
+// the head is not below what was seen and counts, nor far above all that was
+// seen; each channel's manifest is the one whose digest the head names.
+func verify(o hook.CourseOffer, head *bundle.Head, st workdir.State, seen floor) (workdir.Newest, error) {
+	if err := notLower(head, seen); err != nil {
 		return workdir.Newest{}, err
 	}
 	if most := max(st.Highest, st.Version) + maxLeap; head.Version > most {
@@ -84,19 +90,23 @@ func renamed(o hook.CourseOffer) map[string]string {
 
 // notLower refuses a head from before what was seen. The same version with
 // another fingerprint counts as lower.
-func notLower(head *bundle.Head, st workdir.State) error {
-	for _, was := range []struct {
-		v     bundle.Version
-		print string
-	}{{st.Highest, st.HighestFingerprint}, {st.Version, st.Fingerprint}} {
-		if head.Version < was.v {
-			return fmt.Errorf("%w: version %d after %d", errLower, head.Version, was.v)
-		}
-		if head.Version == was.v && was.print != "" && head.Fingerprint() != was.print {
-			return fmt.Errorf("%w: another version %d", errLower, head.Version)
-		}
+func notLower(head *bundle.Head, seen floor) error {
+	if head.Version < seen.version {
+		return fmt.Errorf("%w: version %d after %d", errLower, head.Version, seen.version)
+	}
+	if head.Version == seen.version && seen.print != "" && head.Fingerprint() != seen.print {
+		return fmt.Errorf("%w: another version %d", errLower, head.Version)
 	}
 	return nil
+}
+
+// overtaken gives the version seen here that no longer counts beside this head,
+// for only a key signed it that was dropped; 0 where the head is above all.
+func overtaken(head *bundle.Head, st workdir.State) bundle.Version {
+	if head.Version < st.Highest || head.Version == st.Highest && head.Fingerprint() != st.HighestFingerprint {
+		return st.Highest
+	}
+	return 0
 }
 
 // compose gives the manifest of each channel that is offered, and of those

@@ -64,7 +64,7 @@ func TestVerify(t *testing.T) {
 		head, err := signed(o, keys)
 		var n workdir.Newest
 		if err == nil {
-			n, err = verify(o, head, had)
+			n, err = verify(o, head, had, floor{had.Highest, had.HighestFingerprint})
 		}
 		if !errors.Is(err, c.want) || c.want == nil && err != nil {
 			t.Errorf("%s: %v, not %v", name, err, c.want)
@@ -104,7 +104,7 @@ func TestVerifyPassesRenamesOn(t *testing.T) {
 	o := hook.CourseOffer{Course: "c", Head: e, Channels: []hook.ChannelOffer{
 		{ID: "all", Base: one.Digest(), Changes: changes}, {ID: "more", Base: more.Digest(), Changes: bundle.Diff(more, moved)},
 	}}
-	n, err := verify(o, head, workdir.State{Known: workdir.Known{Manifests: map[string]*bundle.Manifest{"all": one, "more": more}}})
+	n, err := verify(o, head, workdir.State{Known: workdir.Known{Manifests: map[string]*bundle.Manifest{"all": one, "more": more}}}, floor{})
 	if want := map[string]string{"c": "a", "d": "b", "y": "x"}; err != nil || !maps.Equal(n.Renamed, want) {
 		t.Errorf("%v, %v", n.Renamed, err)
 	}

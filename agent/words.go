@@ -257,6 +257,11 @@ func (w Words) Older(course string, v bundle.Version) string {
 	return w.say(kOlder, "course", course, "version", number(v))
 }
 
+// Overtaken says that a version counts no more, for its key was dropped.
+func (w Words) Overtaken(course string, was, now bundle.Version) string {
+	return w.say(kOvertaken, "course", course, "was", number(was), "version", number(now))
+}
+
 // Stale says that a head is old.
 func (w Words) Stale(course string, since time.Time) string {
 	return w.say(kStale, "course", course, "date", w.date(since))

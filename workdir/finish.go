@@ -1,7 +1,6 @@
 package workdir
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"maps"
@@ -189,11 +188,6 @@ func (c *Course) Resigned(h *bundle.Head, e *bundle.Envelope) error {
 	again := *a
 	again.Envelope = e
 	return c.save(line{Applied: &again})
-}
-
-func sameEnvelope(a, b *bundle.Envelope) bool {
-	return a == b || a != nil && b != nil && bytes.Equal(a.Payload, b.Payload) && slices.EqualFunc(a.Signatures, b.Signatures,
-		func(x, y bundle.Signature) bool { return x.KeyID == y.KeyID && bytes.Equal(x.Sig, y.Sig) })
 }
 
 // refresh remembers what files looked like whose bytes had to be read, so

@@ -27,7 +27,7 @@ func sampleLines() []line {
 	d1, d2 := bundle.Sum([]byte("one")), bundle.Sum([]byte("two"))
 	seen := &Seen{Stat: Stat{Size: 3, Mtime: 1, Ctime: 2, Inode: 3}, Digest: d1, Sure: true}
 	return []line{
-		{Highest: &highest{15, strings.Repeat("ab", 16)}},
+		{Highest: &highest{Version: 15, Fingerprint: strings.Repeat("ab", 16)}},
 		{Named: &namedLine{Folder: "scala", Wanted: "scala-2026"}},
 		{File: &Entry{Path: "hw1/lab.ipynb", Digest: d2, Size: 3, Mode: 0o644, Policy: bundle.Merge, Channel: "c1", Status: Delivered}},
 		{File: &Entry{Path: "gone.txt", Digest: d1, Size: 3, Mode: 0o644, Policy: bundle.Merge, Channel: "c1", Status: Delivered}},

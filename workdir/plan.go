@@ -27,6 +27,9 @@ type Newest struct {
 	Manifests map[string]*bundle.Manifest // of this student's channels
 	Left      []string                    // channels that are no longer this student's: every one that Manifests has not is taken as left
 	Renamed   map[string]string           // new path to old, from bundle.Change.RenamedFrom; may be nil
+	// Keys are those that are trusted now: a version that none of them signed
+	// does not count as seen. None: all count.
+	Keys []bundle.PublicKey
 }
 
 // HistoryFunc gets the history of a channel. It is asked only where a file
@@ -152,22 +155,6 @@ func (c *Course) accept(n Newest) error {
 		return err
 	}
 	return c.rise(n)
-}
-
-// rise refuses a head that is older than the highest, and remembers a higher
-// one.
-func (c *Course) rise(n Newest) error {
-	h := c.rec.highest
-	print := n.Head.Fingerprint()
-	if n.Head.Version < h.Version || n.Head.Version == h.Version && print != h.Fingerprint {
-		return fmt.Errorf("version %d, where %d was seen: %w", n.Head.Version, h.Version, ErrOlder)
-	}
-	if n.Head.Version != h.Version {
-		if err := c.note(line{Highest: &highest{n.Head.Version, print}}); err != nil {
-			return err
-		}
-	}
-	return c.tick(n.Head.Checked)
 }
 
 // acceptKnown accepts also what is here: a newer version may have been seen of

@@ -2,6 +2,7 @@ package workdir
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"satchel/bundle"
@@ -141,10 +142,12 @@ type applied struct {
 // none.
 func (r *record) latest() *applied { return cmp.Or(r.begun, r.applied) }
 
-// highest is the newest head that was ever planned from.
+// highest is the newest head that was ever planned from, of those that counted
+// then, and the signed ones that tell what counts with which keys (floor.go).
 type highest struct {
-	Version     bundle.Version `json:"version"`
-	Fingerprint string         `json:"fingerprint"`
+	Version     bundle.Version     `json:"version"`
+	Fingerprint string             `json:"fingerprint"`
+	Heads       []*bundle.Envelope `json:"heads,omitempty"`
 }
 
 // folderLine records a folder below the course's that Satchel made.
@@ -231,7 +234,7 @@ func (r *record) take(l line) {
 	case l.Begun != nil:
 		r.begun = l.Begun
 	case l.Highest != nil:
-		r.highest = *l.Highest
+		r.rise(l.Highest)
 	case l.Named != nil:
 		if bundle.CheckFolder(l.Named.Folder) == nil {
 			r.named = *l.Named
@@ -256,6 +259,19 @@ func (r *record) take(l line) {
 		} else if onShelf(l.Shelf.Name) && l.Shelf.From >= 0 {
 			r.shelf[l.Shelf.Name] = l.Shelf
 		}
+	}
+}
+
+// rise takes what was planned from. What was begun of a version that does not
+// count any more is begun no more.
+func (r *record) rise(h *highest) {
+	r.highest = *h
+	r.highest.Heads = slices.DeleteFunc(slices.Clone(h.Heads), func(e *bundle.Envelope) bool { return e == nil })
+	if len(r.highest.Heads) == 0 {
+		r.highest.Heads = nil
+	}
+	if r.begun != nil && r.begun.Version > h.Version {
+		r.begun = nil
 	}
 }
 
