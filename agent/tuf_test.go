@@ -165,26 +165,14 @@ func TestAttackFastForward(t *testing.T) {
 }
 
 // TestAttackFastForwardIsOvertaken: a stolen key signs as any key does, so a
-// head of it not too far ahead is taken. Once the key is dropped, nothing below
-// comes here, and what is here stays; what is published above all that are
-// known (satchel check --repair) is taken, and there is room for it.
+// head of it not too far ahead is taken. While the key is trusted nothing below
+// comes here; what is published above all that are known (satchel check
+// --repair) is taken, and there is room for it.
 func TestAttackFastForwardIsOvertaken(t *testing.T) {
 	w, h := victim(t)
-	stolen := w.key
-	const far = bundle.Version(1 << 32)
 	evil := with(lesson, "README.md", "evil\n")
-	m, _, _ := manifestOf(evil)
-	head := w.signedBy(stolen, func(h *bundle.Head) {
-		h.Version, h.Channels = far, []bundle.ChannelAt{{ID: "all", Manifest: m.Digest()}}
-	})
-	w.behind(instead(t, w.whole("none", head, evil).as("scala101")))
-	if out := h.sync(); out.Code != "" {
-		t.Fatalf("%+v: %q", out, h.said())
-	}
-	h.said()
-	w.behind(nil)
-	w.key = newKey(t)
-	h.s.Keys = []bundle.PublicKey{w.key.Public()}
+	_, thief := stolen(t, evil, h)
+	h.trusts(thief, w.key)
 	w.publish("scala101", lesson)
 	h.sync()
 	h.wantTree("scala101", evil)

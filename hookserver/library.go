@@ -53,6 +53,8 @@ type shelf struct {
 	good    uint64                    // which of them was the last that told what the record is
 	proven  bundle.Version            // a version that an agent proved and the record lacks
 	untold  *bundle.Envelope          // its head, while the store does not know it
+	keys    []string                  // ids of those with which that was proven
+	foreign time.Time                 // when a head was last shown that none of today's keys signed
 	seen    map[string]bundle.Version // fingerprints of the heads that were served here
 }
 
@@ -159,6 +161,7 @@ func (l *library) lookAnew(ctx context.Context, name string) bool {
 }
 
 func (l *library) step(ctx context.Context, name string) {
+	l.otherKeys(ctx, name)
 	old, from := l.begin(name), time.Now()
 	defer l.ended(name, from)
 	var ed *edition
@@ -201,6 +204,9 @@ func (l *library) newer(ctx context.Context, name string, old *edition) (*editio
 	case old != nil && o.ETag == old.etag:
 		return nil, nil
 	}
+	if old != nil && !l.vouched(old) {
+		old = nil // whoever has the key that was dropped could have made it up
+	}
 	r, etag, err := store.ReadRecord(ctx, l.store, name)
 	if err != nil {
 		return nil, err
@@ -222,6 +228,12 @@ func (l *library) newer(ctx context.Context, name string, old *edition) (*editio
 		return nil, fmt.Errorf("version %d in the record, version %d here: %w", r.Version, old.record.Version, errBackwards)
 	}
 	return ed, nil
+}
+
+// vouched says that one of today's keys signed what is served.
+func (l *library) vouched(ed *edition) bool {
+	_, err := ed.record.Head.Open(l.keys())
+	return !errors.Is(err, bundle.ErrSignature)
 }
 
 // owesNothing refuses a record from before a withdrawal, which the log, the

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -33,6 +34,7 @@ func (s *Server) postHead(c *gin.Context, t hook.Ticket) error {
 	h, err := p.Head.Open(s.o.PublicKeys())
 	switch {
 	case errors.Is(err, bundle.ErrSignature):
+		s.lib.foreign(p.Course)
 		return bad("the head is not signed by a key of this service")
 	case err != nil, h.Course != p.Course:
 		return bad("it is no head of this course")
@@ -83,6 +85,52 @@ func (l *library) prove(h *bundle.Head, e *bundle.Envelope) bool {
 	l.lg.Error("the store went backwards: a student's server holds a newer signed version; run satchel check --repair",
 		"course", h.Course, "version", s.version(), "proven", h.Version)
 	return true
+}
+
+// foreignFor is how long it is told that a head was shown which none of today's
+// keys signed. Each student's server that holds one shows it again at its next
+// start; whoever made one up is not believed for longer.
+const foreignFor = 24 * time.Hour
+
+// foreignSentence says so, as far as it is known: anybody enrolled can show a
+// head of a key of their own.
+const foreignSentence = "students hold a head that none of today's keys signed: with a key that was dropped, or one that is not this service's. Where a key was stolen their agents leave that head as soon as they trust the new key alone: start their servers anew"
+
+// foreign writes down that a head was shown which none of today's keys signed,
+// and logs it once.
+func (l *library) foreign(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.shelf(name)
+	if !s.isForeign(l.now()) {
+		l.lg.Warn(foreignSentence, "course", name, "code", CodeForeignHead)
+	}
+	s.foreign = l.now()
+}
+
+func (s *shelf) isForeign(now time.Time) bool {
+	return !s.foreign.IsZero() && now.Sub(s.foreign) < foreignFor
+}
+
+// otherKeys forgets what was proven with keys that sign no more: what still
+// holds is shown again, or lies in the store.
+func (l *library) otherKeys(ctx context.Context, name string) {
+	var ids []string
+	for _, k := range l.keys() {
+		ids = append(ids, k.ID())
+	}
+	l.mu.Lock()
+	s := l.shelf(name)
+	changed := s.keys != nil && !slices.Equal(s.keys, ids)
+	s.keys = ids
+	if changed {
+		s.proven, s.untold = 0, nil
+	}
+	ed := s.edition
+	l.mu.Unlock()
+	if changed && ed != nil {
+		l.recall(ctx, name, ed)
+	}
 }
 
 // tellTime is for the store, while a student's server waits.

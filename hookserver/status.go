@@ -21,7 +21,13 @@ type CourseStatus struct {
 	// Proven is a version above Version that a student's server proved to have
 	// had: the store went backwards.
 	Proven bundle.Version `json:"proven,omitempty"`
+	// Code names what Sentence says, where a program is to know it.
+	Code string `json:"code,omitempty"`
 }
+
+// CodeForeignHead: a student's server showed a head that none of today's keys
+// signed.
+const CodeForeignHead = "foreign_head"
 
 // begin writes down that a look begins, and gives what was known before it.
 func (l *library) begin(name string) shelf {
@@ -71,6 +77,8 @@ func (l *library) status() []CourseStatus {
 			st.Sentence, st.Since = s.err.Error(), s.since
 		case s.proven > 0:
 			st.Sentence = fmt.Sprintf("students hold version %d, and the record has %d: %v", s.proven, s.version(), errOlder)
+		case s.isForeign(l.now()):
+			st.Code, st.Sentence = CodeForeignHead, foreignSentence
 		}
 		out = append(out, st)
 	}
