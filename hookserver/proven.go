@@ -92,9 +92,9 @@ func (l *library) prove(h *bundle.Head, e *bundle.Envelope) bool {
 // start; whoever made one up is not believed for longer.
 const foreignFor = 24 * time.Hour
 
-// foreignSentence says so, as far as it is known: anybody enrolled can show a
-// head of a key of their own.
-const foreignSentence = "students hold a head that none of today's keys signed: with a key that was dropped, or one that is not this service's. Where a key was stolen their agents leave that head as soon as they trust the new key alone: start their servers anew"
+// ForeignSentence says so; that it is true nobody proved, for any student can
+// show a head of a key of their own.
+const ForeignSentence = "students hold a head that none of today's keys signed: one of a key that was dropped, or of no key of this service. If that key was stolen, start students' servers anew: agents that trust the new key alone leave that head"
 
 // foreign writes down that a head was shown which none of today's keys signed,
 // and logs it once.
@@ -103,7 +103,7 @@ func (l *library) foreign(name string) {
 	defer l.mu.Unlock()
 	s := l.shelf(name)
 	if !s.isForeign(l.now()) {
-		l.lg.Warn(foreignSentence, "course", name, "code", CodeForeignHead)
+		l.lg.Warn(ForeignSentence, "course", name, "code", CodeForeignHead)
 	}
 	s.foreign = l.now()
 }

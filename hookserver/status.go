@@ -21,8 +21,9 @@ type CourseStatus struct {
 	// Proven is a version above Version that a student's server proved to have
 	// had: the store went backwards.
 	Proven bundle.Version `json:"proven,omitempty"`
-	// Code names what Sentence says, where a program is to know it.
+	// Code and Note are of what students' servers say and nobody proved.
 	Code string `json:"code,omitempty"`
+	Note string `json:"note,omitempty"`
 }
 
 // CodeForeignHead: a student's server showed a head that none of today's keys
@@ -77,8 +78,9 @@ func (l *library) status() []CourseStatus {
 			st.Sentence, st.Since = s.err.Error(), s.since
 		case s.proven > 0:
 			st.Sentence = fmt.Sprintf("students hold version %d, and the record has %d: %v", s.proven, s.version(), errOlder)
-		case s.isForeign(l.now()):
-			st.Code, st.Sentence = CodeForeignHead, foreignSentence
+		}
+		if s.isForeign(l.now()) {
+			st.Code, st.Note = CodeForeignHead, ForeignSentence
 		}
 		out = append(out, st)
 	}

@@ -19,7 +19,7 @@ const (
 )
 
 // housekeep does now and then what has no hurry: it brings receipts into the
-// students' records, and prunes bundles.
+// students' records, prunes bundles, and forgets hookservers that are long gone.
 func (s *Syncer) housekeep(ctx context.Context, courses func() []course.Course) {
 	fold, prune := time.NewTimer(jittered(foldEvery/4)), time.NewTimer(jittered(firstPrune))
 	defer fold.Stop()
@@ -43,6 +43,7 @@ func (s *Syncer) housekeep(ctx context.Context, courses func() []course.Course) 
 					return err
 				})
 			}
+			s.errand("sweep presences", func() error { return store.SweepPresences(ctx, s.st, s.o.Now()) })
 			prune.Reset(jittered(pruneEvery))
 		}
 	}

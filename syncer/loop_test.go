@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"satchel/course"
+	"satchel/store"
 )
 
 // passes is a stand-in for Sync that notes when it was called.
@@ -291,6 +294,32 @@ func TestHousekeepingFoldsAndSurvivesPanics(t *testing.T) {
 		<-done
 		if folds < 15 {
 			t.Errorf("folded %d times in 20 minutes", folds)
+		}
+	})
+}
+
+// A hookserver that has not spoken for a day is forgotten.
+func TestHousekeepingForgetsHookserversThatAreGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		root := t.TempDir()
+		st, err := store.NewDir(root)
+		must(t, err)
+		for id, ago := range map[string]time.Duration{"gone": 25 * time.Hour, "here": time.Hour} {
+			must(t, store.WritePresence(t.Context(), st, store.Presence{ID: id}))
+			then := time.Now().Add(-ago)
+			must(t, os.Chtimes(filepath.Join(root, "receipts", "servers", id), then, then))
+		}
+		s := New(slog.New(slog.DiscardHandler), st, Options{StateDir: t.TempDir(), Now: time.Now})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); s.housekeep(ctx, these()) }()
+		time.Sleep(20 * time.Minute)
+		stop()
+		<-done
+		for id, want := range map[string]bool{"gone": false, "here": true} {
+			if _, err := os.Stat(filepath.Join(root, "receipts", "servers", id)); (err == nil) != want {
+				t.Errorf("%s: %v", id, err)
+			}
 		}
 	})
 }

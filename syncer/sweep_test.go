@@ -167,6 +167,10 @@ func TestAStoreThatIsBroughtBackUnderARunningSyncer(t *testing.T) {
 				if _, err := y.Repair(t.Context(), &c, Command{Course: "scala101", Who: "ana", Version: 10}); err != nil {
 					t.Fatal(err)
 				}
+				// At once: the pass that follows would mend it too, a moment later.
+				if v := s.view(); v.version != 11 || v.files["leak.txt"] != "" || v.files["a"] != "a2" {
+					t.Errorf("repaired, version %d: %q", v.version, v.files)
+				}
 			}
 			s.sync(y)
 			if v := s.view(); v.files["leak.txt"] != "" || v.files["a"] != "a2" || s.stored()["secret"] {

@@ -17,6 +17,7 @@ import (
 
 	"satchel/agent"
 	"satchel/course"
+	"satchel/hookserver"
 	"satchel/internal/config"
 	"satchel/internal/hub"
 	"satchel/internal/students"
@@ -106,6 +107,7 @@ func (a *app) doctor(ctx context.Context, cfg *config.Config, half config.Half) 
 	}
 	c.hookservers(ctx, cfg, st)
 	if half.Has(config.Hookserver) {
+		c.shown(ctx, cfg)
 		c.students(ctx, cfg)
 		c.hubPort(ctx, cfg)
 		c.hub(ctx, cfg)
@@ -228,6 +230,16 @@ func (c *checks) hookservers(ctx context.Context, cfg *config.Config, st store.S
 			case v < r.Version && spokeSince(p, r):
 				c.not("hookserver", "see its log", "%s gives out version %d of %s, where %d is published", p.ID, v, k.Name, r.Version)
 			}
+		}
+	}
+}
+
+// shown tells what students' servers showed to the hookserver here: a head that
+// none of today's keys signed.
+func (c *checks) shown(ctx context.Context, cfg *config.Config) {
+	for _, s := range served(ctx, reachable(cfg.Listen.Hub)) {
+		if s.Code == hookserver.CodeForeignHead {
+			c.all = append(c.all, agent.Check{Name: "course " + s.Course, Note: s.Note, Do: "see \"Signing key\" in docs/rotation.md"})
 		}
 	}
 }

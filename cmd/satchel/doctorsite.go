@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"satchel/agent"
+	"satchel/hookserver"
 	"satchel/internal/config"
 	"satchel/internal/hub"
 	"satchel/source"
@@ -99,23 +101,31 @@ func onThisMachine(host string) bool {
 	return host == "localhost" || err == nil && a.IsLoopback()
 }
 
-// answersHub says whether a hookserver's hub side listens there: nothing else
-// answers /readyz so.
-func answersHub(ctx context.Context, at string) bool {
+// answersHub says whether a hookserver's hub side listens there.
+func answersHub(ctx context.Context, at string) bool { return served(ctx, at) != nil }
+
+// served gives what a hookserver says of its courses; nil where none answers:
+// nothing else answers /readyz so.
+func served(ctx context.Context, at string) []hookserver.CourseStatus {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+"/readyz", nil)
 	if err != nil {
-		return false
+		return nil
 	}
 	t := &http.Transport{DisableKeepAlives: true} // and no proxy
 	resp, err := t.RoundTrip(req)
 	if err != nil {
-		return false
+		return nil
 	}
 	defer resp.Body.Close()
-	data, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	return strings.HasPrefix(strings.TrimSpace(string(data)), `{"courses":`)
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if !strings.HasPrefix(strings.TrimSpace(string(data)), `{"courses":`) {
+		return nil
+	}
+	out := struct{ Courses []hookserver.CourseStatus }{}
+	_ = json.Unmarshal(data, &out)                             // of another Satchel: that it answers is enough
+	return append([]hookserver.CourseStatus{}, out.Courses...) // none is a list too
 }
 
 // ownToken tells what the hub says of this service's token, and its clock.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"satchel/agent"
 	"satchel/bundle"
 	"satchel/course"
+	"satchel/hookserver"
 	"satchel/internal/config"
 	"satchel/internal/hub"
 	"satchel/source"
@@ -165,5 +167,26 @@ func TestDoctorAwaitsAHookserversNextWord(t *testing.T) {
 		if got := len(c.all) == 1 && c.all[0].OK; got != well {
 			t.Errorf("%v after the publish it gave out version 1 of 2: %+v", said, c.all)
 		}
+	}
+}
+
+// TestDoctorTellsOfHeadsOfNoKey: what students' servers showed to the
+// hookserver here warns, and stops nothing: nobody proved it.
+func TestDoctorTellsOfHeadsOfNoKey(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		must(t, json.NewEncoder(w).Encode(map[string]any{"courses": []hookserver.CourseStatus{
+			{Course: "well"}, {Course: "scala101", Code: hookserver.CodeForeignHead, Note: hookserver.ForeignSentence},
+		}}))
+	}))
+	defer s.Close()
+	c := &checks{}
+	c.shown(t.Context(), &config.Config{Listen: config.Listen{Hub: s.Listener.Addr().String()}})
+	if len(c.all) != 1 || c.all[0].OK || c.all[0].Stop || c.all[0].Name != "course scala101" || !strings.Contains(c.all[0].Do, "rotation.md") {
+		t.Errorf("%+v", c.all)
+	}
+	c = &checks{}
+	c.shown(t.Context(), &config.Config{Listen: config.Listen{Hub: "127.0.0.1:1"}})
+	if len(c.all) != 0 {
+		t.Errorf("nobody answers: %+v", c.all)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"satchel/bundle"
 	"satchel/course"
 	"satchel/internal/config"
 	"satchel/internal/students"
@@ -24,6 +25,9 @@ type courseStatus struct {
 	syncer.CourseStatus
 	Students      *students.Summary `json:"students,omitempty"`
 	StudentsError string            `json:"students_error,omitempty"`
+	// Proven is a version that a student's server proved to have, and that the
+	// record is behind of: the store went backwards.
+	Proven bundle.Version `json:"proven,omitempty"`
 	trust
 }
 
@@ -85,8 +89,10 @@ func standing(ctx context.Context, cfg *config.Config, st store.Store) (out []co
 			readVersion(ctx, st, c)
 		}
 	}
+	keys, _ := publicKeys(cfg) // where they cannot be read nothing counts as proven; doctor tells of it
 	for _, c := range answer.Courses {
 		s := courseStatus{CourseStatus: c}
+		s.Proven, _ = syncer.Proven(ctx, st, c.Course, keys) // check tells what keeps that from being read
 		if s.Students, err = students.Summarize(ctx, st, c.Course, time.Now()); err != nil {
 			s.StudentsError = err.Error() // the course's own state is told all the same
 		} else if r, _, err := store.ReadRecord(ctx, st, c.Course); err == nil {
@@ -136,6 +142,9 @@ func (a *app) printCourse(c courseStatus, now time.Time) {
 	}
 	if c.Error != "" {
 		a.printf("  error:    %s\n", c.Error)
+	}
+	if c.Proven > 0 {
+		a.printf("  STORE IS OLDER than what students hold (version %d): bring its newest backup back, or \"satchel check %s --repair\"\n", c.Proven, c.Course)
 	}
 	for _, n := range c.Notes {
 		a.printf("  note:     %s\n", n)
