@@ -8,6 +8,7 @@ import (
 
 	"satchel/bundle"
 	"satchel/hook"
+	"satchel/hookserver"
 	"satchel/store"
 	"satchel/workdir"
 )
@@ -94,6 +95,40 @@ func TestAttackFastForwardEndsWithTheKey(t *testing.T) {
 	}
 	if slices.Contains(h.said(), Words{}.Overtaken("scala101", far, 4)) {
 		t.Error("it is said again")
+	}
+}
+
+// TestAttackStoreWithAStolenKey: the whole chain. The thief writes to the store,
+// the service gives it out, and a backup comes back after the key was dropped.
+func TestAttackStoreWithAStolenKey(t *testing.T) {
+	w, h := victim(t)
+	h.sync()
+	p := w.state["scala101"]
+	backup := *p.record
+	p.record.Version = far
+	w.publish("scala101", with(lesson, "README.md", "evil\n", "virus.py", "evil\n"))
+	if out := h.sync(); out.Code != "" || !h.has("scala101/virus.py", "evil\n")() {
+		t.Fatalf("this test says nothing: %+v, %q", out, h.said())
+	}
+	h.write("scala101/notes.txt", "mine\n")
+	h.said()
+	w.key = newKey(t)
+	h.trusts(w.key)
+	backup.Channels = nil // with full bundles
+	p.record, p.manifest = &backup, map[string]*bundle.Manifest{}
+	honest := with(lesson, "README.md", "version 3\n")
+	if v := w.publish("scala101", honest); v != 3 {
+		t.Fatalf("version %d", v)
+	}
+	if out := h.sync(); out.Code != "" {
+		t.Errorf("%+v", out)
+	}
+	h.wantTree("scala101", with(honest, "notes.txt", "mine\n"))
+	if said := h.said(); !slices.Contains(said, Words{}.Overtaken("scala101", far+1, 3)) {
+		t.Errorf("said %q", said)
+	}
+	if st := w.srv.Status()[0]; st.Version != 3 || st.Code != hookserver.CodeForeignHead {
+		t.Errorf("the service: %+v", st)
 	}
 }
 

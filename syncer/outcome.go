@@ -98,6 +98,7 @@ const (
 	Clock         Cause = "clock"         // this machine's time cannot be right
 	Configuration Cause = "configuration" // superseded by another syncer's
 	Lost          Cause = "lost"          // the store has lost the course's record
+	Unsigned      Cause = "unsigned"      // none of today's keys signed what is in the store
 )
 
 // Refusal means: this publish was refused, and will be until somebody does

@@ -243,6 +243,46 @@ func TestNewKeySignsAtOnceAndTwoKeysBothDo(t *testing.T) {
 	}
 }
 
+// TestAttackAHeadOfNoKeyIsNotSigned: whoever writes to the store, or has the key
+// that was stolen and dropped, gets no signature of today's key for what they
+// put there; a repair publishes above it.
+func TestAttackAHeadOfNoKeyIsNotSigned(t *testing.T) {
+	s := newSite(t)
+	s.repo.commit(files{"a": "1"})
+	y := s.syncer()
+	s.sync(y)
+	thief := s.key
+	rec, etag, err := store.ReadRecord(t.Context(), s.st, "scala101")
+	must(t, err)
+	head, err := rec.Head.Peek()
+	must(t, err)
+	rec.Version, head.Version = 1<<32, 1<<32
+	rec.Head, err = bundle.Sign(head, thief)
+	must(t, err)
+	_, err = store.SwapRecord(t.Context(), s.st, rec, etag)
+	must(t, err)
+	s.key, err = bundle.NewSigningKey()
+	must(t, err)
+	for range 2 {
+		if _, err := s.try(y); err == nil || !strings.Contains(err.Error(), "check scala101 --repair") {
+			t.Errorf("%v", err)
+		}
+	}
+	now, _, err := store.ReadRecord(t.Context(), s.st, "scala101")
+	must(t, err)
+	if _, err := now.Head.Open([]bundle.PublicKey{s.key.Public()}); err == nil {
+		t.Fatal("today's key signed it")
+	}
+	c := s.c
+	if _, err := y.Repair(t.Context(), &c, Command{Course: "scala101", Who: "ana"}); err != nil {
+		t.Fatal(err)
+	}
+	if v := s.view(); v.version != 1<<32+1 || v.files["a"] != "1" {
+		t.Errorf("version %d: %q", v.version, v.files)
+	}
+	s.sync(y)
+}
+
 func TestWithoutASigningKeyNothingIsPublished(t *testing.T) {
 	s := newSite(t)
 	s.repo.commit(files{"a": "1"})
