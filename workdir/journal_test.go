@@ -118,9 +118,21 @@ func begunLines() []line {
 	}
 }
 
+// headsLines are of a later version: the signed heads that tell what counts with
+// which keys.
+func headsLines() []line {
+	e := func(payload string) *bundle.Envelope {
+		return &bundle.Envelope{PayloadType: bundle.PayloadType, Payload: []byte(payload), Signatures: []bundle.Signature{{KeyID: "0123456789abcdef", Sig: []byte("sig")}}}
+	}
+	return []line{
+		{Highest: &highest{Version: 16, Fingerprint: strings.Repeat("cd", 16)}},
+		{Highest: &highest{Version: 17, Fingerprint: strings.Repeat("ab", 16), Heads: []*bundle.Envelope{e(`{"version":16}`), e(`{"version":17}`)}}},
+	}
+}
+
 // What a Satchel ever wrote into a home stays readable.
 func TestGolden(t *testing.T) {
-	for name, lines := range map[string][]line{"journal": sampleLines(), "journal-clock": clockLines(), "journal-merge": mergeLines(), "journal-begun": begunLines()} {
+	for name, lines := range map[string][]line{"journal": sampleLines(), "journal-clock": clockLines(), "journal-merge": mergeLines(), "journal-begun": begunLines(), "journal-heads": headsLines()} {
 		t.Run(name, func(t *testing.T) { golden(t, filepath.Join("testdata", "golden", "v1", name), lines) })
 	}
 }

@@ -208,7 +208,7 @@ func listenWebhooks(cfg *config.Config) (net.Listener, error) {
 	if cfg.Listen.Webhooks == "" {
 		return nil, nil
 	}
-	return listen(nil, cfg.Listen.Webhooks, "listen.webhooks")
+	return listenOn(nil, cfg.Listen.Webhooks, "listen.webhooks")
 }
 
 // hubOf is the hub whose API is configured and knows the students' groups;
