@@ -149,7 +149,7 @@ func noCourse(cfg *config.Config, name string) error {
 	if i := slices.IndexFunc(cfg.Courses, func(c course.Course) bool { return string(c.Name) == name }); i >= 0 {
 		return nil
 	}
-	return fmt.Errorf("there is no course %q in %s; \"satchel status\" lists them", name, cfg.File)
+	return unknownCourse(cfg, name)
 }
 
 func (a *app) repair(ctx context.Context, cfg *config.Config, cmd syncer.Command, faults int, yes bool) error {

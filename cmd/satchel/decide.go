@@ -99,7 +99,7 @@ func (a *app) decision(c *cobra.Command, read func(*syncer.Command, []string) er
 }
 
 func (a *app) ask(ctx context.Context, what string, cmd syncer.Command) (syncer.Outcome, error) {
-	cfg, err := a.config()
+	cfg, err := a.usable()
 	if err != nil {
 		return syncer.Outcome{}, err
 	}

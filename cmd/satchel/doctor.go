@@ -51,13 +51,14 @@ With --user: that student's last login, step by step.
 Exit codes: 0 all is well · 1 something is not.`,
 		Example: "  satchel doctor\n  satchel doctor --user ana\n  satchel doctor --json",
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := a.config()
+			cfg, err := a.loadUsable()
 			if err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), 2*time.Minute)
 			defer cancel()
 			if user != "" {
+				a.warnBroken(cfg)
 				return a.tellChecks(a.doctorUser(ctx, cfg, user))
 			}
 			half, err := a.half("")
@@ -129,13 +130,16 @@ func (c *checks) otherHalf(half config.Half) {
 
 func (c *checks) configuration(cfg *config.Config, half config.Half) {
 	stops, warned, _ := cfg.CheckSecrets(half)
+	for _, b := range texts(cfg.Broken) {
+		c.not("configuration", "mend it: a running service keeps its former configuration, and none starts with it", "%s", b)
+	}
 	for _, s := range texts(stops) {
 		c.not("configuration", "mend it; `satchel config check` reads it again", "%s", s)
 	}
 	for _, w := range texts(warned) {
 		c.not("configuration", "mend it; `satchel config check` reads it again", "%s", w)
 	}
-	if len(stops)+len(warned) == 0 {
+	if len(stops)+len(warned)+len(cfg.Broken) == 0 {
 		c.well("configuration", "%s, with %s", cfg.File, plural(len(cfg.Courses), "course"))
 	}
 }

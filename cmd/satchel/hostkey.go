@@ -30,7 +30,7 @@ with what the host documents. Keys that are pinned already stay.`,
 		Example: `  satchel course hostkey scala101
   satchel course hostkey scala101 --host-key SHA256:…`,
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := a.config()
+			cfg, err := a.usable()
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ with what the host documents. Keys that are pinned already stay.`,
 				a.printf("%s has them.\n", co.KnownHostsFile)
 				return nil
 			}
-			return fmt.Errorf("there is no course %q in %s", args[0], cfg.File)
+			return unknownCourse(cfg, args[0])
 		},
 	}
 	c.Flags().StringVar(&confirmed, "host-key", "", "the `fingerprint` that you have compared already (SHA256:…)")

@@ -22,7 +22,7 @@ the end, and says what was published or why not.`,
 		Example: `  satchel publish scala101
   satchel publish scala101 --confirm-shrink   most of the files are gone on purpose`,
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := a.config()
+			cfg, err := a.usable()
 			if err != nil {
 				return err
 			}

@@ -126,7 +126,7 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// config finds and loads the configuration.
+// config finds and loads the configuration, without a mistake in it.
 func (a *app) config() (*config.Config, error) {
 	file, err := a.configPath()
 	if err != nil {

@@ -65,7 +65,7 @@ func (a *app) status(ctx context.Context, cfg *config.Config, st store.Store) er
 	if !running {
 		a.printf("The syncer does not run here (nobody answers on %s): nothing new is published.\n", cfg.Listen.Control)
 	}
-	if len(courses) == 0 {
+	if len(courses) == 0 && len(cfg.Broken) == 0 {
 		a.printf("No course yet: satchel course add URL\n")
 	}
 	for _, c := range courses {
@@ -205,7 +205,7 @@ func (a *app) logCommand() *cobra.Command {
 			}
 			if len(entries) == 0 && err == nil {
 				if !slices.ContainsFunc(cfg.Courses, func(c course.Course) bool { return string(c.Name) == args[0] }) {
-					return fmt.Errorf("there is no course %q in %s; \"satchel status\" lists them", args[0], cfg.File)
+					return unknownCourse(cfg, args[0])
 				}
 				if a.json {
 					return a.printJSON([]store.Entry{})

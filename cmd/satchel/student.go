@@ -136,7 +136,7 @@ prints the three variables that an agent needs. For trying an agent or an image;
 the ticket lets its holder read that student's courses for 12 hours.`,
 		Example: `  eval "$(satchel student ticket ana)"; satchel-agent sync`,
 		RunE: func(c *cobra.Command, args []string) error {
-			cfg, err := a.config()
+			cfg, err := a.usable()
 			if err != nil {
 				return err
 			}

@@ -44,7 +44,7 @@ func openStore(ctx context.Context, lg *slog.Logger, cfg *config.Config) (store.
 
 // opened is the configuration and its store, for a command.
 func (a *app) opened(ctx context.Context) (*config.Config, store.Store, error) {
-	cfg, err := a.config()
+	cfg, err := a.usable()
 	if err != nil {
 		return nil, nil, err
 	}

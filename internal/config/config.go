@@ -58,6 +58,8 @@ type Config struct {
 	// Warnings is what does not stop the service: a file that is missing, or
 	// that others may read, a users_file that says nothing.
 	Warnings strict.Problems `yaml:"-"`
+	// Broken are the mistakes in files of courses.d that LoadUsable left out.
+	Broken strict.Problems `yaml:"-"`
 }
 
 // WebhookURL is where a git host sends a course's webhooks.

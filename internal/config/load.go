@@ -27,6 +27,15 @@ const (
 // defaults and makes relative paths absolute. Its error is strict.Problems:
 // every mistake, with file and line.
 func Load(path string) (*Config, error) {
+	l, err := readAll(path)
+	if err != nil {
+		return nil, err
+	}
+	return l.done()
+}
+
+// readAll reads and checks all of it.
+func readAll(path string) (*loader, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
@@ -39,7 +48,13 @@ func Load(path string) (*Config, error) {
 		l.check(path, l.root, l.c.validate())
 	}
 	l.checkCourses()
-	if l.problems.Sort(); len(l.problems) > 0 {
+	l.problems.Sort()
+	return l, nil
+}
+
+// done is the configuration, unless there is a mistake in it.
+func (l *loader) done() (*Config, error) {
+	if len(l.problems) > 0 {
 		return nil, l.problems
 	}
 	l.c.lookAround()
