@@ -81,3 +81,16 @@ func (q *asker) confirm(question string) (bool, error) {
 	answer, err := q.ask(question+" (yes/no)", "")
 	return err == nil && (strings.EqualFold(answer, "yes") || strings.EqualFold(answer, "y")), err
 }
+
+// sure is nil once a person said yes to the question; else the error says what
+// was not done and, where nobody can answer, how to do it all the same.
+func (q *asker) sure(question, not string) error {
+	if q.quiet {
+		return errors.New(not + ": nobody is at a terminal to be asked; give --yes")
+	}
+	yes, err := q.confirm(question)
+	if err == nil && !yes {
+		err = errors.New(not)
+	}
+	return err
+}

@@ -158,12 +158,8 @@ func (a *app) repair(ctx context.Context, cfg *config.Config, cmd syncer.Command
 		return nil
 	}
 	if !yes {
-		sure, err := a.asker(ctx, false).confirm("Publish what the repository has now, above every version that is known?")
-		if err != nil {
+		if err := a.asker(ctx, false).sure("Publish what the repository has now, above every version that is known?", "nothing was repaired"); err != nil {
 			return err
-		}
-		if !sure {
-			return errors.New("nothing was repaired")
 		}
 	}
 	o, err := syncer.NewClient(cfg.Listen.Control).Do(ctx, "repair", cmd)

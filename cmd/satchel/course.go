@@ -51,8 +51,11 @@ func (a *app) courseAddCommand() *cobra.Command {
 		Short: "Add a course: makes its deploy key and checks the repository",
 		Long: `Adds one course. It makes a deploy key, shows the git host's key for you to
 confirm, prints the public half to paste as a READ-ONLY deploy key, checks that
-the repository can be read, and writes courses.d/NAME.yaml. A running service
-takes the course up by itself. A folder of this machine needs no key.
+the repository can be read and has the branch and the folder, and writes
+courses.d/NAME.yaml. A running service takes the course up by itself. A folder of
+this machine needs no key. New files belong to whom the configuration's folder
+belongs. To change a course edit its file; to remove it delete the file: what
+students have stays, and they read that it is no longer given out.
 
 Without a terminal: give --host-key (the fingerprint the git host documents) or
 --known-hosts; the course is written even while the key is not pasted yet, and
@@ -63,6 +66,7 @@ the service starts publishing as soon as it is.`,
   satchel course add /srv/git/scala101.git`,
 		RunE: func(c *cobra.Command, args []string) error {
 			n.url = args[0]
+			n.absolute()
 			return a.courseAdd(c.Context(), n)
 		},
 	}
@@ -114,7 +118,7 @@ func (a *app) courseAdd(ctx context.Context, n newCourse) error {
 	if err := a.tryRepository(ctx, q, cfg, &entry, n); err != nil {
 		return err
 	}
-	hook, err := n.makeWebhook(cfg, &entry)
+	hook, err := a.makeWebhook(n, cfg, &entry)
 	if err != nil {
 		return err
 	}
@@ -122,6 +126,7 @@ func (a *app) courseAdd(ctx context.Context, n newCourse) error {
 	if err != nil {
 		return err
 	}
+	a.handOver(cfg.Dir, filepath.Dir(file), file)
 	if a.json {
 		if hook != nil {
 			return a.printJSON(map[string]string{"course": n.name, "file": file, "deploy_key": entry.DeployKeyFile, "webhook_url": hook.url, "webhook_secret_file": hook.file})
@@ -156,7 +161,7 @@ type madeWebhook struct{ url, file, secret string }
 
 // makeWebhook makes the secret that the git host signs its webhooks with; nil
 // where none were asked for.
-func (n newCourse) makeWebhook(cfg *config.Config, e *courseEntry) (*madeWebhook, error) {
+func (a *app) makeWebhook(n newCourse, cfg *config.Config, e *courseEntry) (*madeWebhook, error) {
 	if n.webhook == "" {
 		return nil, nil
 	}
@@ -169,6 +174,7 @@ func (n newCourse) makeWebhook(cfg *config.Config, e *courseEntry) (*madeWebhook
 		if err != nil {
 			return nil, err
 		}
+		a.handOver(cfg.Dir, file)
 	}
 	secret, err := config.ReadSecret(file)
 	if err != nil {
@@ -213,7 +219,7 @@ func (n newCourse) entry(cfg *config.Config) (courseEntry, error) {
 	}
 	for _, c := range cfg.Courses {
 		if c.Name == name {
-			return courseEntry{}, fmt.Errorf("there is a course %q already; choose another --name", name)
+			return courseEntry{}, thereAlready(cfg, n.name)
 		}
 	}
 	e := courseEntry{Name: n.name, Repository: n.url, Branch: n.branch, Folder: n.folder, Proxy: n.proxy, Audience: "everyone", Adopt: n.adopt}
@@ -252,6 +258,7 @@ func (a *app) keyAndHost(ctx context.Context, q *asker, cfg *config.Config, n ne
 		if err := a.pinHost(ctx, q, n.url, n.proxy, n.hostKey, e.KnownHostsFile); err != nil {
 			return err
 		}
+		a.handOver(cfg.Dir, e.KnownHostsFile)
 	}
 	if e.DeployKeyFile != "" {
 		return nil
@@ -261,6 +268,7 @@ func (a *app) keyAndHost(ctx context.Context, q *asker, cfg *config.Config, n ne
 	if err != nil {
 		return err
 	}
+	a.handOver(cfg.Dir, e.DeployKeyFile, e.DeployKeyFile+".pub")
 	a.printf("\nPaste this line as a deploy key of %s, WITHOUT write access\n(GitHub, Gitea: Settings, Deploy keys; GitLab: Settings, Repository, Deploy keys):\n\n%s\n\n", n.url, public)
 	_, err = q.ask("Press Enter when it is there.", "")
 	return err
@@ -280,72 +288,6 @@ func deployKey(file, comment string) (public string, err error) {
 		return "", err
 	}
 	return strings.TrimSpace(public), durable.WriteFile(file+".pub", []byte(strings.TrimSpace(public)+"\n"), 0o644)
-}
-
-// tryRepository asks the repository for its branch until it answers, the
-// person gives up, or nobody is there to paste the key.
-func (a *app) tryRepository(ctx context.Context, q *asker, cfg *config.Config, e *courseEntry, n newCourse) error {
-	for {
-		err := tip(ctx, a, e.remote(cfg))
-		if err == nil {
-			a.printf("The repository can be read.\n")
-			return nil
-		}
-		var se *source.Error
-		if q.quiet && errors.As(err, &se) && se.Kind == source.DeployKey && n.key == "" {
-			fmt.Fprintf(a.err, "The key is not accepted yet; the course is written all the same, and published once it is there.\n(%v)\n", err)
-			return nil
-		}
-		if q.quiet {
-			return fmt.Errorf("%w; the course was not written", err)
-		}
-		a.printf("%v\n", err)
-		if se != nil && se.Kind == source.Token && e.TokenFile == "" {
-			if e.TokenFile, err = q.ask("The file that holds a token for it? (Enter: none)", ""); err != nil {
-				return err
-			}
-			if e.TokenFile != "" {
-				continue
-			}
-		}
-		again, err := q.confirm("Try again?")
-		if err != nil || !again {
-			return errors.Join(err, errors.New("the course was not written; run the same command again, the key stays"))
-		}
-	}
-}
-
-// remote is how the repository is asked.
-func (e *courseEntry) remote(cfg *config.Config) source.Remote {
-	r := source.Remote{URL: e.Repository, Branch: e.Branch, Folder: e.Folder, KnownHostsFile: e.KnownHostsFile, Proxy: e.Proxy, CAFile: cfg.CAFile}
-	if e.DeployKeyFile != "" {
-		r.KeyFiles = []string{e.DeployKeyFile}
-	}
-	if e.TokenFile != "" {
-		r.TokenFiles = []string{e.TokenFile}
-	}
-	return r
-}
-
-func tip(ctx context.Context, a *app, r source.Remote) error {
-	dir, err := os.MkdirTemp("", "satchel-add-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	m, err := source.NewMirror(a.logger(), dir, r, source.Options{})
-	if err != nil {
-		return err
-	}
-	commit, err := m.Tip(ctx)
-	if err != nil || !source.IsLocal(r.URL) {
-		return err // a remote one is not fetched for this
-	}
-	t, err := m.At(ctx, commit) // is the folder there?
-	if err != nil {
-		return err
-	}
-	return t.Close()
 }
 
 // writeCourse writes courses.d/NAME.yaml and checks the configuration that

@@ -44,6 +44,7 @@ with what the host documents. Keys that are pinned already stay.`,
 				if err := a.pinHost(c.Context(), a.asker(c.Context(), false), co.Repository, co.Proxy, confirmed, co.KnownHostsFile); err != nil {
 					return err
 				}
+				a.handOver(cfg.Dir, co.KnownHostsFile)
 				a.printf("%s has them.\n", co.KnownHostsFile)
 				return nil
 			}

@@ -51,6 +51,9 @@ again: what is there stays as it is, only what is missing is made.
 			if err != nil {
 				return err
 			}
+			for _, name := range append([]string{"courses.d", "secrets"}, made...) {
+				a.handOver(abs, filepath.Join(abs, name))
+			}
 			return a.reportInit(abs, made)
 		},
 	}

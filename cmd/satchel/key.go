@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,8 @@ func (a *app) keyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "key", GroupID: "run", Args: noArgs,
 		Short: "Make a key or a secret that will replace another",
-		Long: `Makes a key in a file of its own, readable by this user alone. Nothing uses it
+		Long: `Makes a key in a file of its own, readable by this user alone (made by root, by
+the owner of the folder it is in). Nothing uses it
 until the configuration names it; docs/rotation.md has the steps for each key.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
@@ -35,7 +37,7 @@ func (a *app) keySigning() *cobra.Command {
 there already, and its id, which "satchel status" shows, to standard error.`,
 		Example: "  satchel key signing secrets/signing-2.pem >> secrets/signing.pub",
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := makeFile(args[0], newSigningPEM); err != nil && !errors.Is(err, fs.ErrExist) {
+			if err := a.makeFile(args[0], newSigningPEM); err != nil && !errors.Is(err, fs.ErrExist) {
 				return err
 			}
 			line, err := publicHalf(args[0])
@@ -59,7 +61,7 @@ func (a *app) keySecret() *cobra.Command {
 		Short:   "Make a secret: of the hook, the tickets, a webhook, the processes, the hub's token",
 		Example: "  satchel key secret secrets/hook-2",
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := makeFile(args[0], newSecret); err != nil {
+			if err := a.makeFile(args[0], newSecret); err != nil {
 				return err
 			}
 			a.printf("made %s\n", args[0])
@@ -75,7 +77,7 @@ func (a *app) keyDeploy() *cobra.Command {
 		Example: "  satchel key deploy secrets/scala101-key-2",
 		RunE: func(_ *cobra.Command, args []string) error {
 			var line string
-			err := makeFile(args[0], func() (private []byte, err error) {
+			err := a.makeFile(args[0], func() (private []byte, err error) {
 				private, line, err = source.NewDeployKey("satchel")
 				return private, err
 			})
@@ -89,7 +91,7 @@ func (a *app) keyDeploy() *cobra.Command {
 }
 
 // makeFile writes what content gives into a file that is not there yet.
-func makeFile(file string, content func() ([]byte, error)) error {
+func (a *app) makeFile(file string, content func() ([]byte, error)) error {
 	switch _, err := os.Lstat(file); {
 	case err == nil:
 		return fmt.Errorf("%s: %w; choose another name", file, fs.ErrExist)
@@ -100,5 +102,9 @@ func makeFile(file string, content func() ([]byte, error)) error {
 	if err != nil {
 		return err
 	}
-	return durable.WriteFile(file, data, 0o600)
+	if err := durable.WriteFile(file, data, 0o600); err != nil {
+		return err
+	}
+	a.handOver(filepath.Dir(file), file)
+	return nil
 }

@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/ssh"
 
 	"satchel/internal/sshgit"
+	"satchel/source"
 )
 
 func TestMain(m *testing.M) {
@@ -27,7 +29,7 @@ func TestMain(m *testing.M) {
 // own, as people type it: nobody is at a terminal.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata", Setup: setUp, Cmds: map[string]func(*testscript.TestScript, bool, []string){
-		"secret": secret, "serve": serveScript, "until": until,
+		"secret": secretScript, "serve": serveScript, "until": until,
 	}})
 }
 
@@ -48,11 +50,18 @@ func setUp(env *testscript.Env) error {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 	}
-	srv, err := sshgit.Start(slog.New(slog.DiscardHandler), sshgit.Options{Repos: map[string]string{"/school/scala101.git": repo}})
+	key, err := deployKeyIn(filepath.Join(short, "accepted-key"))
+	if err != nil {
+		return err
+	}
+	srv, err := sshgit.Start(slog.New(slog.DiscardHandler), sshgit.Options{Repos: map[string]string{"/school/scala101.git": repo}, Keys: []ssh.PublicKey{key}})
 	if err != nil {
 		return err
 	}
 	env.Defer(func() { srv.Close() })
+	if err := os.WriteFile(filepath.Join(short, "known_hosts"), []byte(srv.KnownHostsLine()+"\n"), 0o600); err != nil {
+		return err
+	}
 	students, hub, err := twoPorts()
 	if err != nil {
 		return err
@@ -67,6 +76,19 @@ func setUp(env *testscript.Env) error {
 	return nil
 }
 
+// deployKeyIn makes a deploy key, and gives its public half.
+func deployKeyIn(file string) (ssh.PublicKey, error) {
+	private, public, err := source.NewDeployKey("test")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(file, private, 0o600); err != nil {
+		return nil, err
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(public))
+	return key, err
+}
+
 func twoPorts() (a, b string, err error) {
 	for _, addr := range []*string{&a, &b} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,8 +101,8 @@ func twoPorts() (a, b string, err error) {
 	return a, b, nil
 }
 
-// secret FILE fails unless only its owner can read the file.
-func secret(ts *testscript.TestScript, neg bool, args []string) {
+// secretScript FILE fails unless only its owner can read the file.
+func secretScript(ts *testscript.TestScript, neg bool, args []string) {
 	info, err := os.Stat(ts.MkAbs(args[0]))
 	ts.Check(err)
 	if open := info.Mode().Perm()&0o077 != 0; open != neg {

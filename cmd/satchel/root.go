@@ -97,9 +97,24 @@ Exit codes: 0 done · 1 it did not work (the message says what to do) ·
 		&cobra.Group{ID: "run", Title: "Run the service:"},
 		&cobra.Group{ID: "course", Title: "Look after courses:"},
 	)
-	root.AddCommand(a.lintCommand(), a.docsCommand())
+	root.AddCommand(a.lintCommand(), a.docsCommand(), a.versionCommand())
 	root.AddCommand(a.systemCommands()...)
 	return root
+}
+
+// versionCommand says what --version says.
+func (a *app) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Args: noArgs,
+		Short: "Say which version this is",
+		RunE: func(*cobra.Command, []string) error {
+			if a.json {
+				return a.printJSON(map[string]string{"version": release.Version})
+			}
+			a.printf("satchel version %s\n", release.Version)
+			return nil
+		},
+	}
 }
 
 // noArgs refuses any argument as a usage mistake, with the nearest command.

@@ -2,13 +2,17 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
-// plural is "1 course" or "2 courses".
+// plural is "1 course" or "2 courses", and "2 students' servers".
 func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
+	}
+	if whose, what, ok := strings.Cut(noun, "'s "); ok {
+		return fmt.Sprintf("%d %ss' %ss", n, whose, what)
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }

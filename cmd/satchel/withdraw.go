@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"satchel/bundle"
+	"satchel/course"
+	"satchel/internal/config"
 	"satchel/internal/students"
 	"satchel/syncer"
 )
@@ -24,7 +28,8 @@ func (a *app) withdrawCommand() *cobra.Command {
 		Use: "withdraw COURSE PATH|VERSION", GroupID: "course", Args: exactly("COURSE", "PATH or VERSION"),
 		Short: "Take back a file, a folder, or what came in with a version",
 		Long: `Takes contents back that went out by mistake: a file or folder as it is delivered
-now, or all that came in with a version. Lists them first, and asks.
+now (its path is below the course's folder), or all that came in with a version.
+Lists them first, and asks; where nobody is at a terminal, give --yes.
 
 Nothing gives them out any more once the command has answered: not the service,
 not its caches, not URLs that were signed. Students' agents that are online
@@ -58,7 +63,7 @@ func (a *app) withdraw(ctx context.Context, cmd syncer.Command, yes bool) error 
 	client := syncer.NewClient(cfg.Listen.Control)
 	list, err := client.Withdraw(ctx, cmd)
 	if err != nil {
-		return refusedBy(err)
+		return belowFolder(cfg, cmd, refusedBy(err))
 	}
 	if !yes && a.json { // a script looks first
 		return a.printJSON(list)
@@ -71,12 +76,8 @@ func (a *app) withdraw(ctx context.Context, cmd syncer.Command, yes bool) error 
 		if s, err := students.Summarize(ctx, st, cmd.Course, time.Now()); err == nil && s != nil && s.Servers > 0 {
 			a.printf("%s of this course may have had it, and what was seen cannot be unseen.\n", plural(s.Servers, "student's server"))
 		}
-		sure, err := a.asker(ctx, false).confirm("Take it back?")
-		if err != nil {
+		if err := a.asker(ctx, false).sure("Take it back?", "nothing was taken back"); err != nil {
 			return err
-		}
-		if !sure {
-			return errors.New("nothing was taken back")
 		}
 	}
 	cmd.Confirm = true
@@ -92,6 +93,20 @@ func (a *app) withdraw(ctx context.Context, cmd syncer.Command, yes bool) error 
 	}
 	a.printf("%s: took back %s; version %d is without. %s that held it deleted from the store.\n", done.Course, plural(len(done.Pairs), "file"), done.Version, plural(done.Deleted, "object"))
 	return nil
+}
+
+// belowFolder adds to a refusal what path was meant, where the one that was
+// typed begins with the course's folder, as paths in the repository do.
+func belowFolder(cfg *config.Config, cmd syncer.Command, err error) error {
+	i := slices.IndexFunc(cfg.Courses, func(c course.Course) bool { return string(c.Name) == cmd.Course })
+	if i < 0 || !errors.Is(err, errRefused) {
+		return err
+	}
+	folder := strings.Trim(path.Clean(cfg.Courses[i].Folder), "/")
+	if below, ok := strings.CutPrefix(cmd.Path, folder+"/"); ok && below != "" {
+		return fmt.Errorf("%w. Paths are below the course's folder (%s): did you mean %s?", err, folder, below)
+	}
+	return err
 }
 
 // refusedBy marks what the syncer refused.
