@@ -62,11 +62,14 @@ func TestALargeRepositoryIsNotFetchedForItsFolder(t *testing.T) {
 	folderWithin = 0
 	var out bytes.Buffer
 	r := source.Remote{URL: srv.URL("/x.git"), Branch: "main", Folder: "nb", KeyFiles: []string{filepath.Join(dir, "key")}, KnownHostsFile: hosts}
-	if err := (&app{out: &out}).look(t.Context(), r); err != nil || !strings.Contains(out.String(), "was not seen") {
+	if err := (&app{out: &out}).look(t.Context(), dir, r); err != nil || !strings.Contains(out.String(), "was not seen") {
 		t.Errorf("%v: %s", err, out.String())
 	}
 	folderWithin = was
-	if err := (&app{out: &out}).look(t.Context(), r); err == nil || !strings.Contains(err.Error(), "no folder nb") {
+	if left, _ := filepath.Glob(filepath.Join(dir, "satchel-add-*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+	if err := (&app{out: &out}).look(t.Context(), dir, r); err == nil || !strings.Contains(err.Error(), "no folder nb") {
 		t.Errorf("in time: %v", err)
 	}
 }

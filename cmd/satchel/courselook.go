@@ -18,7 +18,7 @@ import (
 // person gives up, or nobody is there to paste the key.
 func (a *app) tryRepository(ctx context.Context, q *asker, cfg *config.Config, e *courseEntry, n newCourse) error {
 	for {
-		err := a.look(ctx, e.remote(cfg))
+		err := a.look(ctx, cfg.StateDir, e.remote(cfg))
 		if err == nil {
 			return nil
 		}
@@ -67,8 +67,11 @@ var folderWithin = 30 * time.Second
 // typo would be found by the service alone, in its status. What is fetched for
 // that is thrown away; it ends with folderWithin, and then nothing is said
 // against the folder.
-func (a *app) look(ctx context.Context, r source.Remote) error {
-	dir, err := os.MkdirTemp("", "satchel-add-")
+func (a *app) look(ctx context.Context, state string, r source.Remote) error {
+	dir, err := os.MkdirTemp(state, "satchel-add-") // the folder for temporary files may be in memory
+	if err != nil {
+		dir, err = os.MkdirTemp("", "satchel-add-")
+	}
 	if err != nil {
 		return err
 	}

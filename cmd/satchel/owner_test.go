@@ -57,24 +57,30 @@ func TestOnlyTheFilesThemselvesAreGivenAway(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root gives files away")
 	}
-	dir, other := t.TempDir(), filepath.Join(t.TempDir(), "other")
-	if err := os.WriteFile(other, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	one, two := filepath.Join(elsewhere, "one"), filepath.Join(elsewhere, "two")
 	symbolic, hard := filepath.Join(dir, "symbolic"), filepath.Join(dir, "hard")
-	for _, err := range []error{os.Symlink(other, symbolic), os.Link(other, hard), os.Chown(dir, 12345, 12346)} {
-		if err != nil {
+	for _, do := range []func() error{
+		func() error { return os.WriteFile(one, nil, 0o600) },
+		func() error { return os.WriteFile(two, nil, 0o600) },
+		func() error { return os.Symlink(one, symbolic) },
+		func() error { return os.Link(two, hard) },
+		func() error { return os.Chown(dir, 12345, 12346) },
+	} {
+		if err := do(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var said bytes.Buffer
-	(&app{err: &said}).handOver(dir, symbolic, hard, other)
-	info, err := os.Stat(other)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if u, _ := ownerOf(info); u != os.Geteuid() {
-		t.Errorf("it was given to %d", u)
+	(&app{err: &said}).handOver(dir, symbolic, hard, one)
+	for _, f := range []string{one, two} {
+		info, err := os.Stat(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u, _ := ownerOf(info); u != os.Geteuid() {
+			t.Errorf("%s was given to %d", f, u)
+		}
 	}
 	if n := strings.Count(said.String(), "belongs to another user"); n != 2 {
 		t.Errorf("%d warnings: %s", n, said.String())
