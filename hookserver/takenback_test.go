@@ -79,6 +79,22 @@ func TestTheCacheLetsGoOfWhatWasTakenBack(t *testing.T) {
 	}
 }
 
+// Bytes that were taken back under one name, and stayed under another, lie in
+// bundles that the record names for longer than that path: these are read.
+func TestBytesThatStayUnderAnotherName(t *testing.T) {
+	w, _, _ := cachedWorld(t, nil)
+	two := map[string]string{"a": "1", "leak.bin": leak, "copy.bin": leak}
+	w.publish("scala", map[string]audienceOf{"all": {files: two, full: true}})
+	back := func(r *store.Record) {
+		r.Withdrawn = []bundle.Pair{{Path: "leak.bin", Digest: bundle.Sum([]byte(leak))}}
+	}
+	w.publish("scala", everyone(map[string]string{"a": "1", "copy.bin": leak}), back)
+	w.publish("scala", everyone(map[string]string{"a": "1"}), back)
+	eva := w.student("eva")
+	eva.sync()
+	eva.wantTree("scala", map[string]string{"a": "1"})
+}
+
 // What was on its way into the cache when it was taken back does not stay
 // there, and whoever waits for it is told to ask anew.
 func TestWhatIsFetchedMeanwhileDoesNotStay(t *testing.T) {

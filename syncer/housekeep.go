@@ -37,9 +37,7 @@ func (s *Syncer) housekeep(ctx context.Context, courses func() []course.Course) 
 			for _, c := range courses() {
 				s.errand("prune "+string(c.Name), func() error {
 					_, err := store.Prune(ctx, s.lg, s.st, string(c.Name), s.o.Now())
-					k := s.knownOf(c.Name) // who died in the middle of a publish or a withdrawal may have left something
-					k.swept.Store(unswept)
-					k.repaid.Store(0)
+					s.lookAgain(c.Name)
 					return err
 				})
 			}
@@ -69,3 +67,11 @@ func careful(lg *slog.Logger, do func() error) (err error) {
 
 // jittered is within a tenth of d.
 func jittered(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5+1) }
+
+// lookAgain lets the next pass look for what others left who died in the middle
+// of a publish or of a withdrawal.
+func (s *Syncer) lookAgain(name course.Name) {
+	k := s.knownOf(name)
+	k.swept.Store(unswept)
+	k.repaid.Store(0)
+}
