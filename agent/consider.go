@@ -39,16 +39,19 @@ func (p *pass) consider(ctx context.Context, o *hook.Offer) error {
 }
 
 // named remembers which of the courses here are still given out to this
-// student.
+// student, and which are paused.
 func (p *pass) named(o *hook.Offer) {
-	given := map[string]bool{}
+	given, paused := map[string]bool{}, map[string]bool{}
 	for _, co := range o.Courses {
-		given[co.Course] = co.State != hook.StateEmpty
+		given[co.Course], paused[co.Course] = co.State != hook.StateEmpty, co.State == hook.StatePaused
 	}
 	for name, l := range p.courses {
-		if m := p.known(l); m.Version > 0 {
-			m.Over = !given[name]
+		m := p.known(l)
+		if m.Version == 0 || m.Over == !given[name] && m.Paused == paused[name] {
+			continue
 		}
+		m.Over, m.Paused = !given[name], paused[name]
+		p.mem.ETag = "" // it stands for what was before; this answer's own is kept if all goes well
 	}
 }
 
@@ -149,6 +152,11 @@ func (p *pass) withoutHead(co hook.CourseOffer, st workdir.State) {
 		p.say(co.Course, w.Unreachable(st.Version, p.since(co.Course)))
 	case st.Version > 0 && co.Prove:
 		p.say(co.Course, w.Older(co.Course, st.Version))
+	case st.Version > 0 && co.State == hook.StatePaused:
+		p.say(co.Course, w.PausedHere(co.Course, st.Version))
+		if l := p.courses[co.Course]; p.looks(l, st) {
+			p.fromState(l)
+		}
 	case st.Version > 0:
 	case co.State == hook.StatePaused:
 		p.worse(CodeNothing)

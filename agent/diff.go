@@ -32,10 +32,8 @@ func (a *Agent) Diff(ctx context.Context, out io.Writer, wd, file string) Outcom
 		return p.out
 	}
 	defer p.close()
-	l, name := p.locate(wd, file)
+	l, name := p.locate(wd, file, "diff")
 	if l == nil {
-		p.say("", a.words.NotInCourse(file))
-		p.out.Code = CodeFolder
 		return p.out
 	}
 	theirs, err := p.newestOf(ctx, l, name)
@@ -48,7 +46,7 @@ func (a *Agent) Diff(ctx context.Context, out io.Writer, wd, file string) Outcom
 		p.out.Code = CodeInPart
 		p.lg.Info("not shown", "course", l.name, "path", name, "error", err)
 		if errors.Is(err, fs.ErrNotExist) {
-			p.say(l.name, p.words(l.name).NotHere(name))
+			p.say(l.name, p.words(l.name).NotHere(name, inShell(file)))
 		} else {
 			p.say(l.name, p.words(l.name).NotShown(name))
 		}

@@ -79,14 +79,14 @@ func (a *Agent) Glance(ctx context.Context) *hook.Answer {
 	}
 	if ans.NotModified {
 		for _, c := range mem.Glance.Courses {
-			a.show(Event{Kind: Sentence, Course: c.Course, Text: a.upToDate(mem, c)})
+			a.show(Event{Kind: Sentence, Course: c.Course, Text: a.standing(mem, c)})
 		}
 	}
 	return ans
 }
 
-func (a *Agent) upToDate(m *memory, c glanced) string {
-	text := a.wordsOf(m, c.Course).UpToDate(c.Version)
+func (a *Agent) standing(m *memory, c glanced) string {
+	text := m.Courses[c.Course].standing(a.wordsOf(m, c.Course), c.Course, c.Version)
 	if len(m.Courses) > 1 {
 		text = Plain(c.Course) + ": " + text
 	}

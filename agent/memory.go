@@ -49,12 +49,21 @@ type known struct {
 	Failed    []string       `json:"failed,omitempty"`
 	Folder    string         `json:"folder,omitempty"` // the name that the course wants for its folder
 	Language  string         `json:"language,omitempty"`
-	Over      bool           `json:"over,omitempty"`  // the last answer no longer gave it out
-	Warned    time.Time      `json:"warned,omitzero"` // the Checked of which the page already says that it is old
+	Over      bool           `json:"over,omitempty"`   // the last answer no longer gave it out
+	Paused    bool           `json:"paused,omitempty"` // the last answer said so
+	Warned    time.Time      `json:"warned,omitzero"`  // the Checked of which the page already says that it is old
 }
 
 // unsaid says that a version came here and an agent that died told nobody.
 func (m *known) unsaid(v bundle.Version) bool { return m.Said != 0 && m.Said < v }
+
+// standing is said of a course of which nothing new came.
+func (m *known) standing(w Words, course string, v bundle.Version) string {
+	if m != nil && m.Paused {
+		return w.PausedHere(course, v)
+	}
+	return w.UpToDate(v)
+}
 
 const (
 	memoryFormat = 1

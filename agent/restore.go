@@ -3,8 +3,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"path/filepath"
-	"strings"
 	"sync"
 
 	"satchel/bundle"
@@ -14,7 +12,7 @@ import (
 
 // Restore puts the newest course version of one file in its place again, or,
 // with a version above 0, what that file was at it. file is as a student
-// types it: relative to wd, or to a course's folder.
+// types it: see locate.
 func (a *Agent) Restore(ctx context.Context, wd, file string, version bundle.Version) Outcome {
 	p := a.newPass(SyncOptions{Mode: workdir.Start})
 	if err := p.open(ctx); err != nil {
@@ -22,11 +20,13 @@ func (a *Agent) Restore(ctx context.Context, wd, file string, version bundle.Ver
 		return p.out
 	}
 	defer p.close()
-	l, path := p.locate(wd, file)
+	command := "restore"
+	if version > 0 {
+		command += " --version " + number(version)
+	}
+	l, path := p.locate(wd, file, command)
 	switch {
 	case l == nil:
-		p.say("", a.words.NotInCourse(file))
-		p.out.Code = CodeFolder
 		return p.out
 	case version > 0:
 		p.restoreVersion(ctx, l, path, version)
@@ -111,33 +111,6 @@ func (p *pass) restoreVersion(ctx context.Context, l *local, path string, v bund
 		}
 	}
 	p.say(l.name, w.RestoredVersion(path, was, copy))
-}
-
-// locate finds the course and the path that a typed name means.
-func (p *pass) locate(wd, file string) (*local, string) {
-	full := file
-	if !filepath.IsAbs(full) {
-		full = filepath.Join(wd, file)
-	}
-	full = filepath.Clean(full)
-	for _, l := range p.courses {
-		st := l.dir.State()
-		if st.Folder == "" {
-			continue
-		}
-		inside := []string{filepath.Clean(file)}
-		if rel, err := filepath.Rel(filepath.Join(p.a.s.Root, st.Folder), full); err == nil && !strings.HasPrefix(rel, "..") {
-			inside = []string{rel}
-		}
-		for _, path := range inside {
-			for _, m := range st.Latest.Manifests {
-				if _, ok := m.Find(path); ok {
-					return l, path
-				}
-			}
-		}
-	}
-	return nil, ""
 }
 
 // restore fetches the file's bytes where they are not here, and places it.

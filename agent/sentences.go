@@ -63,6 +63,7 @@ const (
 	kNoGroups             key = "no_groups"
 	kEmpty                key = "empty"
 	kPaused               key = "paused"
+	kPausedHere           key = "paused_here"
 	kUnverified           key = "unverified"
 	kKeyChanged           key = "key_changed"
 	kNewer                key = "newer"
@@ -102,6 +103,8 @@ const (
 	kCellChanged          key = "cell_changed"
 	kCellMoved            key = "cell_moved"
 	kNotInCourse          key = "not_in_course"
+	kInSeveral            key = "in_several"
+	kOnesOwn              key = "ones_own"
 	kNeedsNetwork         key = "needs_network"
 	kBackground           key = "background"
 	kNothingSent          key = "nothing_sent"
@@ -121,6 +124,7 @@ const (
 	kOfflineSince         key = "offline_since"
 	kLastTrouble          key = "last_trouble"
 	kLogIs                key = "log_is"
+	kNoLog                key = "no_log"
 	kNewsTitle            key = "news_title"
 	kNewsIntro            key = "news_intro"
 	kTeacher              key = "teacher"
@@ -266,6 +270,9 @@ var sentences = map[key]sentence{
 	kPaused: {
 		"{course} is paused by your teacher; nothing is given out at the moment.",
 		"Tu docente ha puesto {course} en pausa; de momento no se reparte nada."},
+	kPausedHere: {
+		"{course} is paused by your teacher; you have version {version}.",
+		"Tu docente ha puesto {course} en pausa; tienes la versión {version}."},
 	kUnverified: {
 		"The material could not be verified, so nothing was changed. Tell your teacher.",
 		"No se pudo comprobar el material, así que no se cambió nada. Avisa a tu docente."},
@@ -385,6 +392,12 @@ var sentences = map[key]sentence{
 	kNotInCourse: {
 		"{path} is not a file of your courses.",
 		"{path} no es un archivo de tus cursos."},
+	kInSeveral: {
+		"{path} is a file of {courses}. Say which one you mean:",
+		"{path} es un archivo de {courses}. Di a cuál te refieres:"},
+	kOnesOwn: {
+		"The {path} that lies here is yours alone; {course} has a file of that name. If you mean that one:",
+		"El {path} que hay aquí es solo tuyo; {course} tiene un archivo con ese nombre. Si te refieres a ese:"},
 	kNeedsNetwork: {
 		"{path} is not kept here and the course server cannot be reached; try again later.",
 		"{path} no se guarda aquí y no se puede contactar con el servidor del curso; inténtalo más tarde."},
@@ -404,8 +417,8 @@ var sentences = map[key]sentence{
 		"{course}: version {version} in {path}; something of it is still missing.",
 		"{course}: versión {version} en {path}; todavía falta algo de ella."},
 	kNotHere: {
-		"You have no file {path}. To bring it back: satchel-agent restore {path}",
-		"No tienes ningún archivo {path}. Para recuperarlo: satchel-agent restore {path}"},
+		"You have no file {path}. To bring it back: satchel-agent restore {typed}",
+		"No tienes ningún archivo {path}. Para recuperarlo: satchel-agent restore {typed}"},
 	kNotShown: {
 		"{path} cannot be compared: what lies there is no file that can be read.",
 		"{path} no se puede comparar: lo que hay allí no es un archivo que se pueda leer."},
@@ -442,6 +455,9 @@ var sentences = map[key]sentence{
 	kLogIs: {
 		"Log: {path}",
 		"Registro: {path}"},
+	kNoLog: {
+		"Log: none yet ({path})",
+		"Registro: todavía ninguno ({path})"},
 	kNewsTitle: {"What is new", "Novedades"},
 	kNewsIntro: {
 		"Newest first. This file is written by Satchel when your course material changes.",

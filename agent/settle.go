@@ -159,7 +159,7 @@ func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error
 		text = append(text, w.Teacher(msg))
 	}
 	if len(text) == 0 {
-		p.say(l.name, w.UpToDate(r.Version))
+		p.say(l.name, m.standing(w, l.name, r.Version))
 	}
 	for _, t := range text {
 		p.say(l.name, t)
@@ -243,7 +243,11 @@ func (p *pass) failed(l *local, err error) {
 // where a pass is to look at every file, that.
 func (p *pass) nothingNew(ctx context.Context) error {
 	for _, l := range p.inOrder() {
-		if st := l.dir.State(); st.Version > 0 && (p.o.Walk || p.pending(l, st) || p.starts() && p.renames(l) || !l.dir.Present()) {
+		st := l.dir.State()
+		if st.Version > 0 && p.known(l).Paused {
+			p.say(l.name, p.words(l.name).PausedHere(l.name, st.Version))
+		}
+		if st.Version > 0 && p.looks(l, st) {
 			p.fromState(l)
 		}
 	}
@@ -252,10 +256,15 @@ func (p *pass) nothingNew(ctx context.Context) error {
 	}
 	for _, l := range p.inOrder() {
 		if st := l.dir.State(); st.Version > 0 && l.newest == nil {
-			p.say(l.name, p.words(l.name).UpToDate(st.Version))
+			p.say(l.name, p.known(l).standing(p.words(l.name), l.name, st.Version))
 		}
 	}
 	return nil
+}
+
+// looks says whether a pass looks at a course of which nothing new came.
+func (p *pass) looks(l *local, st workdir.State) bool {
+	return p.o.Walk || p.pending(l, st) || p.starts() && p.renames(l) || !l.dir.Present()
 }
 
 // pending says that a course has more to do or to say, also where nothing is

@@ -29,7 +29,8 @@ type Status struct {
 	Log     string         `json:"log"`
 	Sent    *hook.Receipt  `json:"sent,omitempty"`
 
-	words Words
+	words  Words
+	logged bool // the log is there
 }
 
 // CourseStatus is one course of a Status.
@@ -49,6 +50,7 @@ type CourseStatus struct {
 	Mine      int64          `json:"kept_student"`     // bytes of the student's that made way
 	Checked   time.Time      `json:"checked,omitzero"` // when the newest head that was verified was signed
 	Stale     bool           `json:"stale,omitempty"`  // that is long ago
+	Paused    bool           `json:"paused,omitempty"` // the last answer said that nothing new is given out
 }
 
 // Status reads what is known of this home.
@@ -76,6 +78,8 @@ func (a *Agent) Status(ctx context.Context) (*Status, error) {
 	}
 	slices.SortFunc(st.Courses, func(a, b CourseStatus) int { return compareText(a.Course, b.Course) })
 	st.Asked, st.Offline, st.Code, st.Error, st.Sent = p.mem.Asked, p.mem.Offline, p.mem.Code, p.mem.Error, p.mem.Sent
+	_, err = p.root.Lstat(LogFile)
+	st.logged = err == nil
 	st.Kept = sizeOf(p.root, ".satchel")
 	if r, err := askWatch(ctx, a.s, askHow); err == nil {
 		st.Watch = r.PID
@@ -104,6 +108,7 @@ func (p *pass) courseStatus(name string, l *local) CourseStatus {
 	if m := p.mem.Courses[name]; m != nil {
 		c.Since, c.Published, c.Failed, c.Checked = m.Updated, m.Published, m.Failed, p.vouchedAt(l, m)
 		c.Stale = !m.Over && !c.Checked.IsZero() && later(p.a.now(), p.mem.Asked).Sub(c.Checked) > staleAfter
+		c.Paused = m.Paused
 	}
 	return c
 }
@@ -171,6 +176,9 @@ func (s *Status) WriteText(out io.Writer) {
 		} else {
 			fmt.Fprintln(out, w.Have(c.Course, c.Version, folder, c.Since))
 		}
+		if c.Paused && c.Version > 0 {
+			fmt.Fprintln(out, "  "+w.PausedHere(c.Course, c.Version))
+		}
 		if c.Stale {
 			fmt.Fprintln(out, "  "+w.Stale(c.Course, c.Checked.Local()))
 		}
@@ -194,5 +202,9 @@ func (s *Status) WriteText(out io.Writer) {
 	if s.Error != "" {
 		fmt.Fprintln(out, w.LastTrouble(s.Error))
 	}
-	fmt.Fprintln(out, w.LogIs(s.Log))
+	if s.logged {
+		fmt.Fprintln(out, w.LogIs(s.Log))
+	} else {
+		fmt.Fprintln(out, w.NoLog(s.Log))
+	}
 }

@@ -159,8 +159,10 @@ func (w Words) FolderStays(is, wanted string) string {
 	return w.say(kFolderStays, "path", is, "name", wanted)
 }
 
-// NotHere says that the student has no such file, and how it comes back.
-func (w Words) NotHere(path string) string { return w.say(kNotHere, "path", path) }
+// NotHere says that the student has no such file; typed is how they named it.
+func (w Words) NotHere(path, typed string) string {
+	return w.say(kNotHere, "path", path, "typed", typed)
+}
 
 // NotShown says that what lies at a path cannot be compared.
 func (w Words) NotShown(path string) string { return w.say(kNotShown, "path", path) }
@@ -242,6 +244,11 @@ func (w Words) Empty(course string) string { return w.say(kEmpty, "course", cour
 
 // Paused says that a course gives out nothing now.
 func (w Words) Paused(course string) string { return w.say(kPaused, "course", course) }
+
+// PausedHere says that a course is paused, to who has something of it.
+func (w Words) PausedHere(course string, v bundle.Version) string {
+	return w.say(kPausedHere, "course", course, "version", number(v))
+}
 
 // Unverified says that something was not what a trusted key signed.
 func (w Words) Unverified() string { return w.say(kUnverified) }
@@ -385,6 +392,18 @@ func (w Words) CellMoved(cell string) string   { return w.say(kCellMoved, "cell"
 // NotInCourse says that no course has such a file.
 func (w Words) NotInCourse(path string) string { return w.say(kNotInCourse, "path", path) }
 
+// InSeveral says that several courses have a file of a name; what to type
+// follows.
+func (w Words) InSeveral(path string, courses []string) string {
+	return w.say(kInSeveral, "path", path, "courses", w.list(courses))
+}
+
+// OnesOwn says that a file is no course's, though one has its name; what to
+// type for that one follows.
+func (w Words) OnesOwn(path, course string) string {
+	return w.say(kOnesOwn, "path", path, "course", course)
+}
+
 // NeedsNetwork says that a file's bytes are not here.
 func (w Words) NeedsNetwork(path string) string { return w.say(kNeedsNetwork, "path", path) }
 
@@ -437,6 +456,9 @@ func (w Words) LastTrouble(reason string) string { return w.say(kLastTrouble, "r
 
 // LogIs says where the log is.
 func (w Words) LogIs(path string) string { return w.say(kLogIs, "path", path) }
+
+// NoLog says where the log will be.
+func (w Words) NoLog(path string) string { return w.say(kNoLog, "path", path) }
 
 // NewsTitle is the title of "What is new.md".
 func (w Words) NewsTitle() string { return w.say(kNewsTitle) }

@@ -101,6 +101,10 @@ Puts the newest course version of FILE in its place. What was there is kept
 beside it as "FILE (my copy)", and named. It needs the course server only
 where the bytes are not here any more, and says so.
 
+FILE is taken from the folder that you are in. Where nothing lies there it may
+be the name of a file in one of your courses; of a name that several courses
+have, it says what to type.
+
   --version N  what FILE was in version N of the course, where this home still
                has it; it stays so until the course changes it again
   --all        every file of your courses that is not the course's newest
@@ -116,7 +120,7 @@ Exit codes: 0 done; 1 not done (no such course file or version, or the server
 
 Shows what is different in your FILE (+) from the course's newest version (-):
 of a notebook cell by cell, without outputs; of a text line by line. It
-changes nothing.
+changes nothing. FILE is taken as by restore.
 
 Example:
   satchel-agent diff hw1/lab.ipynb
