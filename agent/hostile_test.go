@@ -91,7 +91,7 @@ func victims(t *testing.T, n int) (*maker, []*home) {
 	m.w.publish("scala101", m.were)
 	homes := make([]*home, n)
 	for i := range homes {
-		homes[i] = m.w.home("ana")
+		homes[i] = m.w.home(fmt.Sprintf("ana%d", i)) // a ticket each, for a ticket has few downloads at once
 	}
 	crowd(homes, func(h *home) {
 		h.write("../outside/secret.txt", "nobody's business\n")
