@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"satchel/bundle"
@@ -79,6 +80,25 @@ func (l *live) held() keys {
 	return l.keys
 }
 
+// knownToStudents refuses signing keys of which students' servers are given none; where
+// this half cannot read what they are given, the other checks what it signs.
+func knownToStudents(cfg *config.Config, signing []bundle.SigningKey) error {
+	text, err := config.ReadFile(cfg.Secrets.PublicKeys)
+	if err != nil {
+		return nil
+	}
+	keys, err := bundle.ParsePublicKeys(string(text))
+	if err != nil || len(signing) == 0 {
+		return nil
+	}
+	for _, s := range signing {
+		if slices.ContainsFunc(keys, func(p bundle.PublicKey) bool { return p.String() == s.Public().String() }) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s holds the public half of no signing key, so students' servers would refuse everything: add it (\"satchel key signing FILE\" prints it)", cfg.Secrets.PublicKeys)
+}
+
 // readKeys reads the files that these halves need, and no other.
 func readKeys(cfg *config.Config, h halves) (k keys, err error) {
 	if cfg.Listen.Syncer != "" && h.syncer || cfg.SyncerURL != "" && h.hookserver {
@@ -92,6 +112,9 @@ func readKeys(cfg *config.Config, h halves) (k keys, err error) {
 	}
 	if h.syncer {
 		if k.signing, err = signingKeys(cfg.Secrets.SigningKeys); err != nil {
+			return k, err
+		}
+		if err := knownToStudents(cfg, k.signing); err != nil {
 			return k, err
 		}
 	}
