@@ -24,19 +24,24 @@ func (ed *edition) findGone() {
 	for _, w := range ed.record.Withdrawn {
 		ed.gone[w.Digest] = true
 	}
-	maps.DeleteFunc(ed.gone, func(d bundle.Digest, _ bool) bool {
-		return slices.ContainsFunc(ed.channels, func(ch *channel) bool { _, ok := ch.named[d]; return ok || ch.lies(d) })
-	})
-}
-
-// lies says whether a bundle that the record names holds a content.
-func (ch *channel) lies(d bundle.Digest) bool {
-	for _, x := range ch.indexes {
-		if x.Holds(map[bundle.Digest]bool{d: true}) {
-			return true
+	for _, ch := range ed.channels {
+		maps.DeleteFunc(ed.gone, func(d bundle.Digest, _ bool) bool { _, ok := ch.named[d]; return ok })
+		for _, x := range ch.indexes {
+			ed.notGone(x)
 		}
 	}
-	return false
+}
+
+// notGone takes out of gone what a bundle holds that the record names.
+func (ed *edition) notGone(x *bundle.Index) {
+	if len(ed.gone) == 0 {
+		return // as in most courses
+	}
+	for i := range x.Frames {
+		for _, it := range x.Frames[i].Items {
+			delete(ed.gone, it.Digest)
+		}
+	}
 }
 
 // forgot says whether something is taken back in old and not in ed: the store
