@@ -107,7 +107,7 @@ func TestE2EStoreAway(t *testing.T) {
 		t.Errorf("the status says %q", said)
 	}
 	p.refuse(false)
-	v.ready(1)
+	v.readyWithin(3*time.Minute, 1) // the syncer tries again after a minute or so
 	ana := s.student("ana")
 	ana.sync(v.login("ana"))
 	equalFolder(t, s, ana)

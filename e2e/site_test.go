@@ -134,7 +134,12 @@ func (v *service) run(half string) *service {
 // ready waits until the hookserver answers and has version n of the course.
 func (v *service) ready(n int) {
 	v.site.t.Helper()
-	eventually(v.site.t, 60*time.Second, fmt.Sprintf("version %d", n), func() error {
+	v.readyWithin(time.Minute, n)
+}
+
+func (v *service) readyWithin(d time.Duration, n int) {
+	v.site.t.Helper()
+	eventually(v.site.t, d, fmt.Sprintf("version %d", n), func() error {
 		if v.ended() {
 			v.site.t.Fatalf("the service ended:\n%s", tail(v.output(), 3000))
 		}

@@ -163,6 +163,8 @@ func (g *guests) news(t hook.Ticket, keys []string) bool {
 	defer g.mu.Unlock()
 	s, told := g.at[guest{t.User, t.Server}], strings.Join(keys, " ")
 	switch {
+	case t.Login < s.login: // of a server that has made way for a newer one
+		return false
 	case t.Login > s.login: // of the hub's hook, or of an exchange, which students ask for
 		if !s.loginPace.allows(g.now()) {
 			return false
