@@ -54,7 +54,7 @@ func (s *Syncer) Compact(ctx context.Context, c *course.Course) (did bool, err e
 	}
 	// Who published the newest version knows by its bundles that it did: they
 	// stay what they are until that is in the log.
-	if !p.logged(ctx, p.rec.Version) && (p.o.Now().Sub(p.head.Published) <= settled || !p.logNewest(ctx)) {
+	if !p.logged(ctx, p.rec.Version) && (p.o.Now().Sub(p.head.Published) <= settled || p.logNewest(ctx) != nil) {
 		return false, nil
 	}
 	err = p.overtaken(ctx, p.compact(ctx))

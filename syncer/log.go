@@ -74,7 +74,7 @@ func (p *pass) settleLog(ctx context.Context) (done bool) {
 	case p.k.pending != nil:
 		return p.settlePending(ctx)
 	case !p.k.settled && p.o.Now().Sub(p.head.Published) > settled:
-		p.settleNewest(ctx)
+		p.k.settled = p.logNewest(ctx) == nil // asked once for each course in a process
 	}
 	return false
 }
@@ -111,36 +111,23 @@ func (p *pass) hasLanded(ctx context.Context, e *pending) bool {
 	return err == nil && (was == nil || was.Time.Equal(e.Time))
 }
 
-// settleNewest logs the newest version if nobody did. It is asked once for
-// each course in a process.
-func (p *pass) settleNewest(ctx context.Context) {
-	p.k.settled = p.logNewest(ctx)
-}
-
-// logNewest logs the newest version if nobody did, and says whether it is in
-// the log.
-func (p *pass) logNewest(ctx context.Context) bool {
-	id, e := p.lateEntry()
-	return store.WriteEntryLate(ctx, p.st, string(p.c.Name), id, e) == nil
-}
-
-// lateEntry is what can be said of the newest version by who did not publish it.
-func (p *pass) lateEntry() (id string, e store.Entry) {
-	e = p.publishEntry(p.rec, p.head, 0)
+// logNewest sees that the newest version is in the log. What it can say of it is
+// little; where whoever published it lives, their own entry takes the place of
+// this one.
+func (p *pass) logNewest(ctx context.Context) error {
+	e := p.publishEntry(p.rec, p.head, 0)
 	e.Who, e.Why, e.Notes = "syncer", "logged late: whoever published it was stopped", nil
-	return store.VersionID(e.Version), e
+	return store.WriteEntryLate(ctx, p.st, string(p.c.Name), store.VersionID(e.Version), e)
 }
 
-// logFormer sees that the newest version is in the log before another takes
-// its place: whoever published it may have died before its entry, and nobody
-// would know of it any more. Where they live, their own entry takes the place
-// of this one.
+// logFormer is logNewest before another version takes its place: whoever
+// published it may have died before its entry, and nobody would know of it any
+// more.
 func (p *pass) logFormer(ctx context.Context) error {
 	if p.head == nil || p.k.entered == p.rec.Version {
 		return nil
 	}
-	id, e := p.lateEntry()
-	return store.WriteEntryLate(ctx, p.st, string(p.c.Name), id, e)
+	return p.logNewest(ctx)
 }
 
 // logged says whether there is an entry of that version. When that cannot be
