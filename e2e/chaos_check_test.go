@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -143,13 +144,19 @@ func (l *learner) wrong(want map[string]string) string {
 }
 
 // admit asks a hookserver itself for a ticket.
-func (f *part) admit(user, secret string) (adm hook.Admission, err error) {
+func (f *part) admit(user, secret string) (hook.Admission, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return admitAt(ctx, f.hubs, user, secret)
+}
+
+// admitAt asks for one where a hookserver answers, or its wire.
+func admitAt(ctx context.Context, addr, user, secret string) (adm hook.Admission, err error) {
 	body, _ := json.Marshal(hook.Login{User: user, Groups: []string{}})
-	req, _ := http.NewRequest(http.MethodPost, "http://"+f.hubs+"/v1/logins", bytes.NewReader(body))
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+addr+"/v1/logins", bytes.NewReader(body))
 	req.Header.Set("Authorization", "Bearer "+secret)
 	req.Header.Set("Content-Type", "application/json")
-	client := http.Client{Timeout: 5 * time.Second}
-	resp, err := client.Do(req)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return adm, err
 	}

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,16 +74,8 @@ func (l *learner) admission(ctx context.Context) (adm hook.Admission) {
 	ctx, cancel := context.WithTimeout(ctx, hubWaits)
 	defer cancel()
 	front := l.sys.fronts[l.dice.IntN(len(l.sys.fronts))]
-	body, _ := json.Marshal(hook.Login{User: l.name, Groups: []string{}})
-	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+front.hub.addr+"/v1/logins", bytes.NewReader(body))
-	req.Header.Set("Authorization", "Bearer "+l.sys.hookSecret())
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := l.sys.hubClient.Do(req)
+	adm, err := admitAt(ctx, front.hub.addr, l.name, l.sys.hookSecret())
 	if err != nil {
-		return adm
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK || json.NewDecoder(resp.Body).Decode(&adm) != nil {
 		return hook.Admission{}
 	}
 	adm.URL = strings.Replace(adm.URL, front.students, front.door.addr, 1)

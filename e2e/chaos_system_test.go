@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,8 +60,7 @@ type system struct {
 	learners []*learner
 	people   *people
 
-	hubClient *http.Client
-	failures  atomic.Int64
+	failures atomic.Int64
 }
 
 // part is a process of the service, with its own wires.
@@ -84,7 +82,7 @@ type part struct {
 
 func newSystem(t *testing.T, seed uint64, students int) *system {
 	s := newSite(t)
-	sys := &system{site: s, t: t, seed: seed, dice: rand.New(rand.NewPCG(seed, 0)), hubClient: &http.Client{}, figures: tally{faults: map[string]int{}}}
+	sys := &system{site: s, t: t, seed: seed, dice: rand.New(rand.NewPCG(seed, 0)), figures: tally{faults: map[string]int{}}}
 	sys.people = newPeople(sys)
 	endpoint, access, secret := s3server.Start(t)
 	bucket := s3server.Bucket(t, endpoint, access, secret).Bucket
