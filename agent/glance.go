@@ -66,7 +66,7 @@ func (a *Agent) Glance(ctx context.Context) *hook.Answer {
 	late := time.AfterFunc(min(a.s.Budget/4, GlanceTime), cancel)
 	defer late.Stop()
 	mem, ok := a.remembered()
-	if !ok || !a.stands(mem.Glance) {
+	if !ok || mem.Glance == nil || len(mem.Unsent) > 0 || !a.stands(mem.Glance) {
 		return nil
 	}
 	haves, ok := parseHaves(mem.Glance.Haves)
@@ -101,7 +101,13 @@ func (a *Agent) remembered() (*memory, bool) {
 	}
 	defer root.Close()
 	mem, err := recall(a.lg, root)
-	return mem, err == nil && mem.Glance != nil && len(mem.Unsent) == 0
+	return mem, err == nil
+}
+
+// holds says whether all that the service gives out under a tag is in place.
+func (a *Agent) holds(etag string) bool {
+	mem, ok := a.remembered()
+	return ok && etag != "" && mem.ETag == etag
 }
 
 // stands says whether all is as a glance was written: no journal changed, each

@@ -274,26 +274,25 @@ func (w *watcher) lookNow() {
 	}
 }
 
-// listen keeps one event stream, from the first pass on. One that begins again
-// asks for a look: what was pushed meanwhile told nobody here.
+// listen keeps one event stream, from the first pass on. What was pushed before
+// it began told nobody here: it begins with what the service gives out.
 func (w *watcher) listen(ctx context.Context, ready <-chan struct{}) {
 	select {
 	case <-ctx.Done():
 		return
 	case <-ready:
 	}
-	broken := false
 	for failures := 0; ctx.Err() == nil; {
 		err := w.a.client.Events(ctx, func(e hook.Event) error {
 			failures = 0
 			w.setStream(true)
-			if e.Kind == hook.EventChanged || e.Kind == hook.EventHello && broken {
+			if e.Kind == hook.EventChanged || e.Kind == hook.EventHello && !w.a.holds(e.ETag) {
 				w.hint(rand.N(hook.Spread(e.Listeners)))
 			}
 			return nil
 		})
 		w.setStream(false)
-		failures, broken = failures+1, true
+		failures++
 		w.a.lg.Debug("event stream ended", "error", err)
 		sleep(ctx, w.a.wait.after(failures))
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -9,9 +10,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"satchel/hook"
 )
 
 // watching starts a watch and gives a function that ends it and waits.
@@ -471,5 +475,52 @@ func TestTheWalkAfterAStepIsMadeHoweverLate(t *testing.T) {
 	eventually(t, "what was deleted", h.has("scala101/gone.md", "g\n"))
 	if asked.Load() < 3 {
 		t.Error("no question was refused")
+	}
+}
+
+// TestWhatIsPushedBeforeTheStreamBeginsIsNotMissed: between what a watch asked
+// and its first event nobody tells it of a push.
+func TestWhatIsPushedBeforeTheStreamBeginsIsNotMissed(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	asked, hold := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	w.behind(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/v1/events") {
+				once.Do(func() { close(asked); <-hold })
+			}
+			next.ServeHTTP(rw, r)
+		})
+	})
+	h.watching(WatchOptions{})
+	<-asked
+	w.publish("scala101", with(lesson, "early.md", "before the stream\n"))
+	close(hold)
+	eventually(t, "the push", h.has("scala101/early.md", "before the stream\n"))
+}
+
+// TestAStreamsBeginAsksForNothingWhereNothingIsNew: a service that begins anew
+// hears nothing of watches whose folders hold what it gives out.
+func TestAStreamsBeginAsksForNothingWhereNothingIsNew(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	if h.sync(); h.agent().holds("") {
+		t.Error("a service that tells no tag is believed")
+	}
+	hello := func() (etag string) {
+		h.agent().client.Events(t.Context(), func(e hook.Event) error { etag = e.ETag; return io.EOF })
+		return etag
+	}
+	if !h.agent().holds(hello()) {
+		t.Errorf("%q is not what is held", hello())
+	}
+	w.publish("scala101", with(lesson, "new.md", "new\n"))
+	if h.agent().holds(hello()) {
+		t.Error("what was not fetched is held")
 	}
 }

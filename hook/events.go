@@ -24,6 +24,8 @@ type Event struct {
 	Kind    string         `json:"-"`                // the SSE event: EventHello, EventChanged, or one to be passed over
 	Course  string         `json:"course,omitempty"` // what changed for this student
 	Version bundle.Version `json:"version,omitempty"`
+	// ETag comes with EventHello: what GET /v1/sync gives out at that moment.
+	ETag string `json:"etag,omitempty"`
 	// Listeners is how many streams this service holds: who hears of a change
 	// waits a random while that grows with it.
 	Listeners int `json:"listeners"`

@@ -90,10 +90,11 @@ type eventStream struct {
 
 func (e *eventStream) run(ctx context.Context, wake <-chan struct{}) error {
 	e.told = map[string]string{}
-	for _, v := range e.s.views(ctx, e.t) {
+	views := e.s.views(ctx, e.t)
+	for _, v := range views {
 		e.told[v.course] = v.tag()
 	}
-	if err := e.send(hook.Event{Kind: hook.EventHello}); err != nil {
+	if err := e.send(hook.Event{Kind: hook.EventHello, ETag: etag(views)}); err != nil {
 		return err
 	}
 	beat := time.NewTicker(hook.Heartbeat)

@@ -24,8 +24,17 @@ func (s *student) listen(ctx context.Context) <-chan hook.Event {
 			s.w.t.Error(err)
 		}
 	}()
-	if e := next(s.w.t, out); e.Kind != hook.EventHello || e.Listeners < before+1 {
+	e := next(s.w.t, out)
+	if e.Kind != hook.EventHello || e.Listeners < before+1 {
 		s.w.t.Fatalf("%+v", e)
+	}
+	ans, err := s.client.Sync(ctx, nil, nil, e.ETag)
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	defer ans.Close()
+	if e.ETag == "" || !ans.NotModified {
+		s.w.t.Errorf("the stream begins with %q, the answer is %q", e.ETag, ans.ETag)
 	}
 	return out
 }
