@@ -43,8 +43,21 @@ func NewDeployKey(comment string) (privatePEM []byte, authorizedLine string, err
 	if err != nil {
 		return nil, "", fmt.Errorf("make a deploy key: %w", err)
 	}
-	line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(sshPublic)))
-	return pem.EncodeToMemory(block), strings.TrimSpace(line + " " + comment), nil
+	return pem.EncodeToMemory(block), authorized(sshPublic, comment), nil
+}
+
+func authorized(k ssh.PublicKey, comment string) string {
+	return strings.TrimSpace(strings.TrimSpace(string(ssh.MarshalAuthorizedKey(k))) + " " + comment)
+}
+
+// PublicHalf gives the line to paste at the git host, of the private key in a
+// file. Errors are of kind DeployKey and say what to do.
+func PublicHalf(file, comment string) (authorizedLine string, err error) {
+	k, err := readKey(file)
+	if err != nil {
+		return "", err
+	}
+	return authorized(k.signer.PublicKey(), comment), nil
 }
 
 // readKeys reads the keys that can be read, in order. Files are read for each

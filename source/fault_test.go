@@ -174,6 +174,15 @@ func TestNewDeployKey(t *testing.T) {
 	if string(public.Marshal()) != string(signer.PublicKey().Marshal()) || public.Type() != ssh.KeyAlgoED25519 {
 		t.Error("the halves do not belong together")
 	}
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, pem, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := PublicHalf(file, comment); err != nil || again != line {
+		t.Errorf("%q is not %q: %v", again, line, err)
+	}
+	_, err = PublicHalf(file+".pub", comment)
+	fails(t, err, DeployKey, "is not there")
 	if _, _, err := NewDeployKey("two\nlines"); err == nil {
 		t.Error("a comment of two lines was taken")
 	}

@@ -26,7 +26,7 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `Looks at each course (or one): the record and its signature, that each bundle it
 names is there, that they lead to the newest version, that the log knows nothing
 newer, and that no student's server proved to have a newer version. With
---read-data every bundle is read and hashed. Nothing is changed.
+--read-data each of these bundles is read and hashed. Nothing is changed.
 
 With --repair the running syncer publishes what the repository has now, above
 every version that is known, with full bundles alone: for a store that lost
@@ -49,7 +49,7 @@ Exit codes: 0 all is well · 1 something is not.`,
 		},
 	}
 	f := c.Flags()
-	f.BoolVar(&data, "read-data", false, "read and hash every bundle")
+	f.BoolVar(&data, "read-data", false, "read and hash each bundle that the record names")
 	f.BoolVar(&repair, "repair", false, "publish anew what the store has lost")
 	f.Int64Var(&above, "above", 0, "with --repair: a `version` that students have and nothing in the store tells of")
 	f.StringVar(&cmd.Why, "why", "", "with --repair: the `reason`, for the log")

@@ -274,22 +274,6 @@ func (a *app) keyAndHost(ctx context.Context, q *asker, cfg *config.Config, n ne
 	return err
 }
 
-// deployKey gives the public half of the key in file, which is made if there
-// is none.
-func deployKey(file, comment string) (public string, err error) {
-	if data, err := os.ReadFile(file + ".pub"); err == nil {
-		return strings.TrimSpace(string(data)), nil
-	}
-	private, public, err := source.NewDeployKey(comment)
-	if err != nil {
-		return "", err
-	}
-	if err := durable.WriteFile(file, private, 0o600); err != nil {
-		return "", err
-	}
-	return strings.TrimSpace(public), durable.WriteFile(file+".pub", []byte(strings.TrimSpace(public)+"\n"), 0o644)
-}
-
 // writeCourse writes courses.d/NAME.yaml and checks the configuration that
 // comes of it; a configuration that is refused takes the file away again.
 func writeCourse(cfg *config.Config, e courseEntry) (string, error) {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -73,29 +74,61 @@ func (a *app) keySecret() *cobra.Command {
 func (a *app) keyDeploy() *cobra.Command {
 	return &cobra.Command{
 		Use: "deploy FILE", Args: exactly("FILE"),
-		Short:   "Make a deploy key, and print the line to paste at the git host",
+		Short:   "Make a deploy key in FILE, and print the line to paste at the git host (FILE.pub)",
 		Example: "  satchel key deploy secrets/scala101-key-2",
 		RunE: func(_ *cobra.Command, args []string) error {
-			var line string
-			err := a.makeFile(args[0], func() (private []byte, err error) {
-				private, line, err = source.NewDeployKey("satchel")
-				return private, err
-			})
+			file := args[0]
+			if err := absent(file); err != nil {
+				return err
+			}
+			line, err := deployKey(file, "satchel")
 			if err != nil {
 				return err
 			}
+			a.handOver(filepath.Dir(file), file, file+".pub")
 			a.printf("%s\n", line)
 			return nil
 		},
 	}
 }
 
-// makeFile writes what content gives into a file that is not there yet.
-func (a *app) makeFile(file string, content func() ([]byte, error)) error {
+// deployKey gives the public half of the key in file, as the line to paste at
+// the git host, and sees that FILE.pub says the same. The key is made where
+// there is none.
+func deployKey(file, comment string) (line string, err error) {
+	if _, err := os.Lstat(file); errors.Is(err, fs.ErrNotExist) {
+		private, _, err := source.NewDeployKey(comment)
+		if err != nil {
+			return "", err
+		}
+		if err := durable.WriteFile(file, private, 0o600); err != nil {
+			return "", err
+		}
+	}
+	if line, err = source.PublicHalf(file, comment); err != nil {
+		return "", err
+	}
+	have, err := os.ReadFile(file + ".pub")
+	if err == nil && strings.HasPrefix(string(have), strings.TrimSuffix(line, comment)) {
+		return line, nil
+	}
+	return line, durable.WriteFile(file+".pub", []byte(line+"\n"), 0o644)
+}
+
+// absent is an error where something has the name already.
+func absent(file string) error {
 	switch _, err := os.Lstat(file); {
 	case err == nil:
 		return fmt.Errorf("%s: %w; choose another name", file, fs.ErrExist)
 	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return nil
+}
+
+// makeFile writes what content gives into a file that is not there yet.
+func (a *app) makeFile(file string, content func() ([]byte, error)) error {
+	if err := absent(file); err != nil {
 		return err
 	}
 	data, err := content()
