@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -21,21 +22,22 @@ func dirError(op, key string, err error) error {
 	if absent && (op == "get" || op == "head") {
 		err = ErrNotFound
 	}
-	return fmt.Errorf("%s %s: %w", op, key, dirCause(err))
+	return dirCause(err, fmt.Errorf("%s %s: %w", op, key, err))
 }
 
-func dirCause(err error) error {
+// dirCause says first what can be done about err, then the whole of it.
+func dirCause(err, whole error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
-		return fmt.Errorf("the disk (or quota) of the store's folder is full; nothing was stored. Free some space, or move the folder and set store.dir: %w", err)
+		return fmt.Errorf("the disk (or quota) of the store's folder is full; nothing was stored. Free some space, or move the folder and set store.dir: %w", whole)
 	case errors.Is(err, unix.EROFS):
-		return fmt.Errorf("the store's folder is on a read-only filesystem; mount it writable, or set store.dir to another folder: %w", err)
+		return fmt.Errorf("the store's folder is on a read-only filesystem; mount it writable, or set store.dir to another folder: %w", whole)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("the service may not do that in the store's folder; give the folder and all in it to the service's user: %w", err)
+		return fmt.Errorf("this user (uid %d) may not do that in the store's folder. A command is run as the service's user; where this is the service, the folder and all in it must be its own: %w", os.Geteuid(), whole)
 	case errors.Is(err, unix.EIO):
-		return fmt.Errorf("the disk of the store's folder reports an error; look at the kernel's log, and do not trust that disk: %w", err)
+		return fmt.Errorf("the disk of the store's folder reports an error; look at the kernel's log, and do not trust that disk: %w", whole)
 	}
-	return err
+	return whole
 }
 
 // networkFilesystems are refused, by the magic number that statfs(2) gives

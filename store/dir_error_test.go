@@ -15,7 +15,7 @@ func TestDirErrorSaysWhatToDo(t *testing.T) {
 		unix.EACCES: "service's user", unix.EPERM: "service's user",
 	} {
 		err := dirError("put", "a/b", &fs.PathError{Op: "write", Path: "x", Err: errno})
-		if !strings.HasPrefix(err.Error(), "put a/b: ") || !strings.Contains(err.Error(), want) || !errors.Is(err, errno) {
+		if said, rest, ok := strings.Cut(err.Error(), ": put a/b: "); !ok || rest == "" || !strings.Contains(said, want) || !errors.Is(err, errno) {
 			t.Errorf("%v: %v", errno, err)
 		}
 	}
