@@ -27,6 +27,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -88,6 +89,7 @@ type Agent struct {
 	metadata             []string
 	hubPort, startFolder string
 	shut                 atomic.Int64 // until when (Unix) no signed URL is asked; see elsewhere.go
+	claims               sync.Map     // by course, the hook.Have for which bytes are asked
 }
 
 // agentVersion is what the service is told of this program.
@@ -126,7 +128,7 @@ func New(lg *slog.Logger, s Settings, o Options) (*Agent, error) {
 	}
 	a.client = hook.NewClient(hook.ClientOptions{
 		URL: s.URL, Ticket: a.ticket.get, Agent: "satchel-agent/" + agentVersion,
-		Proxy: s.Proxy, CAFile: s.CAFile, Idle: s.Patience, Away: s.Away, HTTP: o.HTTP, URLs: a.takesURLs,
+		Proxy: s.Proxy, CAFile: s.CAFile, Idle: s.Patience, Away: s.Away, HTTP: o.HTTP, URLs: a.takesURLs, Holds: a.claim,
 	})
 	a.bureau = bureau(s, o.HTTP)
 	return a, nil

@@ -3,12 +3,14 @@ package agent
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
 
 	"satchel/hook"
+	"satchel/workdir"
 )
 
 // question asks the service, with a ticket of the running watch where this
@@ -105,6 +107,21 @@ func (p *pass) haves() (haves []hook.Have, text string) {
 		lines = append(lines, h.String())
 	}
 	return haves, strings.Join(lines, "\n")
+}
+
+// take makes a verified version what a course is brought to, and what bytes are
+// asked for: while the course is paused no others come.
+func (p *pass) take(l *local, n *workdir.Newest) {
+	l.newest = n
+	h := hook.Have{Course: l.name, Version: n.Head.Version, Fingerprint: n.Head.Fingerprint()}
+	h.Channels = slices.Sorted(maps.Keys(n.Manifests))
+	p.a.claims.Store(l.name, h)
+}
+
+func (a *Agent) claim(course string) hook.Have {
+	h, _ := a.claims.Load(course)
+	have, _ := h.(hook.Have)
+	return have
 }
 
 // headAge is how old a head may be before it is asked for anew.

@@ -132,7 +132,7 @@ func (p *pass) withHead(co hook.CourseOffer) error {
 	m.Version, m.Folder, m.Language = head.Version, head.Settings.Folder, head.Settings.Language
 	m.Published = head.Published
 	p.vouched(l, m, co.Head, head)
-	l.newest = &newest
+	p.take(l, &newest)
 	return nil
 }
 

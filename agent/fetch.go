@@ -32,6 +32,7 @@ type haul struct {
 	shown  time.Time
 	mu     *sync.Mutex // of all hauls of a pass: guards want, here, got and shown while a crew works
 	quiet  func()      // waits for the crew
+	paused bool        // of a paused course: what is not given out now is no news, and not asked for anew
 }
 
 // newHaul makes one of the contents that plan wants.
@@ -79,9 +80,12 @@ func (a *Agent) bring(ctx context.Context, hauls map[string]*haul, first *hook.A
 		}
 	}
 	for _, h := range hauls {
-		if rest := a.rest(ctx, h, staged); rest != nil {
+		rest := a.rest(ctx, h, staged)
+		switch {
+		case h.paused && errors.Is(rest, errAnew): // it comes when the pause ends
+		case rest != nil:
 			err = rest
-		} else if len(h.want) == 0 {
+		case len(h.want) == 0:
 			err = nil
 		}
 	}

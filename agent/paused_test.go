@@ -2,10 +2,14 @@ package agent
 
 import (
 	"bytes"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"satchel/bundle"
@@ -141,4 +145,63 @@ func TestTheStatusNamesALogThatIsThere(t *testing.T) {
 	if got := h.statusText(); !strings.HasSuffix(got, "\nLog: "+log+"\n") {
 		t.Error(got)
 	}
+}
+
+// TestWhatAPauseHoldsBackIsNotAskedForAgainAndAgain: of a file that was
+// deleted, and that a version behind the pause replaces, nothing comes; what the
+// version here shares with that one does. A restore says why.
+func TestWhatAPauseHoldsBackIsNotAskedForAgainAndAgain(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	noise := string(bigBytes(2 << 20)) // is not kept for a merge
+	files := with(lesson, "big.bin", noise[:1<<20], "same.bin", noise[1<<20:])
+	w.publish("scala101", files)
+	h := w.home("ana")
+	h.sync()
+	w.publish("scala101", with(files, "big.bin", "held back\n"), paused)
+	must(t, os.Remove(filepath.Join(h.root, "scala101/big.bin")))
+	must(t, os.Remove(filepath.Join(h.root, "scala101/same.bin")))
+	h.said()
+	w.requests()
+	out := h.agent().Sync(t.Context(), SyncOptions{Mode: workdir.Start, Walk: true})
+	if asked := w.requests(); out.Code != CodeInPart || out.Offline || len(asked) > 4 {
+		t.Errorf("%+v, %q", out, asked)
+	}
+	if said := h.said(); len(said) == 0 || said[0] != "scala101 is paused by your teacher; you have version 1." {
+		t.Errorf("said %q", said)
+	}
+	delete(files, "big.bin")
+	h.wantTree("scala101", files)
+	if out := h.agent().Restore(t.Context(), filepath.Join(h.root, "scala101"), "big.bin", 0); out.Code != CodeInPart {
+		t.Errorf("%+v", out)
+	}
+	h.wantSaid("scala101 is paused by your teacher; you have version 1.")
+}
+
+// TestADownloadGoesOnInAPause: of the version that was offered, all comes.
+func TestADownloadGoesOnInAPause(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	noise := string(bigBytes(2 << 20))
+	files := with(lesson, "data/big.bin", noise[:1<<20])
+	for i := range 10 {
+		files[fmt.Sprintf("pictures/%02d.png", i)] = noise[1<<20+i*60_000:][:60_000]
+	}
+	w.publish("scala101", files)
+	h := w.home("ana")
+	var cuts atomic.Int64
+	cut := cutting(150_000, &cuts)
+	pauses := sync.OnceFunc(func() { w.decide("scala101", pause) })
+	w.behind(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if !strings.HasSuffix(r.URL.Path, "/v1/sync") {
+				pauses()
+			}
+			cut(next).ServeHTTP(rw, r)
+		})
+	})
+	if out := h.sync(); out.Code != "" || cuts.Load() < 3 {
+		t.Errorf("%+v, %d cuts: %q", out, cuts.Load(), h.said())
+	}
+	h.wantTree("scala101", files)
 }

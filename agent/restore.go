@@ -128,6 +128,10 @@ func (p *pass) notRestored(l *local, path string, err error) {
 	w := p.words(l.name)
 	var e *hook.Error
 	switch {
+	case errors.Is(err, errAnew) && p.known(l).Paused:
+		p.lg.Info("not restored", "course", l.name, "path", path, "error", err)
+		p.out.Code = CodeInPart
+		p.say(l.name, w.PausedHere(l.name, l.dir.State().Latest.Version))
 	case errors.As(err, &e), errors.Is(err, errNoTicket), errors.Is(err, errNoService), isBroken(err), errors.Is(err, errAnew):
 		p.lg.Warn("not restored", "course", l.name, "path", path, "error", err)
 		p.out.Code = CodeOffline

@@ -26,6 +26,7 @@ func (p *pass) settle(ctx context.Context, ans *hook.Answer) error {
 		}
 		if wanted := l.plan.Wanted(); len(wanted) > 0 {
 			l.haul = newHaul(mu, l.name, l.dir, wanted, l.newest.Manifests)
+			l.haul.paused = p.known(l).Paused
 			hauls[l.name] = l.haul
 		}
 	}
@@ -324,7 +325,7 @@ func (p *pass) fromState(l *local) {
 			return
 		}
 	}
-	l.newest = &workdir.Newest{Head: head, Envelope: st.Envelope, Manifests: st.Manifests, Keys: p.a.s.Keys}
+	p.take(l, &workdir.Newest{Head: head, Envelope: st.Envelope, Manifests: st.Manifests, Keys: p.a.s.Keys})
 }
 
 // headAtHand is the one that this home holds, verified; nil where there is

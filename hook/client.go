@@ -32,6 +32,9 @@ type ClientOptions struct {
 	Reach  Reach         // to which addresses it connects (see near.go)
 	URLs   func() bool   // asked for each request: whether signed URLs are taken (Signed); nil: never
 	HTTP   *http.Client  // replaces the transport; Proxy and CAFile then say nothing
+	// Holds is asked for each request for a course's bytes: the version that they
+	// are for, for while the course is paused those of no other come. nil: none is named.
+	Holds func(course string) Have
 }
 
 // Client asks the service. It never follows a redirect, uses no proxy that it
@@ -111,6 +114,21 @@ func (c *Client) Sync(ctx context.Context, have []Have, keys []string, etag stri
 	return c.answer(c.do(ctx, call{method: http.MethodPost, path: "/v1/sync", body: []byte(query), header: header}))
 }
 
+// claim names the version that bytes are asked for. One that is too long is left
+// out: it counts only while the course is paused.
+func (c *Client) claim(course string) url.Values {
+	q := url.Values{}
+	if c.o.Holds == nil {
+		return q
+	}
+	if h := c.o.Holds(course); h.Version > 0 {
+		if text := h.String(); len(text) <= MaxHave/2 {
+			q.Set("have", text)
+		}
+	}
+	return q
+}
+
 // Files asks for contents by digest: at most MaxAsked. What the newest
 // manifests of this student do not name does not come.
 func (c *Client) Files(ctx context.Context, course string, digests []bundle.Digest) (*Answer, error) {
@@ -121,7 +139,7 @@ func (c *Client) Files(ctx context.Context, course string, digests []bundle.Dige
 	if err != nil {
 		return nil, err
 	}
-	return c.answer(c.do(ctx, call{method: http.MethodPost, path: coursePath(course, "files"), body: body,
+	return c.answer(c.do(ctx, call{method: http.MethodPost, path: coursePath(course, "files"), query: c.claim(course).Encode(), body: body,
 		header: http.Header{"Accept": {OfferType}, "Content-Type": {"application/json"}}}))
 }
 
@@ -153,7 +171,7 @@ func (c *Client) Range(ctx context.Context, course string, d bundle.Digest, off,
 		return nil, fmt.Errorf("range of %d bytes at %d", n, off)
 	}
 	resp, err := c.do(ctx, call{method: http.MethodGet, path: coursePath(course, "bundles", d.String()),
-		header: http.Header{"Range": {rangeOf(off, n)}}})
+		query: c.claim(course).Encode(), header: http.Header{"Range": {rangeOf(off, n)}}})
 	if err != nil {
 		return nil, err
 	}
@@ -178,8 +196,9 @@ func section(who string, resp *http.Response, off, n int64) (io.ReadCloser, erro
 // History gives one channel's history. It is not checked here: its digest
 // stands in the channel's manifest.
 func (c *Client) History(ctx context.Context, course, channel string) (bundle.History, error) {
-	resp, err := c.do(ctx, call{method: http.MethodGet, path: coursePath(course, "history"),
-		query: url.Values{"channel": {channel}}.Encode()})
+	q := c.claim(course)
+	q.Set("channel", channel)
+	resp, err := c.do(ctx, call{method: http.MethodGet, path: coursePath(course, "history"), query: q.Encode()})
 	if err != nil {
 		return nil, err
 	}

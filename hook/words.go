@@ -20,6 +20,10 @@
 // A stream that breaks off is resumed by the frames' own addresses: a frame
 // that lies in a bundle by GET …/bundles/{digest} with Range, any other
 // content by POST …/files.
+//
+// These, and GET …/history, take have=HAVE with the version that the agent holds
+// or was offered. While a course is paused they give of it what that version
+// names, and nothing to whoever names none.
 package hook
 
 import (

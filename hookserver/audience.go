@@ -20,6 +20,7 @@ type view struct {
 	who      guest // whose view it is
 	shelf    shelf
 	channels []*channel // of the shelf's edition; none when there is no edition
+	kept     *kept      // bounds what is given while the course is paused (given.go); nil: nothing does
 }
 
 // views are the courses of this student by today's configuration, in the
@@ -113,8 +114,12 @@ func (v *view) channel(id string) *channel {
 	return nil
 }
 
-// names says whether the newest manifest of a channel in view names it.
+// names says whether the newest manifest of a channel in view names it, and no
+// pause holds it back.
 func (v *view) names(d bundle.Digest) (content, bool) {
+	if v.kept != nil && !v.kept.contents[d] {
+		return content{}, false
+	}
 	for _, ch := range v.channels {
 		if c, ok := ch.named[d]; ok {
 			return c, true

@@ -22,7 +22,7 @@ func (s *Server) getBundle(c *gin.Context, t hook.Ticket) error {
 	if err != nil {
 		return err
 	}
-	v, err := s.view(c.Request.Context(), t, c.Param("course"))
+	v, err := s.given(c, t)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,8 @@ func (v *view) covers(x *bundle.Index, from, to int64) bool {
 }
 
 // postFiles answers POST /v1/courses/{course}/files: of the contents asked
-// for, those that the newest manifests of this student name.
+// for, those that the newest manifests of this student name and no pause holds
+// back.
 func (s *Server) postFiles(c *gin.Context, t hook.Ticket) error {
 	var ask hook.Ask
 	if err := readJSON(c, maxAskBody, &ask); err != nil {
@@ -131,7 +132,7 @@ func (s *Server) postFiles(c *gin.Context, t hook.Ticket) error {
 	if len(ask.Digests) == 0 || len(ask.Digests) > hook.MaxAsked {
 		return bad("ask for 1 to %d contents", hook.MaxAsked)
 	}
-	v, err := s.view(c.Request.Context(), t, c.Param("course"))
+	v, err := s.given(c, t)
 	if err != nil {
 		return err
 	}
@@ -168,9 +169,9 @@ func (s *Server) postFiles(c *gin.Context, t hook.Ticket) error {
 }
 
 // getHistory answers GET /v1/courses/{course}/history?channel=ID with zstd of
-// the history's text.
+// the history's text; while the course is paused, of the version that is held.
 func (s *Server) getHistory(c *gin.Context, t hook.Ticket) error {
-	v, err := s.view(c.Request.Context(), t, c.Param("course"))
+	v, err := s.given(c, t)
 	if err != nil {
 		return err
 	}
@@ -178,12 +179,16 @@ func (s *Server) getHistory(c *gin.Context, t hook.Ticket) error {
 	if ch == nil {
 		return errNotFound
 	}
+	m, at := v.kept.of(ch)
+	if m == nil {
+		return errNotFound
+	}
 	back, err := s.guests.stream(t, false)
 	if err != nil {
 		return err
 	}
 	defer back()
-	packed, err := s.history(c.Request.Context(), v.course, ch)
+	packed, err := s.history(c.Request.Context(), v.course, ch, at, m.History)
 	if err != nil {
 		return err
 	}
@@ -195,15 +200,14 @@ func (s *Server) getHistory(c *gin.Context, t hook.Ticket) error {
 	return w.bytes("history", packed)
 }
 
-// history gives a channel's packed history, read anew from its bundles and
-// checked against its manifest.
-func (s *Server) history(ctx context.Context, course string, ch *channel) ([]byte, error) {
-	want := ch.manifest.History
+// history gives the packed history that a channel had at a version, read anew
+// from its bundles and checked against want, which its manifest named.
+func (s *Server) history(ctx context.Context, course string, ch *channel, at bundle.Version, want bundle.Digest) ([]byte, error) {
 	if packed, ok := s.mix.made.get(want); ok {
 		return packed, nil
 	}
 	packed, err := s.mix.making.do(ctx, "history "+want.String(), func(ctx context.Context) ([]byte, error) {
-		packed, err := s.readHistory(ctx, course, ch)
+		packed, err := s.readHistory(ctx, course, ch, at, want)
 		if err == nil {
 			s.mix.made.put(want, packed, int64(len(packed)))
 		}
@@ -215,10 +219,10 @@ func (s *Server) history(ctx context.Context, course string, ch *channel) ([]byt
 	return packed, nil
 }
 
-func (s *Server) readHistory(ctx context.Context, course string, ch *channel) ([]byte, error) {
-	steps, ok := ch.path(0, ch.newest())
+func (s *Server) readHistory(ctx context.Context, course string, ch *channel, at bundle.Version, want bundle.Digest) ([]byte, error) {
+	steps, ok := ch.path(0, at)
 	if !ok {
-		return nil, fmt.Errorf("%w: no bundles lead to the newest version", bundle.ErrCorrupt)
+		return nil, fmt.Errorf("%w: no bundles lead to version %d", bundle.ErrCorrupt, at)
 	}
 	var h bundle.History
 	for _, step := range steps {
@@ -229,7 +233,7 @@ func (s *Server) readHistory(ctx context.Context, course string, ch *channel) ([
 		h, _ = h.Add(x.Former...)
 	}
 	text := h.Encode()
-	if bundle.Sum(text) != ch.manifest.History {
+	if bundle.Sum(text) != want {
 		return nil, fmt.Errorf("%w: the bundles give another history than the manifest names", bundle.ErrCorrupt)
 	}
 	var packed bytes.Buffer

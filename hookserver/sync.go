@@ -209,14 +209,9 @@ func parseAsked(query string) (asked, error) {
 		}
 	}
 	for _, text := range q["have"] {
-		h, err := hook.ParseHave(text)
-		if err != nil || len(h.Channels) > maxChannels || len(h.Fingerprint) > 64 {
-			return asked{}, bad("have is not COURSE:VERSION:FINGERPRINT:CHANNELS")
-		}
-		for _, id := range h.Channels {
-			if id == "" || len(id) > 64 {
-				return asked{}, bad("have names a channel that cannot be")
-			}
+		h, err := parseHave(text)
+		if err != nil {
+			return asked{}, err
 		}
 		if _, twice := out.have[h.Course]; twice {
 			return asked{}, bad("have names a course twice")
@@ -224,6 +219,19 @@ func parseAsked(query string) (asked, error) {
 		out.have[h.Course] = h
 	}
 	return out, nil
+}
+
+func parseHave(text string) (hook.Have, error) {
+	h, err := hook.ParseHave(text)
+	if err != nil || len(h.Channels) > maxChannels || len(h.Fingerprint) > 64 {
+		return hook.Have{}, bad("have is not COURSE:VERSION:FINGERPRINT:CHANNELS")
+	}
+	for _, id := range h.Channels {
+		if id == "" || len(id) > 64 {
+			return hook.Have{}, bad("have names a channel that cannot be")
+		}
+	}
+	return h, nil
 }
 
 // sendOffer writes an answer of type hook.OfferType: the offer, then the
