@@ -33,7 +33,7 @@ func (s *Server) presence(ctx context.Context) {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			_ = store.RemovePresence(last, s.o.Store, s.o.ID) // it is forgotten in three minutes
+			_ = store.RemovePresence(last, s.o.Store, s.o.ID) // it counts as there for three minutes more, and is named for a day
 			return
 		case <-tick.C:
 		case <-again.C:

@@ -19,9 +19,11 @@ const (
 	presencePrefix = "receipts/servers/" // below what a hookserver may write
 	maxPresence    = 4 << 20
 	// PresenceEvery is how often a hookserver says that it is there, and
-	// PresenceLife how long after its last word it counts as there.
+	// PresenceLife how long after its last word it counts as there. What it said
+	// stays for presenceKept, unless it takes it away when it stops.
 	PresenceEvery = time.Minute
 	PresenceLife  = 3 * time.Minute
+	presenceKept  = 24 * time.Hour
 )
 
 // Presence is what a hookserver says of itself: that it is there, and which
@@ -32,6 +34,7 @@ type Presence struct {
 	ID      string                    `json:"id"` // host and process
 	Time    time.Time                 `json:"time"`
 	Courses map[string]bundle.Version `json:"courses"`
+	Heard   time.Time                 `json:"-"` // when this was written, by the store's clock
 }
 
 // WritePresence puts p in the place of what that hookserver said before.
@@ -53,13 +56,22 @@ func RemovePresence(ctx context.Context, s Store, id string) error {
 }
 
 // Presences gives all hookservers that spoke within PresenceLife before now.
-// One that cannot be read counts as there, with nothing: its word is awaited.
 func Presences(ctx context.Context, s Store, now time.Time) (out []Presence, err error) {
+	out, _, err = PresencesAndSilent(ctx, s, now)
+	return out, err
+}
+
+// PresencesAndSilent also gives those that spoke within a day, though not within
+// PresenceLife, and did not say that they stop. They may have ended badly, or be
+// cut off from the store, and go on with what they have. One that cannot be read
+// counts, with nothing: its word is awaited.
+func PresencesAndSilent(ctx context.Context, s Store, now time.Time) (here, silent []Presence, err error) {
 	for o, err := range s.List(ctx, presencePrefix, "") {
 		if err != nil {
-			return nil, fmt.Errorf("hookservers: %w", err)
+			return nil, nil, fmt.Errorf("hookservers: %w", err)
 		}
-		if earlier(now, o.Now).Sub(o.Modified) > PresenceLife {
+		ago := earlier(now, o.Now).Sub(o.Modified)
+		if ago > presenceKept {
 			continue
 		}
 		p, err := readPresence(ctx, s, o.Key)
@@ -69,10 +81,14 @@ func Presences(ctx context.Context, s Store, now time.Time) (out []Presence, err
 		if err != nil {
 			p = &Presence{}
 		}
-		p.ID = strings.TrimPrefix(o.Key, presencePrefix)
-		out = append(out, *p)
+		p.ID, p.Heard = strings.TrimPrefix(o.Key, presencePrefix), o.Modified
+		if ago > PresenceLife {
+			silent = append(silent, *p)
+		} else {
+			here = append(here, *p)
+		}
 	}
-	return out, nil
+	return here, silent, nil
 }
 
 func readPresence(ctx context.Context, s Store, key string) (*Presence, error) {
@@ -101,7 +117,7 @@ func SweepPresences(ctx context.Context, s Store, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		if earlier(now, o.Now).Sub(o.Modified) > 24*time.Hour {
+		if earlier(now, o.Now).Sub(o.Modified) > presenceKept {
 			if err := s.Delete(ctx, o.Key); err != nil {
 				return err
 			}

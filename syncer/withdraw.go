@@ -25,6 +25,16 @@ type Withdrawal struct {
 	// Unconfirmed those that are there and did not say so in time.
 	Servers     []string `json:"servers,omitempty"`
 	Unconfirmed []string `json:"unconfirmed,omitempty"`
+	// Silent are those that were there within a day and were not heard of for some
+	// minutes: where one still runs, cut off from the store, it goes on with what
+	// it has. They are not waited for.
+	Silent []SilentServer `json:"silent,omitempty"`
+}
+
+// SilentServer is a hookserver that stopped saying that it is there.
+type SilentServer struct {
+	ID    string    `json:"id"`
+	Heard time.Time `json:"heard"` // last
 }
 
 // Withdraw takes contents back: path's, or what came in with a version. Where
@@ -255,16 +265,20 @@ func (p *pass) takeBack(ctx context.Context, before []former, pairs []bundle.Pai
 const confirmTime = 10 * time.Second
 
 // waitForServers waits until each hookserver that is there gives out the
-// version without what was taken back, and tells which do.
+// version without what was taken back, and tells which do, and which may be
+// there though they are silent.
 func (p *pass) waitForServers(ctx context.Context, w *Withdrawal) {
 	ctx, cancel := context.WithTimeout(ctx, confirmTime)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		all, err := store.Presences(ctx, p.st, p.o.Now())
+		all, silent, err := store.PresencesAndSilent(ctx, p.st, p.o.Now())
 		if err == nil {
-			w.Servers, w.Unconfirmed = nil, nil
+			w.Servers, w.Unconfirmed, w.Silent = nil, nil, nil
+			for _, s := range silent {
+				w.Silent = append(w.Silent, SilentServer{s.ID, s.Heard})
+			}
 			for _, s := range all {
 				if s.Courses[string(p.c.Name)] >= w.Version {
 					w.Servers = append(w.Servers, s.ID)

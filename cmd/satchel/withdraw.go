@@ -32,7 +32,8 @@ now (its path is below the course's folder), or all that came in with a version.
 Lists them first, and asks; where nobody is at a terminal, give --yes.
 
 Nothing gives them out any more once the command has answered: not the service,
-not its caches, not URLs that were signed. Students' agents that are online
+not its caches, not URLs that were signed; but a hookserver that is cut off from
+the store, which the answer names if it was heard within a day. Students' agents that are online
 remove them within seconds, the others at the next login, where the student did
 not change them. The same bytes under another path stay. The repository is not
 touched: take the file out there too, or a changed one goes out again.
@@ -88,11 +89,19 @@ func (a *app) withdraw(ctx context.Context, cmd syncer.Command, yes bool) error 
 	if a.json {
 		return a.printJSON(done)
 	}
+	a.printServers(done)
+	a.printf("%s: took back %s; version %d is without. %s that held it deleted from the store.\n", done.Course, plural(len(done.Pairs), "file"), done.Version, plural(done.Deleted, "object"))
+	return nil
+}
+
+// printServers names the hookservers that may still give out what was taken back.
+func (a *app) printServers(done syncer.Withdrawal) {
 	for _, id := range done.Unconfirmed {
 		a.printf("The hookserver %s has not said yet that it gives out none of it: it does so as soon as it can read the store.\n", id)
 	}
-	a.printf("%s: took back %s; version %d is without. %s that held it deleted from the store.\n", done.Course, plural(len(done.Pairs), "file"), done.Version, plural(done.Deleted, "object"))
-	return nil
+	for _, s := range done.Silent {
+		a.printf("The hookserver %s was not heard since %s; if it still runs it may give it out until it reads the store again.\n", s.ID, s.Heard.Local().Format("2006-01-02 15:04"))
+	}
 }
 
 // belowFolder adds to a refusal what path was meant, where the one that was
