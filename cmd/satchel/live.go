@@ -68,11 +68,14 @@ func wake(c chan struct{}) {
 	}
 }
 
-func (l *live) courses() []course.Course {
+// config is not to be changed: it is replaced as a whole.
+func (l *live) config() *config.Config {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	return l.cfg.Courses
+	return l.cfg
 }
+
+func (l *live) courses() []course.Course { return l.config().Courses }
 
 func (l *live) held() keys {
 	l.mu.RLock()

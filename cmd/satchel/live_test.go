@@ -5,9 +5,13 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"satchel/bundle"
@@ -54,5 +58,45 @@ func TestAKeyThatNobodyTrustsIsNotTakenUp(t *testing.T) {
 	log.Reset()
 	if l.take(lg, cfg(one, filepath.Join(dir, "absent"))); strings.Contains(log.String(), "not taken up") {
 		t.Errorf("where it cannot be read: %s", log.String())
+	}
+}
+
+// A webhook is passed on to the syncer of the configuration that holds when it
+// comes, also while another is taken up.
+func TestAHintGoesToTodaysSyncer(t *testing.T) {
+	var asked [2]atomic.Int32
+	var at [2]string
+	for i := range at {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked[i].Add(1)
+			w.WriteHeader(http.StatusNoContent)
+		}))
+		defer s.Close()
+		at[i] = s.URL
+	}
+	l, err := newLive(&config.Config{SyncerURL: at[0]}, halves{})
+	must(t, err)
+	lg := slog.New(slog.DiscardHandler)
+	hint := passOn(lg, l)
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	wg.Go(func() {
+		defer close(done)
+		for range 20 {
+			hint("scala101", "git.example")
+		}
+	})
+	for on := true; on; { // -race sees a read without the lock
+		select {
+		case <-done:
+			on = false
+		default:
+		}
+		l.take(lg, &config.Config{SyncerURL: at[1]})
+	}
+	wg.Wait()
+	before := asked[1].Load()
+	if hint("scala101", "git.example"); asked[1].Load() != before+1 || asked[0].Load()+before != 20 {
+		t.Errorf("%d and %d hints", asked[0].Load(), asked[1].Load())
 	}
 }

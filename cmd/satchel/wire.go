@@ -70,7 +70,7 @@ func startSyncer(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l *liv
 	if err := store.CheckConditions(ctx, st); err != nil && !errors.Is(err, store.ErrUnavailable) {
 		return nil, err
 	}
-	cfg := l.cfg
+	cfg := l.config()
 	priv, err := privacy(cfg)
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func startSyncer(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l *liv
 // passOn tells a syncer in another process of webhooks; without one the next
 // poll finds what they are about.
 func passOn(lg *slog.Logger, l *live) func(course, host string) {
-	if l.cfg.SyncerURL == "" {
+	if l.config().SyncerURL == "" {
 		return nil
 	}
 	return func(name, host string) {
@@ -113,7 +113,7 @@ func passOn(lg *slog.Logger, l *live) func(course, host string) {
 		if all := l.held().control; len(all) > 0 {
 			secret = all[0]
 		}
-		if err := syncer.SendHint(ctx, l.cfg.SyncerURL, secret, syncer.HintRequest{Course: name, Host: host}); err != nil {
+		if err := syncer.SendHint(ctx, l.config().SyncerURL, secret, syncer.HintRequest{Course: name, Host: host}); err != nil {
 			lg.Warn("a webhook was not passed on; the next poll finds what it is about", "course", name, "error", err)
 		}
 	}
@@ -138,7 +138,7 @@ func serveControl(ctx context.Context, sock net.Listener, h http.Handler) error 
 
 // startHookserver runs the half that students reach.
 func startHookserver(ctx context.Context, g *errgroup.Group, lg *slog.Logger, l *live, st store.Store, hint func(course, host string)) error {
-	cfg := l.cfg
+	cfg := l.config()
 	priv, err := privacy(cfg)
 	if err != nil {
 		return err
@@ -214,10 +214,10 @@ func listenWebhooks(cfg *config.Config) (net.Listener, error) {
 // hubOf is the hub whose API is configured and knows the students' groups;
 // else nil.
 func hubOf(l *live) (hookserver.Hub, error) {
-	if l.cfg.Hub.APIURL == "" || l.cfg.Hub.Groups == "login" {
+	if l.config().Hub.APIURL == "" || l.config().Hub.Groups == "login" {
 		return nil, nil
 	}
-	return hub.New(l.cfg.Hub.APIURL, func() string { return l.held().hub }, l.cfg.CAFile)
+	return hub.New(l.config().Hub.APIURL, func() string { return l.held().hub }, l.config().CAFile)
 }
 
 // whenever does what is to be done each time that c has a word.
