@@ -62,7 +62,7 @@ type applier struct {
 	c        *Course
 	p        *Plan
 	res      *Result
-	tree     *dir
+	tree     *dir // nil: there is none, and nothing comes now
 	hold     *dir
 	ids      map[string]string      // path to hold
 	left     map[bundle.Digest]int  // how many paths still need a content
@@ -148,10 +148,12 @@ func (a *applier) open() (err error) {
 	if a.tree, err = c.tree(p.folder); err != nil {
 		return err
 	}
-	if a.tree == nil && (c.stage == nil || c.stage.fresh == nil) {
+	switch {
+	case p.comesLater():
+		return nil
+	case a.tree == nil && (c.stage == nil || c.stage.fresh == nil):
 		return a.makeTree()
-	}
-	if a.tree == nil {
+	case a.tree == nil:
 		return nil // it comes with all that is in it
 	}
 	return a.name()
@@ -237,7 +239,7 @@ func (a *applier) run(ctx context.Context) error {
 	}
 	a.findRenamed(ctx)
 	whole, err := a.placeFresh(ctx)
-	if err == nil && a.tree == nil {
+	if err == nil && a.tree == nil && !a.p.comesLater() {
 		err = a.makeTree()
 	} else if whole {
 		err = a.name()
@@ -455,7 +457,7 @@ func (a *applier) flush(record func(...line) error) error {
 		wg.Go(func() { held = a.hold.sync() })
 	}
 	each(syncers, sortedKeys(a.dirty), func(folder string) {
-		if d, err := a.tree.descend(folder, nil); err == nil {
+		if d, err := descendIn(a.tree, folder); err == nil {
 			if err := d.sync(); err != nil {
 				a.c.home.lg.Warn("sync a folder", "course", a.c.name, "folder", folder, "error", err)
 			}

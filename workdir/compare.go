@@ -22,6 +22,7 @@ func Compare(v View) []Action {
 	}
 	c.findMoves()
 	c.findCarries()
+	c.findOver()
 	paths := map[string]bool{}
 	for p := range v.Last {
 		paths[p] = true
@@ -47,6 +48,7 @@ type comparison struct {
 	carries map[string]string // new path to the old one that is merged there
 	gone    map[string]bool   // old paths of moves and carries
 	folders map[string]bool   // folders of the newest version
+	over    map[string]bool   // folders that are gone, and come back; "" is the course's own
 }
 
 // findMoves pairs paths that the course renamed: hinted, or with an equal
@@ -453,7 +455,7 @@ func (c *comparison) now(a Action) Action {
 	switch {
 	case a.Verb == Record, a.Verb == Forget, a.Verb == Skip, a.Erase && a.Verb == Remove:
 		return a
-	case a.Mine.Kind == Nothing && (a.Was == nil || a.Was.Status == Own):
+	case a.Mine.Kind == Nothing && (a.Was == nil || a.Was.Status == Own) && !c.hides(a):
 		return a // a new name is nobody's
 	case c.busy(a):
 		a.Waits = true

@@ -35,7 +35,7 @@ func (a *applier) tidyFolders() {
 			continue
 		}
 		up, name := split(f)
-		d, err := a.tree.descend(up, nil)
+		d, err := descendIn(a.tree, up)
 		if err == nil {
 			err = d.rmdir(name)
 			d.close()

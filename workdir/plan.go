@@ -48,6 +48,7 @@ type Plan struct {
 	rename    string          // what it is to be renamed to
 	step      map[string]bool // paths to look at; nil: all
 	aside     bool            // something else stands at folder, and makes way
+	over      bool            // there is no folder
 	undo      bool            // it takes the last pass back, or does it again
 	undone    bool            // of these two, the former
 	partial   bool            // a restore, an undo: says nothing of the version as a whole
@@ -83,6 +84,7 @@ func (c *Course) Plan(ctx context.Context, n Newest, history HistoryFunc, how Ho
 	p := &Plan{c: c, newest: n, version: n.Head.Version, withdrawn: n.withdrawn(), events: c.takeUntold()}
 	p.how = how
 	tree, err := p.find(n.Head.Settings.Folder)
+	p.over = tree == nil
 	if err != nil || p.folder == "" {
 		return p, err
 	}
