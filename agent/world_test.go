@@ -279,15 +279,15 @@ func manifestOf(files map[string]string) (*bundle.Manifest, fstest.MapFS, []bund
 	return m, fsys, former
 }
 
-// ticket mints one for a student.
-func (w *world) ticket(user string, life time.Duration) string {
+// ticket mints one for a student, who is in these groups.
+func (w *world) ticket(user string, life time.Duration, groups ...string) string {
 	w.t.Helper()
 	now := time.Now()
 	if life < 0 { // one that is over
 		now, life = now.Add(2*life), -life
 	}
 	text, err := w.tickets.Mint(hook.Ticket{
-		Audience: "satchel", User: user, Groups: []string{}, Issued: now.Unix(),
+		Audience: "satchel", User: user, Groups: append([]string{}, groups...), Issued: now.Unix(),
 		Expires: now.Add(life).Unix(), ID: "id-of-" + user, Login: now.Unix(),
 	})
 	if err != nil {

@@ -120,7 +120,7 @@ func (a *applier) begun() ([]line, error) {
 		return nil, nil
 	}
 	now := a.version()
-	if k := a.c.rec.latest(); k != nil && k.Version == now.Version && k.Fingerprint == now.Fingerprint {
+	if k := a.c.rec.latest(); k != nil && k.Version == now.Version && k.Fingerprint == now.Fingerprint && maps.Equal(k.Manifests, now.Manifests) {
 		return nil, nil
 	}
 	now.Renamed = someOf(a.p.renamed()) // nothing of it is done yet
@@ -135,19 +135,28 @@ func (a *applier) keepManifests(v *applied) (err error) {
 	return err
 }
 
-// version is what is recorded of the newest one, but for its manifests.
+// version is what is recorded of the newest one; its manifests are not kept yet.
 func (a *applier) version() *applied {
 	n, waiting := a.p.newest, sortedKeys(a.undone)
 	return &applied{
-		Version: n.Head.Version, Fingerprint: n.Head.Fingerprint(), Envelope: n.Envelope,
+		Version: n.Head.Version, Fingerprint: n.Head.Fingerprint(), Envelope: n.Envelope, Manifests: n.digests(),
 		Waiting: waiting[:min(len(waiting), maxWaiting)], Renamed: a.hints(),
 	}
 }
 
-// equal compares all but the manifests, which the fingerprint stands for.
+// digests are those of the student's channels. The fingerprint is of all
+// channels of a head, and says nothing of which are the student's.
+func (n Newest) digests() map[string]bundle.Digest {
+	out := map[string]bundle.Digest{}
+	for id := range n.Manifests {
+		out[id], _ = n.Head.Channel(id) // check saw that it is
+	}
+	return out
+}
+
 func (v *applied) equal(w *applied) bool {
 	return v != nil && v.Version == w.Version && v.Fingerprint == w.Fingerprint && sameEnvelope(v.Envelope, w.Envelope) &&
-		slices.Equal(v.Waiting, w.Waiting) && maps.Equal(v.Renamed, w.Renamed)
+		maps.Equal(v.Manifests, w.Manifests) && slices.Equal(v.Waiting, w.Waiting) && maps.Equal(v.Renamed, w.Renamed)
 }
 
 // hints are those of the publisher's that are still of use.

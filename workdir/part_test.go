@@ -186,3 +186,24 @@ func TestACopyBesideIsNoRenamedFile(t *testing.T) {
 	w.remove("a.bin")
 	wantEvents(t, w.sync(), "returned a.bin")
 }
+
+// Without a new version there is more for this student, and something of that
+// does not fit: what is here is known for theirs, also to a pass that goes by what
+// this home holds.
+func TestAChannelIsGainedOfWhichSomethingIsMissing(t *testing.T) {
+	w := tight(t)
+	w.channel["lab.txt"], w.channel["huge.bin"], w.gone = "lab", "lab", []string{"lab"}
+	w.publish("a.txt", "a1", "lab.txt", "l1", "huge.bin", huge)
+	w.sync()
+	w.gone = nil
+	wantEvents(t, w.sync(), "no_space huge.bin")
+	if s := w.state(); len(s.Manifests) != 1 || len(s.Latest.Manifests) != 2 {
+		t.Fatalf("known: %+v", s)
+	}
+	w.do.space = nil
+	wantEvents(t, w.sync())
+	if s := w.state(); len(s.Manifests) != 2 || len(s.Latest.Manifests) != 2 || !s.Complete {
+		t.Fatalf("known: %+v", s)
+	}
+	w.has("a.txt", "a1", "lab.txt", "l1", "huge.bin", huge)
+}

@@ -1,0 +1,107 @@
+package agent
+
+import (
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"satchel/bundle"
+	"satchel/store"
+)
+
+var (
+	forAll = map[string]string{"a.txt": "a1\n"}
+	forLab = map[string]string{"lab/b.txt": "b1\n", "lab/c.txt": "c1\n"}
+)
+
+// lab gives a version a channel of its own for one group.
+func (w *world) lab(h *bundle.Head, r *store.Record) {
+	w.t.Helper()
+	m, fsys, former := manifestOf(forLab)
+	all, _ := bundle.History{}.Add(former...)
+	m.History = all.Digest()
+	b, err := bundle.Build(context.Background(), w.t.TempDir(), bundle.Spec{Course: r.Course, Channel: "lab", To: r.Version, Manifest: m, Former: all}, fsys)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer b.Discard()
+	if err := w.dir.Put(context.Background(), store.BundleKey(r.Course, b.Digest), b.File); err != nil {
+		w.t.Fatal(err)
+	}
+	r.Channels = append(r.Channels, store.Channel{ID: "lab", Groups: []string{"lab"}, Since: r.Version, Bundles: []store.BundleRef{{To: r.Version, Digest: b.Digest, Size: b.Size}}})
+	h.Channels = append(h.Channels, bundle.ChannelAt{ID: "lab", Manifest: m.Digest()})
+}
+
+// in puts the student into groups, as the hub sees it at the next login.
+func (h *home) in(groups ...string) {
+	h.t.Helper()
+	h.s.Ticket = Secret(h.w.ticket("ada", time.Hour, groups...))
+}
+
+func labWorld(t *testing.T) (*home, map[string]string) {
+	w := newWorld(t)
+	w.course("scala")
+	w.publish("scala", forAll, w.lab)
+	both := maps.Clone(forAll)
+	maps.Copy(both, forLab)
+	return w.home("ada"), both
+}
+
+// Nothing was published, and yet there is more for this student: that is known
+// at the next pass, which is told nothing new.
+func TestAGroupIsGainedWithoutAPublish(t *testing.T) {
+	h, both := labWorld(t)
+	h.sync()
+	h.wantSaid("Updated to version 1: 1 new.")
+	h.in("lab")
+	h.login()
+	h.wantSaid("Updated to version 1: 2 new.", "Course material is up to date (version 1).")
+	h.wantTree("scala", both)
+	h.login()
+	for _, text := range h.said() {
+		if text != "Course material is up to date (version 1)." {
+			t.Errorf("said %q", text)
+		}
+	}
+	h.write("scala/lab/b.txt", "mine\n")
+	h.agent().Restore(t.Context(), filepath.Join(h.root, "scala"), "lab/b.txt", 0)
+	if got := h.tree("scala")["lab/b.txt"]; got != "b1\n" {
+		t.Errorf("restored: %q; said %q", got, h.said())
+	}
+}
+
+// The same of what is lost: it is said once, and what is no longer given out does
+// not come again before the student is given it again.
+func TestAGroupIsLostWithoutAPublish(t *testing.T) {
+	h, both := labWorld(t)
+	h.in("lab")
+	h.sync()
+	h.wantSaid("Updated to version 1: 3 new.")
+	h.in()
+	lost := "2 files are no longer given out to your group; they stay as they are."
+	h.login()
+	h.wantSaid(lost, "Course material is up to date (version 1).")
+	h.wantTree("scala", both)
+	if err := os.Remove(filepath.Join(h.root, "scala/lab/b.txt")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		h.login()
+		for _, text := range h.said() {
+			if text != "Course material is up to date (version 1)." {
+				t.Errorf("said %q", text)
+			}
+		}
+		h.wantTree("scala", map[string]string{"a.txt": "a1\n", "lab/c.txt": "c1\n"})
+	}
+	h.in("lab")
+	h.login()
+	if said := h.said(); slices.Contains(said, lost) {
+		t.Errorf("said %q", said)
+	}
+	h.wantTree("scala", both)
+}
