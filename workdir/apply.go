@@ -124,7 +124,7 @@ func (a *applier) fetch(tree *dir, path string, item bundle.Item) error {
 	return a.c.Stage(bundle.NewVerifier(f, item))
 }
 
-// open opens the course's folder, making or renaming it, and the hold.
+// open opens the course's folder, renaming it, and the hold.
 func (a *applier) open() (err error) {
 	c, p := a.c, a.p
 	top := c.home.top
@@ -148,13 +148,8 @@ func (a *applier) open() (err error) {
 	if a.tree, err = c.tree(p.folder); err != nil {
 		return err
 	}
-	switch {
-	case p.comesLater():
-		return nil
-	case a.tree == nil && (c.stage == nil || c.stage.fresh == nil):
-		return a.makeTree()
-	case a.tree == nil:
-		return nil // it comes with all that is in it
+	if a.tree == nil || p.comesLater() {
+		return nil // run makes it
 	}
 	return a.name()
 }
@@ -239,10 +234,10 @@ func (a *applier) run(ctx context.Context) error {
 	}
 	a.findRenamed(ctx)
 	whole, err := a.placeFresh(ctx)
-	if err == nil && a.tree == nil && !a.p.comesLater() {
-		err = a.makeTree()
-	} else if whole {
+	if whole {
 		err = a.name()
+	} else if err == nil {
+		err = a.comeBack()
 	}
 	if err != nil {
 		return err

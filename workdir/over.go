@@ -37,3 +37,29 @@ func (p *Plan) comesLater() bool {
 	return (p.over || p.folder != p.c.rec.named.Folder) &&
 		slices.ContainsFunc(p.actions, func(a Action) bool { return a.Waits && a.Mine.Gone })
 }
+
+// comeBack makes the course's folder, where it is not there and something
+// comes. Of what comes back with a folder it first says that it is not here:
+// whatever ends the run then, or keeps one of the files away (the network, the
+// disk), no file is missing in that folder because the student deleted it.
+func (a *applier) comeBack() error {
+	var lines []line
+	for i := range a.p.actions {
+		act := &a.p.actions[i]
+		if act.Verb != Add || act.Waits || !act.Mine.Gone || act.Was == nil || act.Put != nil || act.Loose {
+			continue
+		}
+		e := *act.Was
+		e.Status, e.Returned, e.Seen, e.Held = Own, false, nil, Held{} // as one that the student never got
+		lines = append(lines, line{File: &e})
+	}
+	if len(lines) > 0 {
+		if err := a.c.save(lines...); err != nil {
+			return err
+		}
+	}
+	if a.tree == nil && !a.p.comesLater() {
+		return a.makeTree()
+	}
+	return nil
+}

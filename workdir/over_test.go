@@ -128,3 +128,47 @@ func TestTheFirstDeliveryInASession(t *testing.T) {
 	w.session()
 	w.has("a.txt", "a1", "hw/b.txt", "b1")
 }
+
+// A folder comes back in part: what is still to come was not deleted meanwhile, and
+// comes in a session too, once it can.
+func TestStartingOverInPart(t *testing.T) {
+	for _, folder := range []string{"", "hw"} {
+		w := newWorld(t)
+		w.policies["hw/once.txt"] = "once"
+		w.publish("hw/a.txt", "a1", "hw/once.txt", huge, "hw/huge.bin", huge+"2", "x.txt", "x1")
+		w.sync()
+		w.startOver(folder, 0)
+		// Else what it has to come from is at hand.
+		if err := os.RemoveAll(filepath.Join(w.root, ".satchel/scala101/base")); err != nil {
+			t.Fatal(err)
+		}
+		w.do.space = tight(t).do.space
+		wantEvents(t, w.start(), "no_space hw/huge.bin", "no_space hw/once.txt")
+		w.has("hw/a.txt", "a1", "x.txt", "x1")
+		wantEvents(t, w.start(), "no_space hw/huge.bin", "no_space hw/once.txt")
+		w.do.space = nil
+		wantEvents(t, w.session())
+		w.has("hw/a.txt", "a1", "hw/once.txt", huge, "hw/huge.bin", huge+"2", "x.txt", "x1")
+	}
+}
+
+// The same where the power is cut at any step of it.
+func TestStartingOverAndAPowerCut(t *testing.T) {
+	for n := 1; ; n++ {
+		w := newWorldAt(quietTB{t}, quickDir(t))
+		w.policies["hw/once.txt"] = "once"
+		w.publish("hw/a.txt", "a1", "hw/b.txt", "b1", "hw/once.txt", "o1", "x.txt", "x1")
+		w.sync()
+		w.startOver("hw", 0)
+		w.now = w.now.Add(time.Hour)
+		died := w.powerCut(n)
+		if r := w.start(); len(r.Events) > 0 {
+			t.Errorf("cut at step %d: %v", n, r.kinds())
+		}
+		w.has("hw/a.txt", "a1", "hw/b.txt", "b1", "hw/once.txt", "o1", "x.txt", "x1")
+		if !died {
+			t.Logf("%d steps", n-1)
+			return
+		}
+	}
+}
