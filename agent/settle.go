@@ -269,9 +269,12 @@ func (p *pass) looks(l *local, st workdir.State) bool {
 }
 
 // pending says that a course has more to do or to say, also where nothing is
-// new.
+// new. What was not to be had, or could not be written, is tried again: a watch
+// waits between such passes as it does where the service is away.
 func (p *pass) pending(l *local, st workdir.State) bool {
-	return len(st.Waiting) > 0 || l.dir.Untold() || p.known(l).unsaid(st.Version)
+	m := p.known(l)
+	lacks := len(m.Failed) > 0 && !m.Over // what is not given out any more is not to be had
+	return lacks || len(st.Waiting) > 0 || l.dir.Untold() || m.unsaid(st.Version)
 }
 
 // renames says that the course's folder waits for another name.
