@@ -110,13 +110,13 @@ func TestWhatDoesNotFitDoesNotStopTheRest(t *testing.T) {
 				}
 				return n
 			}
-			w.do.space = func() int64 { return reserveBytes + 3<<20 + 200<<10 - used() }
 			h := w.open()
 			c, _ := h.Course("scala101")
 			p, err := c.Plan(t.Context(), w.newest(), w.ask, How{})
 			if err != nil {
 				t.Fatal(err)
 			}
+			w.do.space = func() int64 { return reserveBytes + 3<<20 + 200<<10 - used() }
 			items := p.Wanted()
 			if order == "large first" {
 				items[0], items[len(items)-1] = items[len(items)-1], items[0]

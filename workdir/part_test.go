@@ -207,3 +207,23 @@ func TestAChannelIsGainedOfWhichSomethingIsMissing(t *testing.T) {
 	}
 	w.has("a.txt", "a1", "lab.txt", "l1", "huge.bin", huge)
 }
+
+// What does not fit is not fetched by each pass to be thrown away, until there is
+// room for it.
+func TestWhatDoesNotFitIsNotFetched(t *testing.T) {
+	w := tight(t)
+	w.publish("a.txt", "a", "b.bin", huge, "c.bin", huge+"2")
+	for range 3 {
+		wantEvents(t, w.sync(), "no_space b.bin", "no_space c.bin")
+		w.has("a.txt", "a")
+	}
+	if len(w.fetched) != 1 {
+		t.Errorf("fetched %d contents", len(w.fetched))
+	}
+	w.fetched, w.do.space = nil, func() int64 { return reserveBytes + 3<<20 }
+	wantEvents(t, w.sync(), "no_space c.bin")
+	if len(w.fetched) != 1 {
+		t.Errorf("fetched %d contents", len(w.fetched))
+	}
+	w.has("a.txt", "a", "b.bin", huge)
+}

@@ -385,5 +385,6 @@ func (p *Plan) supply(ctx context.Context, keep bool) error {
 			p.wanted = append(p.wanted, item)
 		}
 	}
+	p.wanted = p.c.stage.mayFit(p.wanted)
 	return nil
 }

@@ -33,6 +33,26 @@ func (s *stage) room(size int64) (gap int64, err error) {
 	return 0, nil
 }
 
+// mayFit leaves out, of contents that are nowhere at hand, smallest first, what
+// does not fit whatever is given up for it: that would be fetched to be thrown
+// away, by each pass until there is room.
+func (s *stage) mayFit(items []bundle.Item) (out []bundle.Item) {
+	free, err := s.free()
+	if err != nil || free >= s.left {
+		return items
+	}
+	spare := s.c.spare()
+	for _, item := range items {
+		if gap := item.Size - free; gap > 0 && s.larger(item.Size)+spare < gap {
+			s.tooLarge(item)
+			continue
+		}
+		free -= item.Size
+		out = append(out, item)
+	}
+	return out
+}
+
 // free is what may be used of the filesystem.
 func (s *stage) free() (int64, error) {
 	if s.c.home.do.space != nil {
