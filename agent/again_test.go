@@ -100,3 +100,18 @@ func TestWhatIsNotGivenOutIsNotTriedAgain(t *testing.T) {
 		t.Errorf("asked %q", asked)
 	}
 }
+
+// How much space is free changes from pass to pass: that alone is no news.
+func TestFreeSpaceIsNoNews(t *testing.T) {
+	w := WordsFor("en")
+	of := func(path string, free int64) string {
+		e := workdir.Event{Kind: workdir.NoSpace, Path: path, Need: 40e6, Free: free}
+		return steady(w, []string{w.Updated(2, 1, 0, 0), sentenceOf(w, e)}, &workdir.Result{Events: []workdir.Event{e}})
+	}
+	if of("big.csv", 12e6) != of("big.csv", 11e6) {
+		t.Errorf("%q, then %q", of("big.csv", 12e6), of("big.csv", 11e6))
+	}
+	if of("big.csv", 12e6) == of("other.csv", 12e6) {
+		t.Errorf("%q of two files", of("big.csv", 12e6))
+	}
+}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"path"
+	"strings"
 
 	"satchel/hook"
 	"satchel/workdir"
@@ -149,6 +150,18 @@ func (p *pass) told(course string, r *workdir.Result, changed bool) (out []strin
 		out = append(out, w.Waiting(paths))
 	}
 	return out
+}
+
+// steady are the sentences of a result but for how much space is free, which
+// changes while nothing else does.
+func steady(w Words, text []string, r *workdir.Result) string {
+	all := strings.Join(text, "\n")
+	for _, e := range r.Events {
+		if e.Kind == workdir.NoSpace {
+			all = strings.ReplaceAll(all, sentenceOf(w, e), string(e.Kind)+" "+e.Path)
+		}
+	}
+	return all
 }
 
 // pathsOf are the paths of all events of some kinds.

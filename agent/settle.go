@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -168,7 +167,7 @@ func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error
 	code := p.code(r, why)
 	p.worse(code)
 	// What was told before (an update that goes on waiting) is no news.
-	sum := bundle.Sum([]byte(strings.Join(text, "\n")))
+	sum := bundle.Sum([]byte(steady(w, text, r)))
 	if news := changed || sum != m.Told; news && len(text) > 0 {
 		p.news = true
 		p.mem.remember(newsItem{Time: p.began, Course: l.name, Lines: text, Hidden: !l.newest.Head.Settings.WhatIsNew})
