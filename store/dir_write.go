@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
 	"path/filepath"
@@ -96,6 +97,11 @@ func (d *Dir) Delete(ctx context.Context, key string) error {
 		return d.syncDir(".")
 	})
 	return dirError("delete", key, err)
+}
+
+// Covered gives nothing: a folder keeps no versions.
+func (d *Dir) Covered(context.Context, string) iter.Seq2[Covered, error] {
+	return func(func(Covered, error) bool) {}
 }
 
 // SignedURL is ErrUnsupported: nobody else serves the folder.

@@ -53,6 +53,12 @@ type Section struct {
 	Offset, Length int64
 }
 
+// Covered is an object that lies under a delete marker; Open reads what it was.
+type Covered struct {
+	Key  string
+	Open func(context.Context) (io.ReadCloser, error)
+}
+
 // Store is a flat set of objects. Keys are slash-separated plain names
 // (CheckKey). A body is read from its beginning and stays the caller's to
 // close. Both implementations pass the contract in storetest.
@@ -81,6 +87,10 @@ type Store interface {
 	// Delete removes an object with all its versions. An absent one is no
 	// error.
 	Delete(ctx context.Context, key string) error
+	// Covered gives what below prefix was deleted by half: List no longer gives
+	// it, and old versions remain. Delete ends that. A store without versions
+	// has none.
+	Covered(ctx context.Context, prefix string) iter.Seq2[Covered, error]
 	// SignedURL gives a URL by which anybody can read a section of the object
 	// until ttl is over, and nothing else of it: by GET with the headers of
 	// Section.Header, none of them missing or another. ErrUnsupported where

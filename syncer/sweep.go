@@ -3,6 +3,8 @@ package syncer
 import (
 	"context"
 	"errors"
+	"io"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -56,14 +58,15 @@ func (p *pass) deleteWithdrawn(ctx context.Context) (deleted int, err error) {
 // holding gives the keys of the objects that hold one of the contents, but for
 // what a record names, or is about to: a bundle that leads to a version after
 // ours was made by who knew of the withdrawal, and has the content for another
-// path; and so has what is made of bundles that our record names.
+// path; and so has what is made of bundles that our record names. What somebody
+// began to delete and did not get to its end is among them.
 func (p *pass) holding(ctx context.Context, gone map[bundle.Digest]bool) (keys []string, err error) {
 	named := map[bundle.Digest]bool{}
 	for _, d := range p.rec.Named() {
 		named[d] = true
 	}
 	found := map[string]*bundle.Index{}
-	for o, err := range p.st.List(ctx, store.BundlePrefix(string(p.c.Name)), "") {
+	for o, err := range p.lyingAll(ctx) {
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +74,7 @@ func (p *pass) holding(ctx context.Context, gone map[bundle.Digest]bool) (keys [
 		if err != nil {
 			continue
 		}
-		x, err := p.indexIfAny(ctx, o.Key)
+		x, err := indexIfAny(ctx, o.Open)
 		switch {
 		case err != nil:
 			return nil, err
@@ -91,11 +94,41 @@ func (p *pass) holding(ctx context.Context, gone map[bundle.Digest]bool) (keys [
 	return keys, nil
 }
 
+// lyingAll gives all of the course's objects, and those that a delete marker
+// covers.
+func (p *pass) lyingAll(ctx context.Context) iter.Seq2[store.Covered, error] {
+	prefix := store.BundlePrefix(string(p.c.Name))
+	return func(yield func(store.Covered, error) bool) {
+		for o, err := range p.st.List(ctx, prefix, "") {
+			open := func(ctx context.Context) (io.ReadCloser, error) {
+				body, _, err := p.st.Get(ctx, o.Key)
+				return body, err
+			}
+			if !yield(store.Covered{Key: o.Key, Open: open}, err) {
+				return
+			}
+		}
+		for o, err := range p.st.Covered(ctx, prefix) {
+			if !yield(o, err) {
+				return
+			}
+		}
+	}
+}
+
 // indexIfAny reads what an object holds; nil where it is gone, or is no bundle,
 // and of no use to anybody.
-func (p *pass) indexIfAny(ctx context.Context, key string) (*bundle.Index, error) {
-	x, err := p.indexAt(ctx, key)
-	if errors.Is(err, store.ErrNotFound) || errors.Is(err, bundle.ErrCorrupt) || errors.Is(err, bundle.ErrFormat) {
+func indexIfAny(ctx context.Context, open func(context.Context) (io.ReadCloser, error)) (*bundle.Index, error) {
+	body, err := open(ctx)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	x, err := bundle.ReadIndex(body)
+	if errors.Is(err, bundle.ErrCorrupt) || errors.Is(err, bundle.ErrFormat) {
 		return nil, nil
 	}
 	return x, err

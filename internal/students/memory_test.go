@@ -140,6 +140,10 @@ func (m *memory) GetRange(context.Context, string, int64, int64) (io.ReadCloser,
 	return nil, store.Object{}, errors.ErrUnsupported
 }
 
+func (m *memory) Covered(context.Context, string) iter.Seq2[store.Covered, error] {
+	return func(func(store.Covered, error) bool) {}
+}
+
 func (m *memory) SignedURL(context.Context, string, store.Section, time.Duration) (string, error) {
 	return "", store.ErrUnsupported
 }
