@@ -32,6 +32,9 @@ type Checked struct {
 	Faults []Fault        `json:"faults"`
 }
 
+// maxChecks bounds how often a check begins again because the record moved.
+const maxChecks = 5
+
 // Check looks whether a course's store holds what its record says: the head's
 // signature, the way of each channel to the manifest that the head names, that
 // each named bundle is there with its size, each content of the newest version
@@ -39,30 +42,60 @@ type Checked struct {
 // student's server. With data every
 // named bundle is read and hashed, and each of its whole contents. It changes
 // nothing. tell, which may be nil, hears of each bundle that was done.
+//
+// What is missing because another version, or a withdrawal, took its place
+// meanwhile is no fault; so where one is found and the record moved, it begins
+// again.
 func Check(ctx context.Context, st store.Store, name string, keys []bundle.PublicKey, data bool, tell func(done, all int)) (Checked, error) {
-	k := &checker{st: st, out: Checked{Course: name, Faults: []Fault{}}, data: data, tell: tell}
-	rec, _, err := store.ReadRecord(ctx, st, name)
+	for try := 1; ; try++ {
+		k := &checker{st: st, out: Checked{Course: name, Faults: []Fault{}}, data: data, tell: tell}
+		err := k.course(ctx, keys)
+		if err != nil || len(k.out.Faults) == 0 {
+			return k.out, err
+		}
+		moved, err := recordMoved(ctx, st, name, k.etag)
+		if err != nil || !moved {
+			return k.out, err
+		}
+		if try == maxChecks {
+			return k.out, fmt.Errorf("the course changes all the time: its record moved during each of %d looks, so nothing can be said of what they found; check it again when nothing is published or withdrawn: %w", try, store.ErrChanged)
+		}
+		if err := pause(ctx, try); err != nil {
+			return k.out, err
+		}
+	}
+}
+
+// course is one look at all of it.
+func (k *checker) course(ctx context.Context, keys []bundle.PublicKey) error {
+	o, err := k.st.Head(ctx, store.RecordKey(k.out.Course)) // first: one that cannot be read has an ETag, too
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	k.etag = o.ETag
+	rec, etag, err := store.ReadRecord(ctx, k.st, k.out.Course)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		k.missing(ctx)
-		return k.out, k.proven(ctx, keys)
+		return k.proven(ctx, keys)
 	case errors.Is(err, store.ErrUnavailable), ctx.Err() != nil:
-		return k.out, err
+		return err
 	case err != nil:
-		k.fault(store.RecordKey(name), "bring it back from a backup of the store", "the record cannot be read: %v", err)
-		return k.out, k.proven(ctx, keys)
+		k.fault(store.RecordKey(k.out.Course), "bring it back from a backup of the store", "the record cannot be read: %v", err)
+		return k.proven(ctx, keys)
 	}
-	k.rec = rec
+	k.rec, k.etag = rec, etag
 	k.out.Version, k.out.Bundles = rec.Version, len(rec.Named())
 	if err := k.record(ctx, keys); err != nil {
-		return k.out, err
+		return err
 	}
-	return k.out, errors.Join(k.log(ctx), k.proven(ctx, keys))
+	return errors.Join(k.log(ctx), k.proven(ctx, keys))
 }
 
 type checker struct {
 	st   store.Store
 	rec  *store.Record
+	etag string // of the record
 	out  Checked
 	data bool
 	tell func(done, all int)
@@ -162,14 +195,20 @@ func (k *checker) bundle(ctx context.Context, ch store.Channel, ref store.Bundle
 		}
 	}()
 	key := store.BundleKey(k.rec.Course, ref.Digest)
-	o, err := k.st.Head(ctx, key)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
+	x, err := k.lookAt(ctx, key, ch, ref)
+	if errors.Is(err, store.ErrNotFound) {
 		k.fault(key, pushAgain, "the bundle of versions %d to %d is gone", ref.From, ref.To)
 		return nil, nil
-	case err != nil:
+	}
+	return x, err
+}
+
+func (k *checker) lookAt(ctx context.Context, key string, ch store.Channel, ref store.BundleRef) (*bundle.Index, error) {
+	o, err := k.st.Head(ctx, key)
+	if err != nil {
 		return nil, err
-	case o.Size != ref.Size:
+	}
+	if o.Size != ref.Size {
 		k.fault(key, pushAgain, "the bundle of versions %d to %d has %d bytes, and %d were written", ref.From, ref.To, o.Size, ref.Size)
 		return nil, nil
 	}

@@ -114,11 +114,16 @@ func (p *pass) overtaken(ctx context.Context, err error) error {
 
 // moved says whether somebody else has written the record since it was read.
 func (p *pass) moved(ctx context.Context) (bool, error) {
-	o, err := p.st.Head(ctx, store.RecordKey(string(p.c.Name)))
+	return recordMoved(ctx, p.st, string(p.c.Name), p.etag)
+}
+
+// recordMoved says whether a record has another ETag than this ("": was absent).
+func recordMoved(ctx context.Context, st store.Store, name, etag string) (bool, error) {
+	o, err := st.Head(ctx, store.RecordKey(name))
 	if errors.Is(err, store.ErrNotFound) {
-		return p.etag != "", nil
+		return etag != "", nil
 	}
-	return err == nil && o.ETag != p.etag, err
+	return err == nil && o.ETag != etag, err
 }
 
 // pause waits a little, longer each time, and never as long as another.
