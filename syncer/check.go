@@ -254,6 +254,9 @@ func (k *checker) read(ctx context.Context, key string, ref store.BundleRef, x *
 			return err
 		})
 		r.Close()
+		if errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
 		if err != nil {
 			k.fault(key, pushAgain, "the bundle of versions %d to %d: %v", ref.From, ref.To, err)
 		}

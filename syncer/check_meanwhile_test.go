@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"satchel/bundle"
 	"satchel/store"
@@ -155,5 +156,28 @@ func TestACheckOfACourseThatChangesAllTheTime(t *testing.T) {
 	l = &lacking{Store: s.st, move: func() {}}
 	if c, err := Check(t.Context(), l, "scala101", keys, false, nil); err != nil || len(c.Faults) == 0 || l.looks != 1 {
 		t.Errorf("%+v, %v after %d looks", c.Faults, err, l.looks)
+	}
+}
+
+// breaking is a store that breaks off in the middle of each part of an object.
+type breaking struct{ store.Store }
+
+func (l breaking) GetRange(ctx context.Context, key string, off, n int64) (io.ReadCloser, store.Object, error) {
+	body, o, err := l.Store.GetRange(ctx, key, off, n)
+	if err != nil {
+		return body, o, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(io.LimitReader(body, n/2), iotest.ErrReader(store.ErrUnavailable)), body}, o, nil
+}
+
+// A store that does not answer has no fault for that.
+func TestACheckOfAStoreThatBreaksOff(t *testing.T) {
+	s := leaky(t)
+	c, err := Check(t.Context(), breaking{s.st}, "scala101", []bundle.PublicKey{s.key.Public()}, true, nil)
+	if !errors.Is(err, store.ErrUnavailable) || len(c.Faults) > 0 {
+		t.Errorf("%+v, %v", c.Faults, err)
 	}
 }
