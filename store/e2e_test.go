@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
@@ -244,17 +243,8 @@ func send(t *testing.T, req *http.Request) (int, string) {
 func TestVersitygwDeleteTakesAllVersions(t *testing.T) {
 	endpoint, access, secret := s3server.StartVersioned(t)
 	c := s3server.Bucket(t, endpoint, access, secret)
-	cfg, err := config.LoadDefaultConfig(t.Context(), config.WithRegion("us-east-1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw := s3.NewFromConfig(cfg, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = &endpoint, true })
-	_, err = raw.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
-		Bucket: &c.Bucket, VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := besideOf(t, c)
+	raw.versioning(types.BucketVersioningStatusEnabled)
 	s := newS3(t, c)
 	for _, data := range []string{"one", "two", "three"} {
 		put(t, s, "courses/x/bundles/ab", data)

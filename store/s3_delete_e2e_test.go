@@ -14,6 +14,16 @@ import (
 	"satchel/store"
 )
 
+func (b beside) versioning(status types.BucketVersioningStatus) {
+	b.t.Helper()
+	_, err := b.PutBucketVersioning(b.t.Context(), &s3.PutBucketVersioningInput{
+		Bucket: &b.bucket, VersioningConfiguration: &types.VersioningConfiguration{Status: status},
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // TestVersitygwDeleteThatBreaksOff, for each way in which a key can have had
 // versions.
 func TestVersitygwDeleteThatBreaksOff(t *testing.T) {

@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
@@ -35,16 +34,6 @@ func besideOf(t *testing.T, c store.S3Config) beside {
 	}
 	raw := s3.NewFromConfig(cfg, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = &c.Endpoint, true })
 	return beside{t, c.Bucket, raw}
-}
-
-func (b beside) versioning(status types.BucketVersioningStatus) {
-	b.t.Helper()
-	_, err := b.PutBucketVersioning(b.t.Context(), &s3.PutBucketVersioningInput{
-		Bucket: &b.bucket, VersioningConfiguration: &types.VersioningConfiguration{Status: status},
-	})
-	if err != nil {
-		b.t.Fatal(err)
-	}
 }
 
 // cover puts a delete marker over an object.
