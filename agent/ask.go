@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -81,6 +82,27 @@ func (a *Agent) freshen(ctx context.Context, used string) error {
 		return nil
 	}
 	return a.exchange(ctx)
+}
+
+// young is a ticket whose groups are taken for today's.
+const young = 5 * time.Minute
+
+// regroup renews an older ticket where something is no longer given out by it,
+// and asks anew with that (errAnew): another server of this student may have one
+// that knows a group more, and the two would take turns. At a login the ticket
+// is new, and there is no time.
+func (p *pass) regroup(ctx context.Context, ans *hook.Answer) error {
+	issued, _, ok := life(p.a.ticket.get())
+	left := slices.ContainsFunc(ans.Offer.Courses, func(c hook.CourseOffer) bool { return len(c.Left) > 0 })
+	if !left || !ok || ans.Date.Sub(issued) < young || p.o.Within > 0 {
+		return nil
+	}
+	adm, err := p.a.client.Renew(ctx)
+	if err != nil || !p.a.ticket.take(adm.Ticket) {
+		p.lg.Info("ticket not renewed", "error", err)
+		return nil
+	}
+	return fmt.Errorf("%w: by groups of today", errAnew)
 }
 
 func (a *Agent) keyIDs() (ids []string) {

@@ -88,6 +88,9 @@ func (p *pass) considerOne(ctx context.Context, co hook.CourseOffer) error {
 		return nil
 	}
 	err := p.withHead(co)
+	if errors.Is(err, errAnew) {
+		return err
+	}
 	if errors.Is(err, errUnkept) {
 		if !p.anew[co.Course] {
 			p.anew[co.Course] = true
@@ -120,6 +123,9 @@ func (p *pass) withHead(co hook.CourseOffer) error {
 	var seen floor
 	seen.version, seen.print = l.dir.Floor(p.a.s.Keys)
 	newest, err := verify(co, head, st, seen)
+	if p.handed && errors.Is(err, errLower) {
+		return fmt.Errorf("%w: %w", errAnew, err) // another server of the student's may have had a newer one meanwhile
+	}
 	if err != nil {
 		return err
 	}

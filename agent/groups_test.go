@@ -6,10 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"satchel/bundle"
+	"satchel/hook"
 	"satchel/store"
 )
 
@@ -104,4 +106,55 @@ func TestAGroupIsLostWithoutAPublish(t *testing.T) {
 		t.Errorf("said %q", said)
 	}
 	h.wantTree("scala", both)
+}
+
+// Two servers of one student, one of which began before the group was given:
+// its ticket is renewed before anything is taken for no longer given out.
+func TestAnOlderTicketTakesNoGroupAway(t *testing.T) {
+	h, both := labWorld(t)
+	h.in("lab")
+	h.sync()
+	h.wantSaid("Updated to version 1: 3 new.")
+	now := time.Now()
+	old, err := h.w.tickets.Mint(hook.Ticket{
+		Audience: "satchel", User: "ada", Groups: []string{}, Issued: now.Add(-time.Hour).Unix(),
+		Expires: now.Add(time.Hour).Unix(), ID: "old", Login: now.Add(-time.Hour).Unix(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var renewed atomic.Int32
+	h.w.behind(renewal(string(h.s.Ticket), &renewed))
+	h.s.Ticket = Secret(old)
+	for range 2 {
+		h.sync()
+		h.wantSaid("Course material is up to date (version 1).")
+		h.wantTree("scala", both)
+	}
+	if renewed.Load() == 0 {
+		t.Error("the ticket was not renewed")
+	}
+}
+
+// An offer that a login had is not the newest any more when its turn comes.
+func TestAnOfferThatWasOvertakenIsAskedForAnew(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala")
+	w.publish("scala", map[string]string{"a.txt": "1\n"})
+	h := w.home("ada")
+	h.sync()
+	w.publish("scala", map[string]string{"a.txt": "2\n"})
+	login := h.agent()
+	ans := login.Glance(t.Context())
+	if ans == nil || ans.NotModified {
+		t.Fatal("no offer")
+	}
+	w.publish("scala", map[string]string{"a.txt": "3\n"})
+	h.sync() // the student's other server
+	h.said()
+	if out := login.Sync(t.Context(), SyncOptions{Mode: AtStart, Answer: ans}); out.Code != "" {
+		t.Errorf("%+v", out)
+	}
+	h.wantSaid("Course material is up to date (version 3).")
+	h.wantTree("scala", map[string]string{"a.txt": "3\n"})
 }

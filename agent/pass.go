@@ -101,6 +101,7 @@ type pass struct {
 	mem      *memory
 	courses  map[string]*local
 	anew     map[string]bool // courses of which nothing is claimed, for what we hold did not fit
+	handed   bool            // the answer was had before this pass held the lock
 	offered  int             // courses that the answer named
 	out      Outcome
 	said     map[string]bool // sentences
@@ -221,6 +222,7 @@ func (p *pass) once(ctx context.Context) error {
 	var err error
 	etag := p.etag(text)
 	ans := p.o.Answer
+	p.handed = ans != nil
 	if p.o.Answer = nil; ans == nil {
 		ans, err = p.question(ctx, haves, etag)
 	}
@@ -233,6 +235,9 @@ func (p *pass) once(ctx context.Context) error {
 	p.clocks()
 	if ans.NotModified {
 		return p.nothingNew(ctx)
+	}
+	if err := p.regroup(ctx, ans); err != nil {
+		return err
 	}
 	if err := p.consider(ctx, ans.Offer); err != nil {
 		return err

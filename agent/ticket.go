@@ -62,12 +62,16 @@ func life(ticket string) (issued, expires time.Time, ok bool) {
 const blind = 30 * time.Minute
 
 // renewIn says how long to wait before the ticket is renewed: until two
-// thirds of its life are over. server is the service's clock now.
-func renewIn(ticket string, server time.Time) time.Duration {
+// thirds of its life are over. server is the service's clock now; zero where it
+// is not known: then the own one counts, which may be wrong, so it is not long.
+func renewIn(ticket string, server, own time.Time) time.Duration {
 	issued, expires, ok := life(ticket)
-	if !ok || server.IsZero() {
+	if !ok {
 		return blind
 	}
 	at := issued.Add(expires.Sub(issued) * 2 / 3)
+	if server.IsZero() {
+		return min(max(at.Sub(own), 0), blind)
+	}
 	return max(at.Sub(server), 0)
 }

@@ -28,12 +28,17 @@ func TestTicketIsRenewedAtTwoThirdsOfItsLifeByTheServicesClock(t *testing.T) {
 	for at, want := range map[time.Duration]time.Duration{
 		0: 8 * time.Hour, time.Hour: 7 * time.Hour, 9 * time.Hour: 0, 400 * 24 * time.Hour: 0,
 	} {
-		if got := renewIn(tk, made.Add(at)); got != want {
+		if got := renewIn(tk, made.Add(at), time.Time{}); got != want {
 			t.Errorf("%s after it was made: renewed in %s, not %s", at, got, want)
 		}
 	}
+	for at, want := range map[time.Duration]time.Duration{0: blind, 7*time.Hour + 50*time.Minute: 10 * time.Minute, 11 * time.Hour: 0, -time.Hour: blind} {
+		if got := renewIn(tk, time.Time{}, made.Add(at)); got != want {
+			t.Errorf("%s after it was made, by the own clock: renewed in %s, not %s", at, got, want)
+		}
+	}
 	for _, odd := range []string{"", "x", "st1.k.!!.m", "a.b.c.d", strings.Repeat("a", 1<<20), "st1.k.bnVsbA.m", ticketOf(made, made)} {
-		if got := renewIn(odd, made); got != blind {
+		if got := renewIn(odd, made, made); got != blind {
 			t.Errorf("%.20q: renewed in %s", odd, got)
 		}
 	}

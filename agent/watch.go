@@ -133,11 +133,13 @@ func (a *Agent) succeed(ctx context.Context, server int) (lock *os.File, err err
 }
 
 // outlive returns when the other watch has ended, or after a while: its number
-// may be another process's by now.
+// may be another process's by now. It takes over the other's ticket each time,
+// for nobody renews the own one meanwhile.
 func (a *Agent) outlive(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, a.patrol)
 	defer cancel()
-	if r, err := askWatch(ctx, a.s, askHow); err == nil && r.PID > 1 {
+	if r, err := askWatch(ctx, a.s, askTicket); err == nil && r.PID > 1 {
+		a.ticket.take(r.Ticket)
 		follow(ctx, r.PID)
 		return
 	}
@@ -283,8 +285,8 @@ func (w *watcher) listen(ctx context.Context, ready <-chan struct{}) {
 	case <-ready:
 	}
 	for failures := 0; ctx.Err() == nil; {
+		begun := time.Now()
 		err := w.a.client.Events(ctx, func(e hook.Event) error {
-			failures = 0
 			w.setStream(true)
 			if e.Kind == hook.EventChanged || e.Kind == hook.EventHello && !w.a.holds(e.ETag) {
 				w.hint(rand.N(hook.Spread(e.Listeners)))
@@ -292,6 +294,9 @@ func (w *watcher) listen(ctx context.Context, ready <-chan struct{}) {
 			return nil
 		})
 		w.setStream(false)
+		if time.Since(begun) > hook.Heartbeat { // not one that something cuts off each time
+			failures = 0
+		}
 		failures++
 		w.a.lg.Debug("event stream ended", "error", err)
 		sleep(ctx, w.a.wait.after(failures))
@@ -314,7 +319,7 @@ func (w *watcher) renew(ctx context.Context, ready <-chan struct{}) {
 	w.mu.Lock()
 	server := w.last.Date
 	w.mu.Unlock()
-	next := renewIn(w.a.ticket.get(), server)
+	next := renewIn(w.a.ticket.get(), server, w.a.now())
 	for failures := 0; ; {
 		sleep(ctx, next)
 		if ctx.Err() != nil {
@@ -329,7 +334,7 @@ func (w *watcher) renew(ctx context.Context, ready <-chan struct{}) {
 		}
 		failures = 0
 		issued, _, _ := life(adm.Ticket)
-		next = max(renewIn(adm.Ticket, issued), w.a.wait.first)
+		next = max(renewIn(adm.Ticket, issued, w.a.now()), w.a.wait.first)
 	}
 }
 

@@ -247,6 +247,8 @@ func TestASecondServersWatchTakesOver(t *testing.T) {
 	begun := make(chan struct{})
 	first := h.watching(WatchOptions{Begun: func() { close(begun) }})
 	<-begun
+	fresh := string(h.s.Ticket)
+	h.s.Ticket = Secret(w.ticket("ana", time.Minute))
 	second, ended, beside := h.agent(), make(chan struct{}), make(chan struct{})
 	second.patrol = 20 * time.Millisecond
 	go func() {
@@ -256,6 +258,7 @@ func TestASecondServersWatchTakesOver(t *testing.T) {
 	<-beside
 	w.publish("scala101", with(lesson, "both.md", "while both run\n"))
 	eventually(t, "a push while both run", h.has("scala101/both.md", "while both run\n"))
+	eventually(t, "the first one's ticket", func() bool { return second.ticket.get() == fresh })
 	first()
 	eventually(t, "the second watch", func() bool {
 		r, err := askWatch(t.Context(), h.s, askHow)
@@ -522,5 +525,33 @@ func TestAStreamsBeginAsksForNothingWhereNothingIsNew(t *testing.T) {
 	w.publish("scala101", with(lesson, "new.md", "new\n"))
 	if h.agent().holds(hello()) {
 		t.Error("what was not fetched is held")
+	}
+}
+
+// TestStreamsThatAreCutOffAreAskedForLessAndLess, also where each begins well.
+func TestStreamsThatAreCutOffAreAskedForLessAndLess(t *testing.T) {
+	w := newWorld(t)
+	w.course("scala101")
+	w.publish("scala101", lesson)
+	h := w.home("ana")
+	var streams atomic.Int32
+	w.behind(func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if !strings.HasSuffix(r.URL.Path, "/v1/events") {
+				next.ServeHTTP(rw, r)
+				return
+			}
+			streams.Add(1)
+			rw.Header().Set("Content-Type", hook.EventsType)
+			io.WriteString(rw, "event: hello\ndata: {\"listeners\":1}\n\n")
+		})
+	})
+	a := h.agent()
+	a.wait = backoff{first: 10 * time.Millisecond, most: time.Minute}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	a.Watch(ctx, WatchOptions{})
+	if n := streams.Load(); n < 2 || n > 12 { // waits of 10, 20, 40 … ms, or half of each
+		t.Errorf("%d streams in two seconds", n)
 	}
 }

@@ -99,7 +99,8 @@ func (e *eventStream) run(ctx context.Context, wake <-chan struct{}) error {
 	}
 	beat := time.NewTicker(hook.Heartbeat)
 	defer beat.Stop()
-	end := time.NewTimer(time.Unix(e.t.Expires, 0).Sub(e.s.o.Now()))
+	// As long as it would be let in: one that ended earlier would come again at once.
+	end := time.NewTimer(time.Unix(e.t.Expires, 0).Add(hook.Leeway).Sub(e.s.o.Now()))
 	defer end.Stop()
 	soon := time.NewTimer(time.Hour)
 	soon.Stop()

@@ -119,9 +119,16 @@ func TestEventsEndWithTheTicket(t *testing.T) {
 	w := newWorld(t, nil)
 	w.course("scala", all)
 	ana := w.student("ana")
-	w.pass(hook.TicketLife - 100*time.Millisecond)
-	events := ana.listen(t.Context())
-	for range events {
+	w.pass(hook.TicketLife + time.Second) // let in, as long as clocks may differ
+	ctx, cancel := context.WithCancel(t.Context())
+	events := ana.listen(ctx)
+	w.publish("scala", everyone(map[string]string{"a": "1"}))
+	if e := next(t, events); e.Kind != hook.EventChanged {
+		t.Errorf("%+v", e)
+	}
+	cancel()
+	w.pass(hook.Leeway - 1500*time.Millisecond)
+	for range ana.listen(t.Context()) {
 	}
 }
 
