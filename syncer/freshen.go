@@ -16,9 +16,6 @@ func (p *pass) freshen(ctx context.Context) error {
 	if p.head == nil || !p.signIsDue() {
 		return nil
 	}
-	if !p.ours() {
-		return p.notOurs()
-	}
 	now, err := publishTime(p.o.Now(), p.head.Published)
 	if err != nil {
 		return err
@@ -39,16 +36,18 @@ func (p *pass) signIsDue() bool {
 	return p.o.Now().Sub(p.head.Checked) >= signEvery || !signedBy(p.rec.Head, p.o.Keys())
 }
 
-// ours says that one of today's keys signed the head in the record. What nobody
-// here signed is not signed anew: whoever has the store, or a key that was
-// stolen and dropped, could have put anything there.
-func (p *pass) ours() bool {
-	_, err := p.rec.Head.Open(publicHalves(p.o.Keys()))
-	return err == nil
-}
-
-func (p *pass) notOurs() error {
-	return refuse(Unsigned, "version %d in the store is signed by none of this syncer's keys, so it is not signed anew, and students get nothing new. If a key was replaced at once, because it was stolen or lost, `satchel check %s --repair` publishes what the repository has; else see who writes to the store", p.rec.Version, p.c.Name)
+// ours refuses a head in the record that none of today's keys signed: neither
+// it nor what goes on from it is signed. Whoever has the store, or a key that
+// was stolen and dropped, could have put anything there. A repair takes nothing
+// of it but who sees which channel, and what was taken back.
+func (p *pass) ours() error {
+	if p.head == nil || p.r.Repair {
+		return nil
+	}
+	if _, err := p.rec.Head.Open(publicHalves(p.o.Keys())); err == nil {
+		return nil
+	}
+	return refuse(Unsigned, "version %d in the store is signed by none of this syncer's keys, so nothing is signed that goes on from it, and students get nothing new. If a key was replaced at once, because it was stolen or lost, `satchel check %s --repair` publishes what the repository has; else see who writes to the store", p.rec.Version, p.c.Name)
 }
 
 // signedBy says whether exactly these keys signed.

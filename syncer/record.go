@@ -98,6 +98,7 @@ func (p *pass) channel(id string) *store.Channel {
 }
 
 // swap signs h, where it is another than the record's, and moves the record.
+// Nothing is signed in the place of what is not ours, whoever asks.
 // Afterwards the pass goes on from what it wrote.
 func (p *pass) swap(ctx context.Context, rec *store.Record, h *bundle.Head) error {
 	*p.st.lost = true // until it is tried
@@ -105,6 +106,9 @@ func (p *pass) swap(ctx context.Context, rec *store.Record, h *bundle.Head) erro
 		return errAbandoned
 	}
 	if h != p.head {
+		if err := p.ours(); err != nil {
+			return err
+		}
 		env, err := bundle.Sign(h, p.o.Keys()...)
 		if err != nil {
 			return fmt.Errorf("sign version %d: %w", rec.Version, err)

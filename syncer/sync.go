@@ -145,6 +145,9 @@ func (p *pass) once(ctx context.Context) error {
 	if err := p.timed("read", func() error { return p.read(ctx) }); err != nil {
 		return err
 	}
+	if err := p.ours(); err != nil {
+		return err
+	}
 	if p.settleLog(ctx) {
 		return nil
 	}

@@ -97,6 +97,9 @@ func (p *pass) withdraw(ctx context.Context, cmd Command, w *Withdrawal) error {
 	if err := p.read(ctx); err != nil {
 		return err
 	}
+	if err := p.ours(); err != nil {
+		return err // before anything is written down
+	}
 	p.settleLog(ctx)
 	if p.head == nil {
 		return refuse(Gone, "nothing was published of %s yet, so there is nothing to take back", p.c.Name)
