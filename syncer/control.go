@@ -37,7 +37,8 @@ type Log struct {
 //	POST /resume    Command; answers Outcome, or with 409 a Refusal
 //	POST /rollback  Command with a version; answers Outcome, or with 409 a Refusal
 //	POST /repair    Command; answers Outcome, or with 409 a Refusal
-//	POST /withdraw  Command with a path or version; answers Withdrawal, or with 409 a Refusal
+//	POST /withdraw  Command with a path or version; answers Withdrawal, or with 409 a Refusal.
+//	                Without confirm it lists; confirm with that list's digest takes back just that
 //	GET  /status    answers Status
 //	GET  /log       ?course=NAME&n=20; answers Log
 //

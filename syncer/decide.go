@@ -33,6 +33,9 @@ type Command struct {
 	// only list it.
 	Path    string `json:"path,omitempty"`
 	Confirm bool   `json:"confirm,omitempty"`
+	// Listed is the digest of the list that somebody confirmed (Withdrawal):
+	// nothing else is taken back. Zero: whatever it is by now.
+	Listed bundle.Digest `json:"listed,omitzero"`
 }
 
 // check refuses what cannot be written down.

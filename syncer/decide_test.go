@@ -414,3 +414,36 @@ func TestWithdrawalsMeet(t *testing.T) {
 		t.Errorf("version %d: %q", v.version, v.files)
 	}
 }
+
+// What somebody confirmed is what they were shown: a push meanwhile is no part
+// of it, and nothing is taken back in its place.
+func TestAWithdrawalTakesWhatWasListed(t *testing.T) {
+	s := newSite(t)
+	s.c.Poll = time.Hour
+	y := s.syncer()
+	s.repo.commit(files{"a": "1", "hw": "solution"})
+	s.sync(y)
+	client, _ := s.run(y, these(s.c))
+	cmd := Command{Course: "scala101", Who: "ana", Path: "hw"}
+	list, err := client.Withdraw(t.Context(), cmd)
+	must(t, err)
+	s.repo.commit(files{"a": "1", "hw": "mended"})
+	eventually(t, "the push", func() bool { return version(t, client) == 2 })
+	cmd.Confirm, cmd.Listed = true, list.Listed
+	_, err = client.Withdraw(t.Context(), cmd)
+	if r := isRefusal(err); r == nil || r.Cause != Unclear || !strings.Contains(r.Sentence, "look again") {
+		t.Fatalf("%v", err)
+	}
+	if kept, err := KeptWithdrawn(y.o.StateDir, "scala101"); err != nil || len(kept) > 0 || slices.Contains(s.actions(), "withdraw 2") {
+		t.Errorf("written down: %v, %v, %q", kept, err, s.actions())
+	}
+	s.want(2, files{"a": "1", "hw": "mended"})
+	cmd.Confirm = false
+	list, err = client.Withdraw(t.Context(), cmd)
+	must(t, err)
+	cmd.Confirm, cmd.Listed = true, list.Listed
+	if w, err := client.Withdraw(t.Context(), cmd); err != nil || !w.Done {
+		t.Errorf("%+v, %v", w, err)
+	}
+	s.want(3, files{"a": "1"})
+}

@@ -99,6 +99,7 @@ const (
 	Configuration Cause = "configuration" // superseded by another syncer's
 	Lost          Cause = "lost"          // the store has lost the course's record
 	Unsigned      Cause = "unsigned"      // none of today's keys signed what is in the store
+	Unclear       Cause = "unclear"       // what a command is about is not what was confirmed, or may be two things
 )
 
 // Refusal means: this publish was refused, and will be until somebody does

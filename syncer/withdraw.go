@@ -18,6 +18,7 @@ import (
 type Withdrawal struct {
 	Course  string         `json:"course"`
 	Pairs   []bundle.Pair  `json:"pairs"`   // path and content
+	Listed  bundle.Digest  `json:"listed"`  // of the pairs, for who confirms just these
 	Version bundle.Version `json:"version"` // the newest now
 	Done    bool           `json:"done"`    // else it is only the list
 	Deleted int            `json:"deleted"` // objects that held one of the contents
@@ -109,8 +110,16 @@ func (p *pass) withdraw(ctx context.Context, cmd Command, w *Withdrawal) error {
 		return err
 	}
 	if w.Pairs == nil { // decided once: a second try takes back the same
-		if w.Pairs, err = p.toWithdraw(ctx, before, cmd); err != nil || !cmd.Confirm {
+		pairs, err := p.toWithdraw(ctx, before, cmd)
+		if err != nil {
 			return err
+		}
+		digest := listed(pairs)
+		if !cmd.Listed.IsZero() && cmd.Listed != digest {
+			return refuse(Unclear, "what would be taken back of %s changed meanwhile, so nothing was taken back; look again: `satchel withdraw %s` lists it", p.c.Name, p.c.Name)
+		}
+		if w.Pairs, w.Listed = pairs, digest; !cmd.Confirm {
+			return nil
 		}
 		if err := p.rememberWithdrawn(ctx, cmd, w.Pairs); err != nil {
 			return err
@@ -201,6 +210,15 @@ func stepTo(ch store.Channel, v bundle.Version) (first store.BundleRef, ok bool)
 		}
 	}
 	return first, ok
+}
+
+// listed is the digest of a list, which is sorted.
+func listed(pairs []bundle.Pair) bundle.Digest {
+	var text []byte
+	for _, w := range pairs {
+		text = fmt.Appendf(text, "%d:%s%s", len(w.Path), w.Path, w.Digest)
+	}
+	return bundle.Sum(text)
 }
 
 func comparePairs(a, b bundle.Pair) int {

@@ -77,6 +77,7 @@ func (a *app) withdraw(ctx context.Context, cmd syncer.Command, yes bool) error 
 		if s, err := students.Summarize(ctx, st, cmd.Course, time.Now()); err == nil && s != nil && s.Servers > 0 {
 			a.printf("%s of this course may have had it, and what was seen cannot be unseen.\n", plural(s.Servers, "student's server"))
 		}
+		cmd.Listed = list.Listed
 		if err := a.asker(ctx, false).sure("Take it back?", "nothing was taken back"); err != nil {
 			return err
 		}
