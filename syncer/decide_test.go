@@ -438,7 +438,7 @@ func TestAWithdrawalTakesWhatWasListed(t *testing.T) {
 		t.Errorf("written down: %v, %v, %q", kept, err, s.actions())
 	}
 	s.want(2, files{"a": "1", "hw": "mended"})
-	cmd.Confirm = false
+	cmd.Confirm = false // and what was listed before does not matter
 	list, err = client.Withdraw(t.Context(), cmd)
 	must(t, err)
 	cmd.Confirm, cmd.Listed = true, list.Listed
@@ -446,4 +446,27 @@ func TestAWithdrawalTakesWhatWasListed(t *testing.T) {
 		t.Errorf("%+v, %v", w, err)
 	}
 	s.want(3, files{"a": "1"})
+}
+
+// A version is what came in with it, not what it only gave another policy.
+func TestAVersionsWithdrawalLeavesWhatWasThereBefore(t *testing.T) {
+	s := newSite(t)
+	y := s.syncer()
+	s.repo.commit(files{"a": "1", "b": "2", "c": "again"})
+	s.sync(y)
+	s.repo.commit(files{"a": "1", "b": "2", "c": "other"})
+	s.sync(y)
+	s.repo.commit(files{"a": "1", "b": "2", "c": "again", "leak": "solution", ".satchel.yaml": "policy:\n  - {path: a, is: replace}\n  - {path: b, is: replace}\n"})
+	s.sync(y)
+	s.want(3, files{"a": "1", "b": "2", "c": "again", "leak": "solution"})
+	w, err := s.withdraw(y, Command{Version: 3})
+	must(t, err)
+	var paths []string
+	for _, pair := range w.Pairs {
+		paths = append(paths, pair.Path)
+	}
+	if got := strings.Join(paths, " "); got != "c leak" {
+		t.Errorf("took back %s", got)
+	}
+	s.want(4, files{"a": "1", "b": "2"})
 }

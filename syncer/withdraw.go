@@ -115,8 +115,8 @@ func (p *pass) withdraw(ctx context.Context, cmd Command, w *Withdrawal) error {
 			return err
 		}
 		digest := listed(pairs)
-		if !cmd.Listed.IsZero() && cmd.Listed != digest {
-			return refuse(Unclear, "what would be taken back of %s changed meanwhile, so nothing was taken back; look again: `satchel withdraw %s` lists it", p.c.Name, p.c.Name)
+		if cmd.Confirm && !cmd.Listed.IsZero() && cmd.Listed != digest {
+			return refuse(Unclear, "what would be taken back of %s changed meanwhile, so nothing was taken back; look again: the same command lists it", p.c.Name)
 		}
 		if w.Pairs, w.Listed = pairs, digest; !cmd.Confirm {
 			return nil
@@ -179,7 +179,8 @@ func (p *pass) pairsOfPath(before []former, path string, add func(string, bundle
 	}
 }
 
-// pairsOfVersion takes what the steps to that version brought.
+// pairsOfVersion takes what the steps to that version brought: not what only
+// changed its mode or policy with it.
 func (p *pass) pairsOfVersion(ctx context.Context, v bundle.Version, add func(string, bundle.Digest)) error {
 	for _, ch := range p.rec.Channels {
 		ref, ok := stepTo(ch, v)
@@ -190,11 +191,29 @@ func (p *pass) pairsOfVersion(ctx context.Context, v bundle.Version, add func(st
 		if err != nil {
 			return err
 		}
+		pairs, contents := broughtBy(x)
 		for _, c := range x.Changes.Set {
-			add(c.Path, c.Digest)
+			if pairs[bundle.Pair{Path: c.Path, Digest: c.Digest}] || contents[c.Digest] {
+				add(c.Path, c.Digest)
+			}
 		}
 	}
 	return nil
+}
+
+// broughtBy gives the pairs that were in no version before this step, and the
+// contents that were not in the one before it.
+func broughtBy(x *bundle.Index) (pairs map[bundle.Pair]bool, contents map[bundle.Digest]bool) {
+	pairs, contents = map[bundle.Pair]bool{}, map[bundle.Digest]bool{}
+	for _, f := range x.Former {
+		pairs[bundle.Pair{Path: f.Path, Digest: f.Digest}] = true
+	}
+	for i := range x.Frames {
+		for _, it := range x.Frames[i].Items {
+			contents[it.Digest] = true
+		}
+	}
+	return pairs, contents
 }
 
 // stepTo is the bundle that leads to a version: from the one before it, or,
