@@ -122,7 +122,7 @@ func DecodeEntry(data []byte) (*Entry, error) {
 // entry that cannot be read (damaged, or of a newer Satchel) is left out and
 // named in the error; the others are given all the same.
 func Entries(ctx context.Context, st Store, course string, n int) ([]Entry, error) {
-	keys, err := entryKeys(ctx, st, course)
+	keys, err := entryKeys(ctx, st, course, "")
 	if err != nil {
 		return nil, err
 	}
@@ -145,14 +145,11 @@ const WithdrawID = "withdraw-"
 // EntriesNamed gives the entries whose id begins so, newest first. One that
 // cannot be read is an error: what is asked for so must not be missed.
 func EntriesNamed(ctx context.Context, st Store, course, id string) ([]Entry, error) {
-	keys, err := entryKeys(ctx, st, course)
+	keys, err := entryKeys(ctx, st, course, "")
 	if err != nil {
 		return nil, err
 	}
-	keys = slices.DeleteFunc(keys, func(key string) bool {
-		_, name, _ := strings.Cut(key[strings.LastIndexByte(key, '/')+1:], "-")
-		return !strings.HasPrefix(name, id)
-	})
+	keys = named(keys, id)
 	read, errs := readEntries(ctx, st, keys)
 	var out []Entry
 	for _, e := range read {
@@ -163,10 +160,25 @@ func EntriesNamed(ctx context.Context, st Store, course, id string) ([]Entry, er
 	return out, errors.Join(errs...)
 }
 
-// entryKeys gives the keys of a course's log, newest first.
-func entryKeys(ctx context.Context, st Store, course string) ([]string, error) {
+func named(keys []string, id string) []string {
+	return slices.DeleteFunc(keys, func(key string) bool {
+		_, name, _ := strings.Cut(key[strings.LastIndexByte(key, '/')+1:], "-")
+		return !strings.HasPrefix(name, id)
+	})
+}
+
+// KeysNamed gives the keys of the entries between two times, by the clocks of
+// who wrote them, whose id begins so, newest first. Nothing is read.
+func KeysNamed(ctx context.Context, st Store, course, id string, since, before time.Time) ([]string, error) {
+	keys, err := entryKeys(ctx, st, course, entryKey(course, "", since))
+	end := entryKey(course, "", before)
+	return slices.DeleteFunc(named(keys, id), func(key string) bool { return key >= end }), err
+}
+
+// entryKeys gives the keys of a course's log that come after one, newest first.
+func entryKeys(ctx context.Context, st Store, course, after string) ([]string, error) {
 	var keys []string
-	for o, err := range st.List(ctx, LogPrefix(course), "") {
+	for o, err := range st.List(ctx, LogPrefix(course), after) {
 		if err != nil {
 			return nil, fmt.Errorf("log of %s: %w", course, err)
 		}

@@ -126,7 +126,7 @@ func namedBundles(ctx context.Context, lg *slog.Logger, st Store, course string,
 // nameLogged goes back through the log until the entries are older than 7
 // days and 20 versions were seen.
 func nameLogged(ctx context.Context, lg *slog.Logger, st Store, course string, now time.Time, named map[string]bool) error {
-	keys, err := entryKeys(ctx, st, course)
+	keys, err := entryKeys(ctx, st, course, "")
 	if err != nil {
 		return err
 	}

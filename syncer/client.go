@@ -98,12 +98,12 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, v any
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return c.unreachable(method, err)
+		return c.unreachable(method, path, err)
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
-		return c.unreachable(method, err)
+		return c.unreachable(method, path, err)
 	}
 	if len(data) > maxAnswer {
 		return fmt.Errorf("the answer on %s is larger than %d bytes; ask for less", c.socket, maxAnswer)
@@ -125,7 +125,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, v any
 }
 
 // unreachable says what to do where nobody answers.
-func (c *Client) unreachable(method string, err error) error {
+func (c *Client) unreachable(method, path string, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
@@ -133,6 +133,8 @@ func (c *Client) unreachable(method string, err error) error {
 		return fmt.Errorf("no permission for %s: run this as the user that runs the service", c.socket)
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no syncer answers on %s: start it with `satchel serve`, or name its configuration with --config", c.socket)
+	case path == "/withdraw": // which is in the log before it is done
+		return fmt.Errorf("the syncer on %s ended before it answered (%v), so whether it was done is not known: say it once more; what is taken back already stays so", c.socket, err)
 	case method == http.MethodPost:
 		return fmt.Errorf("the syncer on %s ended before it answered (%v), so whether it was done is not known: `satchel log COURSE` says so; else say it once more", c.socket, err)
 	}

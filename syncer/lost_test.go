@@ -3,6 +3,7 @@ package syncer
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"satchel/bundle"
 	"satchel/store"
@@ -63,10 +64,15 @@ func TestAWithdrawalThatDiedIsDoneByAnother(t *testing.T) {
 	y := s.syncer()
 	s.repo.commit(files{"a": "1", "leak.txt": "secret"})
 	s.sync(y)
+	s.clock.add(2 * time.Minute)
 	s.sync(y)
 	e := store.Entry{Time: s.clock.Now(), Action: "withdraw", Who: "ana", Withdrawn: []bundle.Pair{{Path: "leak.txt", Digest: bundle.Sum([]byte("secret"))}}}
 	must(t, store.WriteEntry(t.Context(), s.st, "scala101", store.WithdrawID+"died", e))
-	y.lookAgain(s.c.Name)
+	s.clock.add(settled - time.Second)
+	if s.sync(y); !s.stored()["secret"] {
+		t.Error("it was not left to whoever began it")
+	}
+	s.clock.add(settled)
 	s.sync(y)
 	if s.sync(y); s.stored()["secret"] || s.view().files["leak.txt"] != "" {
 		t.Error("it is there")

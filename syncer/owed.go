@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"satchel/bundle"
 	"satchel/course"
@@ -82,15 +83,18 @@ func merged(a, b []bundle.Pair) []bundle.Pair {
 }
 
 // takeBackOwed takes back what is owed (owed): when a process begins, now and
-// then (housekeep), for another may have died between writing it down and doing
-// it, and when the record tells of less than it did, for then the store was
-// brought back under our hands.
+// then (housekeep), where the log has a withdrawal that another may have died
+// over (hearWithdrawals), and when the record tells of less than it did, for then
+// the store was brought back under our hands.
 func (p *pass) takeBackOwed(ctx context.Context) error {
 	if p.r.Repair {
 		return nil
 	}
 	if p.head == nil { // no record, or one of decisions alone
 		return p.notLost(ctx)
+	}
+	if err := p.hearWithdrawals(ctx); err != nil {
+		return err
 	}
 	if known := p.k.repaid.Load(); known > 0 && int64(len(p.rec.Withdrawn)) >= known-1 {
 		p.k.repaid.Store(1 + int64(len(p.rec.Withdrawn)))
@@ -111,10 +115,10 @@ func (p *pass) takeBackOwed(ctx context.Context) error {
 		err = p.takeBack(ctx, before, pairs)
 		p.r, p.out.Published = asked, false
 		p.out.Added, p.out.Changed, p.out.Removed = 0, 0, 0
+		if p.k.pending != nil {
+			p.k.pending.of = nil // should it have landed, or be logged late, it is not what was asked for
+		}
 		if err != nil {
-			if p.k.pending != nil {
-				p.k.pending.of = nil // should it have landed, it is not what was asked for
-			}
 			return err
 		}
 		if err := p.keepWithdrawn(pairs); err != nil {
@@ -123,6 +127,33 @@ func (p *pass) takeBackOwed(ctx context.Context) error {
 		p.k.swept.Store(unswept)
 	}
 	p.k.repaid.Store(1 + int64(len(p.rec.Withdrawn)))
+	return nil
+}
+
+// lookBack is how far the log is read again, for clocks that differ and for
+// entries that wait for a store.
+const lookBack = 10 * time.Minute
+
+// hearWithdrawals looks, once a minute, for a withdrawal in the log that this
+// process has not seen: a minute after it was written whoever did so has done
+// it, or is dead.
+func (p *pass) hearWithdrawals(ctx context.Context) error {
+	now := p.o.Now()
+	if now.Sub(p.k.heard.at).Abs() < settled {
+		return nil
+	}
+	since := p.k.heard.at
+	if since.IsZero() || since.After(now) {
+		since = now
+	}
+	keys, err := store.KeysNamed(ctx, p.st, string(p.c.Name), store.WithdrawID, since.Add(-lookBack), now.Add(-settled))
+	if err != nil {
+		return fmt.Errorf("what was taken back lately is not known: %w", err)
+	}
+	if slices.ContainsFunc(keys, func(key string) bool { return !slices.Contains(p.k.heard.keys, key) }) {
+		p.k.repaid.Store(0)
+	}
+	p.k.heard.at, p.k.heard.keys = now, keys
 	return nil
 }
 

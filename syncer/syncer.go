@@ -123,6 +123,11 @@ type known struct {
 	// repaid is for how many withdrawn pairs in the record, and 1, it was asked
 	// what is owed: see takeBackOwed.
 	repaid atomic.Int64
+	// heard are the withdrawals of the last look at the log: see hearWithdrawals.
+	heard struct {
+		at   time.Time
+		keys []string
+	}
 }
 
 const unswept = -1
