@@ -66,9 +66,10 @@ func TestAWithdrawalThatDiedIsDoneByAnother(t *testing.T) {
 	s.sync(y)
 	s.clock.add(2 * time.Minute)
 	s.sync(y)
+	s.clock.add(10 * time.Second)
 	e := store.Entry{Time: s.clock.Now(), Action: "withdraw", Who: "ana", Withdrawn: []bundle.Pair{{Path: "leak.txt", Digest: bundle.Sum([]byte("secret"))}}}
 	must(t, store.WriteEntry(t.Context(), s.st, "scala101", store.WithdrawID+"died", e))
-	s.clock.add(settled)
+	s.clock.add(settled - 5*time.Second)
 	if s.sync(y); !s.stored()["secret"] {
 		t.Error("it was not left to whoever began it")
 	}
