@@ -134,7 +134,7 @@ func (c *Client) unreachable(method, path string, err error) error {
 	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("no syncer answers on %s: start it with `satchel serve`, or name its configuration with --config", c.socket)
 	case path == "/withdraw": // which is in the log before it is done
-		return fmt.Errorf("the syncer on %s ended before it answered (%v), so whether it was done is not known: say it once more; what is taken back already stays so", c.socket, err)
+		return fmt.Errorf("the syncer on %s ended before it answered (%v), so whether it was done is not known: say it once more without --yes, and it lists what is left to take back", c.socket, err)
 	case method == http.MethodPost:
 		return fmt.Errorf("the syncer on %s ended before it answered (%v), so whether it was done is not known: `satchel log COURSE` says so; else say it once more", c.socket, err)
 	}
