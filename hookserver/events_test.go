@@ -127,6 +127,7 @@ func TestEventsEndWithTheTicket(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	cancel()
+	w.waitFor(func() bool { return w.srv.events.count() == 0 })
 	w.pass(hook.Leeway - 1500*time.Millisecond)
 	for range ana.listen(t.Context()) {
 	}

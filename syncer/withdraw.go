@@ -191,9 +191,12 @@ func (p *pass) pairsOfVersion(ctx context.Context, v bundle.Version, add func(st
 		if err != nil {
 			return err
 		}
-		pairs, contents := broughtBy(x)
+		before, err := p.manifestBefore(ctx, ch, ref)
+		if err != nil {
+			return err
+		}
 		for _, c := range x.Changes.Set {
-			if pairs[bundle.Pair{Path: c.Path, Digest: c.Digest}] || contents[c.Digest] {
+			if had, ok := before.Find(c.Path); !ok || had.Digest != c.Digest {
 				add(c.Path, c.Digest)
 			}
 		}
@@ -201,19 +204,30 @@ func (p *pass) pairsOfVersion(ctx context.Context, v bundle.Version, add func(st
 	return nil
 }
 
-// broughtBy gives the pairs that were in no version before this step, and the
-// contents that were not in the one before it.
-func broughtBy(x *bundle.Index) (pairs map[bundle.Pair]bool, contents map[bundle.Digest]bool) {
-	pairs, contents = map[bundle.Pair]bool{}, map[bundle.Digest]bool{}
-	for _, f := range x.Former {
-		pairs[bundle.Pair{Path: f.Path, Digest: f.Digest}] = true
+// manifestBefore is the manifest that a step goes on from; empty where the
+// bundles that the record names do not lead there: then all that the step sets
+// is taken for new.
+func (p *pass) manifestBefore(ctx context.Context, ch store.Channel, step store.BundleRef) (*bundle.Manifest, error) {
+	none := &bundle.Manifest{}
+	ch.Since = step.From
+	refs, ok := chain(ch, 0)
+	if step.From == 0 || !ok {
+		return none, nil
 	}
-	for i := range x.Frames {
-		for _, it := range x.Frames[i].Items {
-			contents[it.Digest] = true
+	var steps []*bundle.Index
+	for _, ref := range refs {
+		x, err := readIndex(ctx, p.st, p.rec.Course, ch.ID, ref)
+		if err != nil {
+			return nil, err
 		}
+		steps = append(steps, x)
 	}
-	return pairs, contents
+	m, err := bundle.Compose(nil, steps...)
+	if err != nil {
+		p.lg.Warn("what was before a version is not known", "course", p.c.Name, "version", step.To, "error", err)
+		return none, nil
+	}
+	return m, nil
 }
 
 // stepTo is the bundle that leads to a version: from the one before it, or,
