@@ -33,7 +33,8 @@ func (s *Server) presence(ctx context.Context) {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			_ = store.RemovePresence(last, s.o.Store, s.o.ID) // it counts as there for three minutes more, and is named for a day
+			// Not deleted: it may only put here. Else it counts as there for three minutes more, and is named for a day.
+			_ = store.WritePresence(last, s.o.Store, store.Presence{ID: s.o.ID, Time: s.o.Now().UTC(), Stopped: true})
 			return
 		case <-tick.C:
 		case <-again.C:

@@ -34,7 +34,8 @@ type Presence struct {
 	ID      string                    `json:"id"` // host and process
 	Time    time.Time                 `json:"time"`
 	Courses map[string]bundle.Version `json:"courses"`
-	Heard   time.Time                 `json:"-"` // when this was written, by the store's clock
+	Stopped bool                      `json:"stopped,omitempty"` // it gives out nothing any more
+	Heard   time.Time                 `json:"-"`                 // when this was written, by the store's clock
 }
 
 // WritePresence puts p in the place of what that hookserver said before.
@@ -48,11 +49,6 @@ func WritePresence(ctx context.Context, s Store, p Presence) error {
 		return fmt.Errorf("presence of %s: %w", p.ID, err)
 	}
 	return nil
-}
-
-// RemovePresence takes a hookserver's word away, when it stops.
-func RemovePresence(ctx context.Context, s Store, id string) error {
-	return s.Delete(ctx, presencePrefix+id)
 }
 
 // Presences gives all hookservers that spoke within PresenceLife before now.
@@ -80,6 +76,9 @@ func PresencesAndSilent(ctx context.Context, s Store, now time.Time) (here, sile
 		}
 		if err != nil {
 			p = &Presence{}
+		}
+		if p.Stopped {
+			continue
 		}
 		p.ID, p.Heard = strings.TrimPrefix(o.Key, presencePrefix), o.Modified
 		if ago > PresenceLife {

@@ -28,7 +28,7 @@ func TestWhoFellSilentIsKnownForADay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := RemovePresence(t.Context(), st, "stopped"); err != nil {
+	if err := WritePresence(t.Context(), st, Presence{ID: "stopped", Stopped: true}); err != nil {
 		t.Fatal(err)
 	}
 	here, silent, err := PresencesAndSilent(t.Context(), st, now)

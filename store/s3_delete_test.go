@@ -237,11 +237,16 @@ func TestS3DeleteWithoutListingVersions(t *testing.T) {
 			t.Errorf("looking under markers: %v", err)
 		}
 		denied.Store(false)
-		if !listed(t, s, key) {
-			t.Error("it is not listed any more")
+		if listed(t, s, key) {
+			t.Error("a URL that was signed still gives it")
 		}
-		if err := s.Delete(t.Context(), key); err != nil {
-			t.Error(err)
+		for o, err := range s.Covered(t.Context(), "courses/x/bundles/") {
+			if err == nil {
+				err = s.Delete(t.Context(), o.Key)
+			}
+			if err != nil {
+				t.Error(err)
+			}
 		}
 		if ids, markers := besideOf(t, c).left(key); len(ids)+markers > 0 {
 			t.Errorf("left: %q, %d markers", ids, markers)

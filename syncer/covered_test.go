@@ -2,10 +2,14 @@ package syncer
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
+	"iter"
 	"log"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -88,5 +92,34 @@ func TestWhatLiesUnderADeleteMarkerIsSwept(t *testing.T) {
 				t.Errorf("%d versions of what nobody took back; want 1", n)
 			}
 		})
+	}
+}
+
+// archived is a store in which something lies under a delete marker that cannot
+// be read.
+type archived struct{ store.Store }
+
+var errArchived = errors.New("it is in an archive")
+
+func (archived) Covered(_ context.Context, prefix string) iter.Seq2[store.Covered, error] {
+	return func(yield func(store.Covered, error) bool) {
+		yield(store.Covered{Key: prefix + strings.Repeat("ab", 32), Open: func(context.Context) (io.ReadCloser, error) { return nil, errArchived }}, nil)
+	}
+}
+
+func TestWhatCannotBeReadUnderAMarkerKeepsNothingElse(t *testing.T) {
+	s := newSite(t)
+	s.st = archived{s.st}
+	y := s.syncer()
+	for _, f := range []files{{"a": "a"}, {"a": "a", "leak.txt": "secret"}} {
+		s.repo.commit(f)
+		s.sync(y)
+	}
+	_, err := s.withdraw(y, Command{Path: "leak.txt"})
+	if !errors.Is(err, errArchived) || !strings.Contains(err.Error(), "it is done, but") {
+		t.Errorf("%v", err)
+	}
+	if s.stored()["secret"] {
+		t.Error("it is in the store")
 	}
 }

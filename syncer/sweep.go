@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -66,24 +65,33 @@ func (p *pass) holding(ctx context.Context, gone map[bundle.Digest]bool) (keys [
 		named[d] = true
 	}
 	found := map[string]*bundle.Index{}
-	for o, err := range p.lyingAll(ctx) {
-		if err != nil {
-			return nil, err
-		}
+	look := func(o store.Covered) error {
 		d, err := bundle.ParseDigest(strings.TrimPrefix(o.Key, store.BundlePrefix(string(p.c.Name))))
 		if err != nil {
-			continue
+			return nil
 		}
 		x, err := indexIfAny(ctx, o.Open)
 		switch {
 		case err != nil:
-			return nil, err
+			return err
 		case x == nil || !x.Holds(gone):
 		case named[d]:
 			maps.DeleteFunc(gone, func(d bundle.Digest, _ bool) bool { return x.Holds(map[bundle.Digest]bool{d: true}) })
 		case x.To <= p.rec.Version:
 			found[o.Key] = x
 		}
+		return nil
+	}
+	if err := p.eachObject(ctx, look); err != nil {
+		return nil, err
+	}
+	// One that cannot be read (an archive, say) keeps nothing else.
+	var unread []error
+	for o, err := range p.st.Covered(ctx, store.BundlePrefix(string(p.c.Name))) {
+		if err == nil {
+			err = look(o)
+		}
+		unread = append(unread, err)
 	}
 	for key, x := range found {
 		if x.Holds(gone) {
@@ -91,29 +99,24 @@ func (p *pass) holding(ctx context.Context, gone map[bundle.Digest]bool) (keys [
 		}
 	}
 	slices.Sort(keys)
-	return keys, nil
+	return keys, errors.Join(unread...)
 }
 
-// lyingAll gives all of the course's objects, and those that a delete marker
-// covers.
-func (p *pass) lyingAll(ctx context.Context) iter.Seq2[store.Covered, error] {
-	prefix := store.BundlePrefix(string(p.c.Name))
-	return func(yield func(store.Covered, error) bool) {
-		for o, err := range p.st.List(ctx, prefix, "") {
-			open := func(ctx context.Context) (io.ReadCloser, error) {
-				body, _, err := p.st.Get(ctx, o.Key)
-				return body, err
-			}
-			if !yield(store.Covered{Key: o.Key, Open: open}, err) {
-				return
-			}
+// eachObject looks at each object of the course.
+func (p *pass) eachObject(ctx context.Context, look func(store.Covered) error) error {
+	for o, err := range p.st.List(ctx, store.BundlePrefix(string(p.c.Name)), "") {
+		if err != nil {
+			return err
 		}
-		for o, err := range p.st.Covered(ctx, prefix) {
-			if !yield(o, err) {
-				return
-			}
+		open := func(ctx context.Context) (io.ReadCloser, error) {
+			body, _, err := p.st.Get(ctx, o.Key)
+			return body, err
+		}
+		if err := look(store.Covered{Key: o.Key, Open: open}); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // indexIfAny reads what an object holds; nil where it is gone, or is no bundle,
