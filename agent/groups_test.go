@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -157,4 +158,33 @@ func TestAnOfferThatWasOvertakenIsAskedForAnew(t *testing.T) {
 	}
 	h.wantSaid("Course material is up to date (version 3).")
 	h.wantTree("scala", map[string]string{"a.txt": "3\n"})
+}
+
+// A group that was lost between two servers' starts: until the older ticket is
+// renewed they disagree, and that is news once.
+func TestServersThatDisagreeAreNewsOnce(t *testing.T) {
+	h, both := labWorld(t)
+	h.in("lab")
+	older := h.s.Ticket
+	h.sync()
+	h.in()
+	newer := h.s.Ticket
+	h.w.requests()
+	for range 10 {
+		h.s.Ticket = newer
+		h.sync()
+		h.s.Ticket = older
+		h.sync()
+	}
+	h.wantTree("scala", both)
+	page, err := os.ReadFile(filepath.Join(h.root, "What is new.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(page), "no longer given out"); n != 1 {
+		t.Errorf("%d times on the page", n)
+	}
+	if n := strings.Count(strings.Join(h.w.requests(), "\n"), "/v1/receipts"); n > 1 {
+		t.Errorf("%d receipts", n)
+	}
 }

@@ -176,7 +176,10 @@ func (p *pass) result(l *local, r *workdir.Result, was bundle.Version, why error
 	if changed {
 		m.Updated = p.began
 	}
-	m.Told, m.Message, l.told = sum, msg, true
+	if len(text) > 0 { // what is said again after a pass that said nothing is none either
+		m.Told = sum
+	}
+	m.Message, l.told = msg, true
 	if r.Complete {
 		m.Said = r.Version
 	}

@@ -33,6 +33,14 @@ func (b *ticketBox) take(v string) bool {
 	return true
 }
 
+// takeLonger puts v in where it ends later than what is in.
+func (b *ticketBox) takeLonger(v string) {
+	_, theirs, ok := life(v)
+	if _, own, _ := life(b.get()); ok && theirs.After(own) {
+		b.take(v)
+	}
+}
+
 // life reads when a ticket was made and ends, by the service's clock. Nothing
 // is decided by it but when to renew: what a ticket is worth only the service
 // can say.

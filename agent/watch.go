@@ -133,13 +133,13 @@ func (a *Agent) succeed(ctx context.Context, server int) (lock *os.File, err err
 }
 
 // outlive returns when the other watch has ended, or after a while: its number
-// may be another process's by now. It takes over the other's ticket each time,
-// for nobody renews the own one meanwhile.
+// may be another process's by now. It takes over the other's ticket each time that
+// one lives longer, for nobody renews the own one meanwhile.
 func (a *Agent) outlive(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, a.patrol)
 	defer cancel()
 	if r, err := askWatch(ctx, a.s, askTicket); err == nil && r.PID > 1 {
-		a.ticket.take(r.Ticket)
+		a.ticket.takeLonger(r.Ticket)
 		follow(ctx, r.PID)
 		return
 	}
