@@ -3,9 +3,11 @@
 package e2e
 
 import (
+	"errors"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -34,7 +36,12 @@ func TestE2ERollbackToACommitThatIsGone(t *testing.T) {
 	}
 	must(t, v.stop())
 	v = s.configure("two", "").run("syncer")
-	s.published(v, 2)
+	eventually(t, time.Minute, "the other syncer's socket", func() error {
+		if out, code := s.trySatchel("publish", "scala101", "--config", v.config); code != 0 {
+			return errors.New(out)
+		}
+		return nil
+	})
 	said := s.satchel("rollback", "scala101", "1", "--why", "the second was wrong", "--config", v.config)
 	if !strings.Contains(said, "out of the store") {
 		t.Errorf("%s", said)
