@@ -81,16 +81,24 @@ func chain(ch store.Channel, from bundle.Version) ([]store.BundleRef, bool) {
 
 // walk applies bundles to start and checks what comes out.
 func (p *pass) walk(ctx context.Context, ch store.Channel, start composed, refs []store.BundleRef, want bundle.Digest) (composed, error) {
-	var steps []*bundle.Index
+	steps, err := p.steps(ctx, ch, refs)
+	if err != nil {
+		return composed{}, err
+	}
+	return follow(ch, start, steps, want)
+}
+
+// steps reads what bundles say of themselves, but for their frames.
+func (p *pass) steps(ctx context.Context, ch store.Channel, refs []store.BundleRef) (steps []*bundle.Index, err error) {
 	for _, ref := range refs {
 		x, err := readIndex(ctx, p.st, p.rec.Course, ch.ID, ref)
 		if err != nil {
-			return composed{}, err
+			return nil, err
 		}
 		x.Frames = nil // large, and nobody asks
 		steps = append(steps, x)
 	}
-	return follow(ch, start, steps, want)
+	return steps, nil
 }
 
 // follow applies steps to start and checks what comes out.

@@ -214,13 +214,9 @@ func (p *pass) manifestBefore(ctx context.Context, ch store.Channel, step store.
 	if step.From == 0 || !ok {
 		return none, nil
 	}
-	var steps []*bundle.Index
-	for _, ref := range refs {
-		x, err := readIndex(ctx, p.st, p.rec.Course, ch.ID, ref)
-		if err != nil {
-			return nil, err
-		}
-		steps = append(steps, x)
+	steps, err := p.steps(ctx, ch, refs)
+	if err != nil {
+		return nil, err
 	}
 	m, err := bundle.Compose(nil, steps...)
 	if err != nil {
